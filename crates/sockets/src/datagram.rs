@@ -1,0 +1,139 @@
+//! The contract of message halves: readers own their buffer and lend it, writers take whole chunks.
+//!
+//! A message is zero or more chunks with [`Flags::PARTIAL`] and one without. EOF, ping and pong chunks are control: they
+//! may come between the chunks of a message and their bytes never reach a byte stream. Three calls make a read, because a
+//! combined one that returns the slice stops overlays that loop at the borrow checker.
+
+use std::{
+    fmt, io,
+    ops::{BitOr, BitOrAssign, Sub},
+    task::{Context, Poll},
+};
+
+/// What is known about one chunk.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Flags(u8);
+
+impl Flags {
+    pub const NONE: Self = Self(0);
+    /// The message is text.
+    pub const TEXT: Self = Self(1);
+    /// The message goes on in the next data chunk.
+    pub const PARTIAL: Self = Self(2);
+    /// End of the direction; the bytes are the body of a Close frame, or none.
+    pub const EOF: Self = Self(4);
+    pub const PING: Self = Self(8);
+    pub const PONG: Self = Self(16);
+    /// Probably another chunk is ready without waiting. A hint that may be wrong: whoever moves chunks flushes anyway.
+    pub const MORE: Self = Self(32);
+    /// Only with EOF: the peer has left for good (Close with a status code, connection gone), so that writing to the
+    /// socket this came from is useless. Without it an EOF is a half-close and the other direction may go on.
+    pub const GONE: Self = Self(64);
+    /// Chunks that are not data.
+    pub const CONTROL: Self = Self(4 | 8 | 16);
+
+    #[inline]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+
+    /// At least one of these is set.
+    #[inline]
+    pub const fn any(self, of: Self) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    /// This chunk ends a data message.
+    #[inline]
+    pub const fn ends_message(self) -> bool {
+        !self.any(Self(Self::PARTIAL.0 | Self::CONTROL.0))
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Self;
+    #[inline]
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Flags {
+    #[inline]
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl Sub for Flags {
+    type Output = Self;
+    #[inline]
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NAMES: [&str; 7] = ["TEXT", "PARTIAL", "EOF", "PING", "PONG", "MORE", "GONE"];
+        let mut set = f.debug_set();
+        for (_, name) in NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0) {
+            set.entry(&format_args!("{name}"));
+        }
+        set.finish()
+    }
+}
+
+/// Read half of a message socket. All methods are cheap to repeat.
+///
+/// Pending: the waker is registered, nothing is lost. Drop midway: loses only what was not consumed. After a chunk with
+/// EOF, or an error, there is nothing more: implementations announce EOF again if asked again.
+pub trait DatagramRead: Send {
+    /// Announces one chunk of at most `max` bytes (0 counts as 1; `usize::MAX` leaves the size to the reader). It stays
+    /// announced, whatever `max` says later, until [`DatagramRead::consume`].
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>>;
+
+    /// The chunk that `poll_chunk` announced; empty when none is. Its bytes may be changed before `consume`.
+    fn chunk_mut(&mut self) -> &mut [u8];
+
+    /// The announced chunk is done with.
+    fn consume(&mut self);
+
+    /// The sink has no message borders: hand out parts as they arrive instead of waiting for whole frames. Called before
+    /// the first read; wrappers pass it on if they do not care for borders themselves.
+    fn parts_suffice(&mut self) {}
+}
+
+/// Write half of a message socket.
+///
+/// Pending: repeat the call with the same slice and flags, whatever the writer did to its bytes. Short writes do not
+/// exist: a chunk is taken whole. Drop midway: what was taken but not flushed may be lost.
+pub trait DatagramWrite: Send {
+    /// Takes the whole chunk, which may stay in the writer until `poll_flush`. A chunk with EOF hands on how the
+    /// direction ends; [`DatagramWrite::poll_shutdown`] follows it.
+    fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>>;
+
+    /// Pushes out what was taken, and what the writer itself owes (a pong, an answer to Close). Cheap when there is nothing.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Flushes and ends the direction. Ready at once when repeated after success.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// `poll_write` changes the chunk (masking): whoever needs the bytes afterwards must give it a copy.
+    fn transforms(&self) -> bool {
+        false
+    }
+
+    /// Message borders mean something to this sink. False for sinks that are byte streams.
+    fn keeps_borders(&self) -> bool {
+        true
+    }
+}
+
+pub type BoxDatagramRead = Box<dyn DatagramRead>;
+pub type BoxDatagramWrite = Box<dyn DatagramWrite>;

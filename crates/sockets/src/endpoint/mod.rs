@@ -1,0 +1,1 @@
+//! Sockets that exist without the operating system, or with little of it: one file each.

@@ -1,0 +1,121 @@
+//! Where pooled memory meets byte streams: [`poll_fill`] reads into a window, [`Gather`] batches writes.
+//!
+//! `Gather` stands under every message writer that ends in a byte stream: small pieces are copied together, large ones leave
+//! in one `writev` with what was gathered before. Pending: nothing of the piece is lost, repeat the call with the same
+//! piece. Short write: kept inside. It never changes the bytes it is lent.
+
+use crate::{
+    buffer::Window,
+    stream::{BoxStreamWrite, StreamRead, wrote},
+};
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+use tokio::io::ReadBuf;
+use wsframe::{Header, MAX_HEADER};
+
+/// Reads once into `window`, which gets a buffer only when there is something to read and loses it when idle.
+/// `need` bytes in all are wanted; returns 0 at the end of the stream.
+#[inline]
+pub fn poll_fill(
+    stream: &mut dyn StreamRead,
+    cx: &mut Context<'_>,
+    window: &mut Window,
+    need: usize,
+) -> Poll<io::Result<usize>> {
+    let n = match stream.poll_readable(cx) {
+        Poll::Ready(Ok(())) => {
+            window.reserve(need);
+            let mut buf = ReadBuf::new(window.spare_mut());
+            Pin::new(stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+        }
+        Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
+        Poll::Pending => Poll::Pending,
+    };
+    match n {
+        Poll::Ready(Ok(n)) => window.advance(n),
+        _ => window.release(),
+    }
+    n
+}
+
+/// Payloads up to this size are gathered by copying: cheaper than an own `iovec` and, above all, than an own system call.
+const SMALL: usize = 4 << 10;
+/// The same while more is about to follow.
+const SMALL_IN_BATCH: usize = 16 << 10;
+
+/// Collects pieces for a byte stream. Bytes given are accepted as a whole or not at all (Pending: repeat the call).
+pub struct Gather {
+    inner: BoxStreamWrite,
+    pending: Window,
+    /// Bytes of the current piece that have left already.
+    sent: usize,
+}
+
+impl Gather {
+    pub fn new(inner: BoxStreamWrite) -> Self {
+        Self { inner, pending: Window::new(2), sent: 0 }
+    }
+
+    /// A small piece of `n` bytes would be accepted without writing anything.
+    pub fn has_room(&self, n: usize) -> bool {
+        self.pending.is_empty() || self.pending.room() >= n
+    }
+
+    /// Takes one piece; `more`: another follows without waiting, so that larger ones are gathered too.
+    #[inline]
+    pub fn poll_put(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: Option<&Header>,
+        body: &[u8],
+        more: bool,
+    ) -> Poll<io::Result<()>> {
+        if self.sent == 0 && body.len() <= if more { SMALL_IN_BATCH } else { SMALL } {
+            let room = MAX_HEADER + body.len();
+            if self.pending.is_empty() {
+                self.pending.reserve(room);
+            }
+            if self.pending.room() >= room {
+                if let (Some(head), Some(to)) = (head, self.pending.spare_mut().first_chunk_mut()) {
+                    let n = head.put(to);
+                    self.pending.advance(n);
+                }
+                self.pending.push(body);
+                return Poll::Ready(Ok(()));
+            }
+            self.pending.grow();
+        }
+        self.poll_put_directly(cx, head.map_or(&[], Header::as_bytes), body)
+    }
+
+    fn poll_put_directly(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<()>> {
+        while self.sent < head.len() + body.len() {
+            let (head, body) = (&head[self.sent.min(head.len())..], &body[self.sent.saturating_sub(head.len())..]);
+            let parts = [IoSlice::new(self.pending.filled()), IoSlice::new(head), IoSlice::new(body)];
+            let parts = &parts[self.pending.is_empty() as usize..];
+            let n = wrote(ready!(Pin::new(&mut *self.inner).poll_write_vectored(cx, parts))?)?;
+            let old = n.min(self.pending.len());
+            self.pending.skip(old);
+            self.sent += n - old;
+        }
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.pending.is_empty() {
+            let n = wrote(ready!(Pin::new(&mut *self.inner).poll_write(cx, self.pending.filled()))?)?;
+            self.pending.skip(n);
+        }
+        self.pending.release();
+        Pin::new(&mut *self.inner).poll_flush(cx)
+    }
+
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_flush(cx))?;
+        Pin::new(&mut *self.inner).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,1 @@
+//! Overlays: each wraps a socket and is one machine in one file.

@@ -1,0 +1,56 @@
+//! Stop tokens: how a process tells its listeners and sessions to end.
+//!
+//! They form a tree (process, listener, session). `drain` asks to accept nothing new, say good-bye and finish; `abort` is
+//! done by dropping the task, which closes its descriptors at once. Timeouts, races and signals use nothing else.
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// Handle to one node of the tree; clones name the same node.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    drain: CancellationToken,
+    abort: CancellationToken,
+    depth: u8,
+}
+
+impl Stop {
+    /// The root, for the process.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A node that is stopped with this one.
+    pub fn child(&self) -> Self {
+        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), depth: self.depth.saturating_add(1) }
+    }
+
+    /// Asks this node and all below to finish in order.
+    pub fn drain(&self) {
+        self.drain.cancel();
+    }
+
+    /// Ends this node and all below at once.
+    pub fn abort(&self) {
+        self.drain.cancel();
+        self.abort.cancel();
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Resolves when this node shall finish in order.
+    pub fn drained(&self) -> WaitForCancellationFutureOwned {
+        self.drain.clone().cancelled_owned()
+    }
+
+    /// Resolves when this node shall end at once.
+    pub fn aborted(&self) -> WaitForCancellationFutureOwned {
+        self.abort.clone().cancelled_owned()
+    }
+
+    /// Session of the command line itself, not one that a listener accepted.
+    pub fn is_top_level(&self) -> bool {
+        self.depth == 0
+    }
+}

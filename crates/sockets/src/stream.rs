@@ -1,0 +1,43 @@
+//! The contract of byte streams: tokio's traits plus what is known of the kernel socket below.
+//!
+//! Wrappers that change bytes (TLS, limiters, loggers) keep the defaults; wrappers that do not may delegate.
+
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+
+/// Read half of a byte stream. EOF is a read of zero bytes; after it reads give EOF again.
+pub trait StreamRead: AsyncRead + Send + Unpin {
+    /// Ready when a read may find something; costs no system call. Whoever reads takes a buffer only then, so that idle
+    /// connections own none. Streams that cannot tell are always ready.
+    fn poll_readable(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The TCP socket, if reading from it directly is the same as reading from this (splice).
+    fn tcp(&self) -> Option<&Arc<TcpStream>> {
+        None
+    }
+}
+
+/// Write half of a byte stream. `poll_shutdown` flushes and ends the direction (TCP FIN); dropping does neither.
+pub trait StreamWrite: AsyncWrite + Send + Unpin {
+    /// The TCP socket, if writing to it directly is the same as writing to this (splice).
+    fn tcp(&self) -> Option<&Arc<TcpStream>> {
+        None
+    }
+}
+
+pub type BoxStreamRead = Box<dyn StreamRead>;
+pub type BoxStreamWrite = Box<dyn StreamWrite>;
+
+/// Zero bytes taken from a non-empty slice mean that a writer is broken.
+pub(crate) fn wrote(n: usize) -> io::Result<usize> {
+    if n == 0 { Err(io::ErrorKind::WriteZero.into()) } else { Ok(n) }
+}

@@ -1,0 +1,1 @@
+//! Test kit: scripted sockets, a pair in memory, the chopper.
