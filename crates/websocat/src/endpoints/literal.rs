@@ -1,0 +1,48 @@
+//! `literal:` and its native function: fixed bytes, then EOF.
+
+use crate::{
+    error::{Error, Result},
+    register,
+    scenario::{Handle, RhResult, handle},
+    spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
+};
+use rhai::Engine;
+use sockets::socket::StreamSocket;
+use std::ffi::OsStr;
+
+/// Text that is in the specifier itself.
+#[derive(Clone, Debug)]
+pub struct Literal(String);
+
+impl EndpointSpec for Literal {
+    const FORMS: &'static [Form] = &[Form {
+        name: "literal",
+        prefixes: &["literal:"],
+        value: "TEXT",
+        doc: "Reads give the text, then EOF. What is written is discarded.",
+    }];
+
+    fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
+        let text = value.to_str().ok_or_else(|| Error::usage("the text is not UTF-8; use literal-base64:"))?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let lit = script.assign("lit", &format!("literal_socket({})", string_literal(&self.0)));
+        then(script, lit)
+    }
+}
+
+/// A stream socket that gives this text, then EOF; what is written is discarded.
+fn literal_socket(data: &str) -> RhResult<Handle<StreamSocket>> {
+    let _ = data;
+    Ok(handle(StreamSocket::default()))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, literal_socket);
+}

@@ -1,0 +1,118 @@
+//! The one error of the control plane and the one table of exit codes.
+//!
+//! An [`Error`] says what it was about (specifier, address, file, option), what went wrong and, through its kind, which exit
+//! status that gives. Causes stay attached as sources. Nothing else in the program decides an exit status.
+
+use std::{error, fmt};
+
+/// What went wrong, as far as scripts around the program may want to tell apart. The number is the exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Kind {
+    /// The scenario could not start, or the global timeout was told to be an error.
+    Start = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The peer broke the WebSocket framing rules.
+    Framing = 3,
+    /// The server answered the upgrade with another status than 101.
+    HttpStatus = 5,
+    /// The server's 101 does not fit the request.
+    BrokenUpgrade = 6,
+    Tls = 8,
+    Connect = 14,
+    NoAddresses = 20,
+    Lookup = 21,
+    ConnectTimeout = 22,
+    HandshakeTimeout = 23,
+    Listen = 24,
+    /// A file, or standard input or output.
+    File = 25,
+    Process = 26,
+    /// A session failed in a way that has no status of its own (reset, read or write error on a socket).
+    Transfer = 27,
+    /// A WebSocket ended without Close.
+    NoClose = 30,
+    /// Close with a code that is not a normal end.
+    CloseCode = 31,
+    Keepalive = 32,
+    /// A scripted test socket saw something else than its script says.
+    Mismatch = 101,
+}
+
+/// An error with its context.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    message: Box<str>,
+    source: Option<Box<dyn error::Error + Send + Sync>>,
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// `message` says what failed and why, in one line without a final dot.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into().into(), source: None }
+    }
+
+    /// `what` failed because of `source`; the text of the source and its sources follows what.
+    pub fn with_source(
+        kind: Kind,
+        what: impl Into<String>,
+        source: impl Into<Box<dyn error::Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, message: what.into().into(), source: Some(source.into()) }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// Puts what was being done in front of the message.
+    pub fn context(mut self, what: impl fmt::Display) -> Self {
+        self.message = format!("{what}: {}", self.message).into();
+        self
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        self.kind as u8
+    }
+}
+
+impl fmt::Display for Error {
+    /// The whole chain in one line, without saying a part twice.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let mut said = self.message.to_string();
+        let mut source = self.source.as_deref().map(|e| e as &(dyn error::Error + 'static));
+        while let Some(e) = source {
+            let text = e.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            source = e.source();
+        }
+        Ok(())
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_is_one_line_without_repetition() {
+        let io = std::io::Error::other("disk is full");
+        let e = Error::with_source(Kind::File, "cannot write x", io).context("writefile:x");
+        assert_eq!(e.to_string(), "writefile:x: cannot write x: disk is full");
+        assert_eq!(e.exit_code(), 25);
+    }
+}

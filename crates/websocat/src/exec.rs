@@ -1,0 +1,48 @@
+//! From script text to a task: compiles, evaluates, hands back what the script's last expression gave.
+
+use crate::{
+    error::{Error, Kind, Result},
+    scenario::{Scenario, Take, Task, TaskHandle, script_error},
+};
+use rhai::{Engine, packages::Package as _};
+use sockets::stop::Stop;
+use std::sync::Arc;
+
+/// An engine with the whole vocabulary of scenarios.
+pub fn engine() -> Engine {
+    let mut engine = Engine::new_raw();
+    engine.register_global_module(rhai::packages::StandardPackage::new().as_shared_module());
+    engine.set_max_expr_depths(1000, 1000);
+    crate::endpoints::register(&mut engine);
+    crate::overlays::register(&mut engine);
+    crate::functions::register(&mut engine);
+    engine
+}
+
+/// Compiles and evaluates a script. The scenario must outlive the task.
+pub fn load(text: &str, stop: Stop) -> Result<(Arc<Scenario>, Task)> {
+    let engine = engine();
+    let ast = engine.compile(text).map_err(|e| Error::new(Kind::Start, format!("script: {e}")))?;
+    let scenario = Scenario::new(engine, ast, stop);
+    let value: rhai::Dynamic = scenario.engine.eval_ast(&scenario.ast).map_err(script_error)?;
+    let kind = value.type_name();
+    let handle = value
+        .try_cast::<TaskHandle>()
+        .ok_or_else(|| Error::new(Kind::Start, format!("script: its value must be a task, not {kind}")))?;
+    let task = handle.take("task").map_err(script_error)?;
+    Ok((scenario, task))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_must_be_a_task() {
+        assert!(load("dummy_task()", Stop::new()).is_ok());
+        let e = load("42", Stop::new()).err().unwrap();
+        assert!(e.to_string().contains("must be a task"), "{e}");
+        let e = load("let t = dummy_task(); spawn(t)", Stop::new()).err().unwrap();
+        assert!(e.to_string().contains("line 1"), "{e}");
+    }
+}

@@ -1,0 +1,1 @@
+//! From arguments to script text: parse, rewrite, print.

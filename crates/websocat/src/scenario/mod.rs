@@ -1,0 +1,60 @@
+//! What native functions see: the running scenario, handles, options, callbacks, tasks.
+
+mod callback;
+mod handle;
+mod options;
+mod task;
+
+pub use callback::{Callback, script_error};
+pub use handle::{Handle, Take, handle};
+pub use options::{OptsReader, RhOpts, fields_of};
+pub use task::{Flow, Task, TaskHandle, run, task};
+
+use crate::error::Error;
+use rhai::{AST, Engine, EvalAltResult, NativeCallContext};
+use sockets::stop::Stop;
+use std::sync::{Arc, Weak};
+
+/// Result of a native function.
+pub type RhResult<T> = Result<T, Box<EvalAltResult>>;
+
+/// Makes an [`Error`] a script error that keeps it, so that its exit status survives the way through the script.
+pub fn throw(error: Error) -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorSystem(String::new(), Box::new(error)))
+}
+
+/// A loaded script and what its tasks share. Native functions reach it through [`Scenario::of`].
+pub struct Scenario {
+    pub engine: Engine,
+    pub ast: AST,
+    /// Parent of all stop tokens.
+    pub stop: Stop,
+}
+
+impl Scenario {
+    /// `engine` has all functions registered, `ast` was compiled by it.
+    pub fn new(mut engine: Engine, ast: AST, stop: Stop) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            engine.set_default_tag(rhai::Dynamic::from(Current(this.clone())));
+            Self { engine, ast, stop }
+        })
+    }
+
+    /// The scenario that a native function was called by.
+    pub fn of(ctx: &NativeCallContext<'_>) -> RhResult<Arc<Self>> {
+        let current = ctx.tag().and_then(|tag| tag.clone().try_cast::<Current>());
+        current.and_then(|c| c.0.upgrade()).ok_or_else(|| "the scenario is over".into())
+    }
+}
+
+/// The scenario as the engine's tag.
+#[derive(Clone)]
+struct Current(Weak<Scenario>);
+
+/// Registers native functions under their own Rust names.
+#[macro_export]
+macro_rules! register {
+    ($engine:ident, $($function:ident),+ $(,)?) => {
+        $( $engine.register_fn(stringify!($function), $function); )+
+    };
+}

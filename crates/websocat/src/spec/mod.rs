@@ -1,0 +1,14 @@
+//! What a specifier is: forms, kinds, stacks, and the writer of script text.
+//!
+//! An endpoint makes a socket, overlays wrap it. Both are described by data ([`Form`]) and by two traits whose `emit` is
+//! given what comes inside the bracket, so that one function opens and closes it.
+
+mod form;
+mod literal;
+mod script;
+mod stack;
+
+pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
+pub use literal::{os_literal, string_literal};
+pub use script::{OptionMap, Script, Then, Var};
+pub use stack::Stack;

@@ -1,0 +1,158 @@
+//! Writer of scenario text: indented, numbered variables by kind, options only where they differ from the default.
+
+use super::string_literal;
+use crate::{
+    cli::Args,
+    error::{Error, Kind, Result},
+};
+use serde::Serialize;
+use std::{collections::HashMap, sync::Arc};
+
+/// Name of a variable in the script.
+pub type Var = String;
+
+/// Writes what comes inside the bracket that an endpoint or overlay opened around its socket.
+pub type Then<'a> = dyn FnMut(&mut Script, Var) -> Result<()> + 'a;
+
+/// Pairs of an option map, in the order in which they are printed.
+#[derive(Clone, Debug, Default)]
+pub struct OptionMap(Vec<(String, String)>);
+
+impl OptionMap {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All fields of an options struct that it does not skip (defaults are skipped by `serde(skip_serializing_if)`).
+    pub fn of(options: &impl Serialize) -> Result<Self> {
+        let mut map = Self::new();
+        map.extend(options)?;
+        Ok(map)
+    }
+
+    /// Appends the fields of another options struct.
+    pub fn extend(&mut self, options: &impl Serialize) -> Result<()> {
+        let bad = |e: &dyn std::fmt::Display| Error::new(Kind::Start, format!("cannot write options as a script: {e}"));
+        let value = rhai::serde::to_dynamic(options).map_err(|e| bad(&e))?;
+        let map = value.try_cast::<rhai::Map>().ok_or_else(|| bad(&"not a struct"))?;
+        for (key, value) in map {
+            self.0.push((key.to_string(), literal(&value).ok_or_else(|| bad(&key))?));
+        }
+        Ok(())
+    }
+
+    /// Appends a pair whose value is script text already.
+    pub fn push(&mut self, key: &str, value: impl Into<String>) {
+        self.0.push((key.to_owned(), value.into()));
+    }
+
+    pub fn text(mut self, key: &str, value: &str) -> Self {
+        self.push(key, string_literal(value));
+        self
+    }
+
+    pub fn flag(mut self, key: &str, set: bool) -> Self {
+        if set {
+            self.push(key, "true");
+        }
+        self
+    }
+
+    pub fn number(mut self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
+        if let Some(n) = value {
+            self.push(key, n.to_string());
+        }
+        self
+    }
+}
+
+impl std::fmt::Display for OptionMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("#{")?;
+        for (i, (key, value)) in self.0.iter().enumerate() {
+            let quoted;
+            let plain = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let key = if plain {
+                key
+            } else {
+                quoted = string_literal(key);
+                &quoted
+            };
+            write!(f, "{}{key}: {value}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str("}")
+    }
+}
+
+/// Script text of a value that serde made; None for what no options struct has.
+fn literal(value: &rhai::Dynamic) -> Option<String> {
+    if let Ok(text) = value.as_immutable_string_ref() {
+        return Some(string_literal(&text));
+    }
+    if let Ok(items) = value.as_array_ref() {
+        let items: Option<Vec<_>> = items.iter().map(literal).collect();
+        return Some(format!("[{}]", items?.join(", ")));
+    }
+    (value.is_int() || value.is_bool()).then(|| value.to_string())
+}
+
+/// A script that is being written.
+pub struct Script {
+    /// The command line that the script comes from: endpoints and overlays take their options from it.
+    pub args: Arc<Args>,
+    text: String,
+    indent: usize,
+    counters: HashMap<&'static str, usize>,
+}
+
+impl Script {
+    pub fn new(args: Arc<Args>) -> Self {
+        Self { args, text: String::new(), indent: 0, counters: HashMap::new() }
+    }
+
+    /// Another part of the same script starts with other options (`--compose`); numbering goes on.
+    pub fn set_args(&mut self, args: Arc<Args>) {
+        self.args = args;
+    }
+
+    pub fn line(&mut self, text: &str) {
+        self.text.push_str(&"  ".repeat(self.indent));
+        self.text.push_str(text);
+        self.text.push('\n');
+    }
+
+    /// A fresh variable name: `tcp1`, `tcp2`, …
+    pub fn var(&mut self, stem: &'static str) -> Var {
+        let n = self.counters.entry(stem).or_insert(0);
+        *n += 1;
+        format!("{stem}{n}")
+    }
+
+    /// `let stem1 = expression;`
+    pub fn assign(&mut self, stem: &'static str, expression: &str) -> Var {
+        let v = self.var(stem);
+        self.line(&format!("let {v} = {expression};"));
+        v
+    }
+
+    /// `open`, an indented body, `close`: `open` ends in what starts the closure, `close` ends the call.
+    pub fn nest(&mut self, open: &str, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        self.line(open);
+        self.indent += 1;
+        body(self)?;
+        self.indent -= 1;
+        self.line(close);
+        Ok(())
+    }
+
+    /// `call |stem1| {`, the body with that variable, `})`: a call whose last argument is a callback with one argument.
+    /// `call` ends after the comma before the closure: `connect_tcp(#{…},`.
+    pub fn callback(&mut self, call: &str, stem: &'static str, then: &mut Then<'_>) -> Result<()> {
+        let v = self.var(stem);
+        self.nest(&format!("{call} |{v}| {{"), "})", &mut |script| then(script, v.clone()))
+    }
+
+    pub fn finish(self) -> String {
+        self.text
+    }
+}

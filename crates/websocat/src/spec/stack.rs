@@ -1,0 +1,37 @@
+//! A specifier as parsed: an endpoint below, overlays on top of it.
+
+use super::{Script, SocketKind, Then, Var};
+use crate::{endpoints::Endpoint, error::Result, overlays::Overlay};
+
+#[derive(Clone, Debug)]
+pub struct Stack {
+    pub endpoint: Endpoint,
+    /// Innermost first.
+    pub overlays: Vec<Overlay>,
+}
+
+impl Stack {
+    /// Kind of the outermost socket; None while a `mirror:` below has not been decided.
+    pub fn kind(&self) -> Option<SocketKind> {
+        let mut kind = self.endpoint.kind();
+        for overlay in &self.overlays {
+            kind = match kind.or(overlay.takes()) {
+                Some(inner) => Some(overlay.gives(inner)),
+                None => None,
+            };
+        }
+        kind
+    }
+
+    /// Writes the calls that make the whole socket, inside out; `then` writes what is done with it.
+    pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        self.endpoint.emit(script, &mut |script, socket| wrap(&self.overlays, script, socket, then))
+    }
+}
+
+fn wrap(overlays: &[Overlay], script: &mut Script, socket: Var, then: &mut Then<'_>) -> Result<()> {
+    match overlays.split_first() {
+        None => then(script, socket),
+        Some((first, rest)) => first.emit(script, socket, &mut |script, socket| wrap(rest, script, socket, then)),
+    }
+}
