@@ -40,6 +40,7 @@ impl Sequence {
             //= 6455-5.5-2
             return if fin { Ok(opcode) } else { Err(Error::ControlFragmented) };
         }
+        //= 6455-5.2-1
         //= 6455-5.4-2
         //= 6455-5.4-6
         //= 6455-5.4-9
