@@ -10,5 +10,5 @@ mod stack;
 
 pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
 pub use literal::{os_literal, string_literal};
-pub use script::{OptionMap, Script, Then, Var};
+pub use script::{Listening, OptionMap, Script, Then, Var};
 pub use stack::Stack;

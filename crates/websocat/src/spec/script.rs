@@ -6,7 +6,8 @@ use crate::{
     error::{Error, Kind, Result},
 };
 use serde::Serialize;
-use std::{collections::HashMap, sync::Arc};
+use crate::plan::Names;
+use std::sync::Arc;
 
 /// Name of a variable in the script.
 pub type Var = String;
@@ -100,19 +101,26 @@ fn literal(value: &rhai::Dynamic) -> Option<String> {
 pub struct Script {
     /// The command line that the script comes from: endpoints and overlays take their options from it.
     pub args: Arc<Args>,
+    /// What a listener does with its connections; it depends on the side that it stands on.
+    pub listening: Listening,
     text: String,
     indent: usize,
-    counters: HashMap<&'static str, usize>,
+    names: Names,
+}
+
+/// How a listener of this side works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// A task of its own for each connection.
+    pub autospawn: bool,
+    /// One connection only.
+    pub oneshot: bool,
 }
 
 impl Script {
-    pub fn new(args: Arc<Args>) -> Self {
-        Self { args, text: String::new(), indent: 0, counters: HashMap::new() }
-    }
-
-    /// Another part of the same script starts with other options (`--compose`); numbering goes on.
-    pub fn set_args(&mut self, args: Arc<Args>) {
-        self.args = args;
+    /// `names`: variables that the plan has named already.
+    pub fn new(args: Arc<Args>, names: Names) -> Self {
+        Self { args, listening: Listening::default(), text: String::new(), indent: 0, names }
     }
 
     pub fn line(&mut self, text: &str) {
@@ -123,9 +131,7 @@ impl Script {
 
     /// A fresh variable name: `tcp1`, `tcp2`, …
     pub fn var(&mut self, stem: &'static str) -> Var {
-        let n = self.counters.entry(stem).or_insert(0);
-        *n += 1;
-        format!("{stem}{n}")
+        self.names.fresh(stem)
     }
 
     /// `let stem1 = expression;`
@@ -138,10 +144,17 @@ impl Script {
     /// `open`, an indented body, `close`: `open` ends in what starts the closure, `close` ends the call.
     pub fn nest(&mut self, open: &str, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.line(open);
+        self.inside(close, body)
+    }
+
+    /// An indented body after a line that opened a bracket; with an empty `close` the caller closes it.
+    pub fn inside(&mut self, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.indent += 1;
         body(self)?;
         self.indent -= 1;
-        self.line(close);
+        if !close.is_empty() {
+            self.line(close);
+        }
         Ok(())
     }
 
