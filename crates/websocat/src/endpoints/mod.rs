@@ -56,3 +56,20 @@ macro_rules! endpoints {
     };
 }
 use endpoints;
+
+impl Endpoint {
+    /// Standard input and output.
+    pub fn is_stdio(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
+    /// A network connection or a process: where a traffic log shows something.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+    }
+
+    /// Something to leave in a place for the moment.
+    pub fn placeholder() -> Self {
+        Self::Zero(zero::Zero)
+    }
+}

@@ -12,8 +12,13 @@ pub use task::{Flow, Task, TaskHandle, run, task};
 
 use crate::error::Error;
 use rhai::{AST, Engine, EvalAltResult, NativeCallContext};
-use sockets::stop::Stop;
-use std::sync::{Arc, Weak};
+use sockets::{random::Randomness, stop::Stop};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 /// Result of a native function.
 pub type RhResult<T> = Result<T, Box<EvalAltResult>>;
@@ -29,15 +34,32 @@ pub struct Scenario {
     pub ast: AST,
     /// Parent of all stop tokens.
     pub stop: Stop,
+    random: Mutex<Randomness>,
+    /// Something listens for more than one connection: a server, which ends well when it was asked to.
+    serves: AtomicBool,
 }
 
 impl Scenario {
     /// `engine` has all functions registered, `ast` was compiled by it.
-    pub fn new(mut engine: Engine, ast: AST, stop: Stop) -> Arc<Self> {
+    pub fn new(mut engine: Engine, ast: AST, stop: Stop, random: Randomness) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             engine.set_default_tag(rhai::Dynamic::from(Current(this.clone())));
-            Self { engine, ast, stop }
+            Self { engine, ast, stop, random: Mutex::new(random), serves: AtomicBool::new(false) }
         })
+    }
+
+    /// The parent of all generators. The order of calls decides the sequences of `--random-seed`.
+    pub fn random(&self) -> MutexGuard<'_, Randomness> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listeners for many connections say so when they start.
+    pub fn mark_server(&self) {
+        self.serves.store(true, Relaxed);
+    }
+
+    pub fn is_server(&self) -> bool {
+        self.serves.load(Relaxed)
     }
 
     /// The scenario that a native function was called by.
