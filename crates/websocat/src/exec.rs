@@ -5,7 +5,7 @@ use crate::{
     scenario::{Scenario, Take, Task, TaskHandle, script_error},
 };
 use rhai::{Engine, packages::Package as _};
-use sockets::{random::Randomness, stop::Stop};
+use sockets::stop::Stop;
 use std::sync::Arc;
 
 /// An engine with the whole vocabulary of scenarios.
@@ -19,12 +19,16 @@ pub fn engine() -> Engine {
     engine
 }
 
-/// Compiles and evaluates a script. The scenario must outlive the task. `seed` makes its randomness repeatable.
-pub fn load(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Scenario>, Task)> {
-    let random = Randomness::new(seed).map_err(|e| Error::with_source(Kind::Start, "no randomness", e))?;
+/// Compiles and evaluates a script, inside a tokio runtime. The scenario must outlive the task.
+pub fn load(text: &str, stop: Stop) -> Result<(Arc<Scenario>, Task)> {
+    load_seeded(text, stop, None)
+}
+
+/// The same with a seed for all randomness of the scenario (`--random-seed`).
+pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Scenario>, Task)> {
     let engine = engine();
     let ast = engine.compile(text).map_err(|e| Error::new(Kind::Start, format!("script: {e}")))?;
-    let scenario = Scenario::new(engine, ast, stop, random);
+    let scenario = Scenario::new(engine, ast, stop, seed)?;
     let value: rhai::Dynamic = scenario.engine.eval_ast(&scenario.ast).map_err(script_error)?;
     let kind = value.type_name();
     let handle = value
@@ -40,10 +44,10 @@ mod tests {
 
     #[test]
     fn the_value_must_be_a_task() {
-        assert!(load("dummy_task()", Stop::new(), None).is_ok());
-        let e = load("42", Stop::new(), None).err().unwrap();
+        assert!(load("dummy_task()", Stop::new()).is_ok());
+        let e = load("42", Stop::new()).err().unwrap();
         assert!(e.to_string().contains("must be a task"), "{e}");
-        let e = load("let t = dummy_task(); spawn(t)", Stop::new(), None).err().unwrap();
+        let e = load("let t = dummy_task(); spawn(t)", Stop::new()).err().unwrap();
         assert!(e.to_string().contains("line 1"), "{e}");
     }
 }

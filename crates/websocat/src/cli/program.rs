@@ -126,7 +126,7 @@ fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
 async fn run(text: &str, args: &Args) -> Result<u8> {
     let stop = Stop::new();
     let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
-    let (scenario, task) = exec::load(text, stop.clone(), args.process.random_seed)?;
+    let (scenario, task) = exec::load_seeded(text, stop.clone(), args.process.random_seed)?;
     // Boxed: it lives as long as the program, and a thread's stack is no place for what scripts build.
     let mut main = Box::pin(scenario::run(task));
     let signal = tokio::select! {

@@ -27,7 +27,8 @@ impl EndpointSpec for Reuser {
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let slot = script.var("slot");
         let open = format!("{}.maybe_init_then_connect(#{{}}, |{slot}| {{", self.reuser);
-        script.nest(&open, "", &mut |script| {
+        script.line(&open);
+        script.indent(&mut |script| {
             self.inner.emit(script, &mut |script, socket| {
                 script.line(&format!("{slot}.send({socket})"));
                 Ok(())
@@ -35,7 +36,9 @@ impl EndpointSpec for Reuser {
         })?;
         let socket = script.var("reuseconn");
         script.line(&format!("}}, |{socket}| {{"));
-        script.inside("})", &mut |script| then(script, socket.clone()))
+        script.indent(&mut |script| then(script, socket.clone()))?;
+        script.line("})");
+        Ok(())
     }
 }
 

@@ -17,7 +17,8 @@ pub fn print(plan: &Plan) -> Result<String> {
 fn timed(plan: &Plan, script: &mut Script) -> Result<()> {
     let session = &plan.args.session;
     let Some(ms) = session.global_timeout_ms else { return delayed(plan, script) };
-    script.nest("race([task_wrap(|| {", "", &mut |script| delayed(plan, script))?;
+    script.line("race([task_wrap(|| {");
+    script.indent(&mut |script| delayed(plan, script))?;
     script.line("}),");
     if session.global_timeout_force_exit {
         script.line(&format!("sequential([sleep_ms({ms}), task_wrap(|| {{ exit_process(1); dummy_task() }})])])"));

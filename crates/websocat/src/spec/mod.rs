@@ -7,6 +7,7 @@ mod form;
 mod literal;
 mod script;
 mod stack;
+pub mod url;
 
 pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
 pub use literal::{os_literal, string_literal};

@@ -4,9 +4,9 @@ use super::string_literal;
 use crate::{
     cli::Args,
     error::{Error, Kind, Result},
+    plan::Names,
 };
 use serde::Serialize;
-use crate::plan::Names;
 use std::sync::Arc;
 
 /// Name of a variable in the script.
@@ -97,30 +97,31 @@ fn literal(value: &rhai::Dynamic) -> Option<String> {
     (value.is_int() || value.is_bool()).then(|| value.to_string())
 }
 
+/// How the listeners of a stack go on after a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Each connection gets a task of its own.
+    pub autospawn: bool,
+    /// One connection only.
+    pub oneshot: bool,
+}
+
 /// A script that is being written.
 pub struct Script {
     /// The command line that the script comes from: endpoints and overlays take their options from it.
     pub args: Arc<Args>,
-    /// What a listener does with its connections; it depends on the side that it stands on.
+    /// For listeners in the stack that is being written.
     pub listening: Listening,
     text: String,
     indent: usize,
     names: Names,
 }
 
-/// How a listener of this side works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Listening {
-    /// A task of its own for each connection.
-    pub autospawn: bool,
-    /// One connection only.
-    pub oneshot: bool,
-}
-
 impl Script {
     /// `names`: variables that the plan has named already.
     pub fn new(args: Arc<Args>, names: Names) -> Self {
-        Self { args, listening: Listening::default(), text: String::new(), indent: 0, names }
+        let listening = Listening { autospawn: true, oneshot: false };
+        Self { args, listening, text: String::new(), indent: 0, names }
     }
 
     pub fn line(&mut self, text: &str) {
@@ -144,17 +145,16 @@ impl Script {
     /// `open`, an indented body, `close`: `open` ends in what starts the closure, `close` ends the call.
     pub fn nest(&mut self, open: &str, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.line(open);
-        self.inside(close, body)
+        self.indent(body)?;
+        self.line(close);
+        Ok(())
     }
 
-    /// An indented body after a line that opened a bracket; with an empty `close` the caller closes it.
-    pub fn inside(&mut self, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+    /// An indented body alone, for calls with more than one closure.
+    pub fn indent(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.indent += 1;
         body(self)?;
         self.indent -= 1;
-        if !close.is_empty() {
-            self.line(close);
-        }
         Ok(())
     }
 
