@@ -1,1 +1,172 @@
-//! (being written)
+//! Randomness of a scenario: one parent generator and the children it hands out.
+//!
+//! With a seed (`--random-seed`) every child's sequence is repeatable, and so are masks and handshake keys on the wire; the
+//! order in which children are asked for matters. Without one everything derives from one secure seed of the system: a
+//! child costs no system call, and neither does a frame. RFC 6455 10.3 wants masking keys that nobody can predict.
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use rand_pcg::Pcg64;
+use std::{fmt, io};
+
+/// The parent generator of a process or scenario: ChaCha12.
+pub struct Randomness {
+    parent: ChaCha12Rng,
+    /// Children shall repeat the documented sequences instead of being secure.
+    seeded: bool,
+}
+
+impl Randomness {
+    /// Repeatable with a seed, else seeded by the system. Fails only when the system has no random numbers.
+    pub fn new(seed: Option<u64>) -> io::Result<Self> {
+        Ok(match seed {
+            Some(seed) => Self { parent: ChaCha12Rng::seed_from_u64(seed), seeded: true },
+            None => Self { parent: from_system()?, seeded: false },
+        })
+    }
+
+    /// Masking keys of one connection, from the parent's next 32 bytes.
+    pub fn mask_keys(&mut self) -> MaskKeys {
+        let source = if self.seeded {
+            KeySource::Repeatable(Pcg64::from_rng(&mut self.parent))
+        } else {
+            KeySource::Secure(ChaCha12Rng::from_rng(&mut self.parent))
+        };
+        MaskKeys { source: Some(Box::new(source)) }
+    }
+
+    /// Endless bytes, from the parent's next 32 bytes.
+    pub fn bytes_source(&mut self) -> BytesSource {
+        BytesSource(ChaCha12Rng::from_rng(&mut self.parent))
+    }
+
+    /// The 16 bytes of a Sec-WebSocket-Key, from the parent's next 32 bytes.
+    pub fn websocket_key(&mut self) -> [u8; 16] {
+        let mut child = ChaCha12Rng::from_rng(&mut self.parent);
+        low_bytes(&mut child)
+    }
+}
+
+impl fmt::Debug for Randomness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The state stays out of logs: it predicts every masking key.
+        f.debug_struct("Randomness").field("seeded", &self.seeded).finish_non_exhaustive()
+    }
+}
+
+fn from_system() -> io::Result<ChaCha12Rng> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)
+        .map_err(|e| io::Error::other(format!("the system gives no random numbers: {e}; cannot go on without them")))?;
+    Ok(ChaCha12Rng::from_seed(seed))
+}
+
+/// One draw of 32 bits for each byte, of which the lowest eight are used: part of the documented sequences.
+fn low_bytes<const N: usize>(rng: &mut impl Rng) -> [u8; N] {
+    std::array::from_fn(|_| rng.next_u32() as u8)
+}
+
+/// Masking keys of one connection, from [`Randomness::mask_keys`].
+///
+/// The default takes a secure seed from the system at the first key: sockets that never mask (servers) pay nothing.
+#[derive(Default)]
+pub struct MaskKeys {
+    source: Option<Box<KeySource>>,
+}
+
+enum KeySource {
+    Repeatable(Pcg64),
+    Secure(ChaCha12Rng),
+}
+
+impl MaskKeys {
+    /// The next key. Fails only at the first call, when the keys have to come from the system and it has none.
+    pub fn next_key(&mut self) -> io::Result<[u8; 4]> {
+        match self.source.as_deref_mut() {
+            Some(KeySource::Repeatable(rng)) => Ok(low_bytes(rng)),
+            Some(KeySource::Secure(rng)) => Ok(rng.next_u32().to_le_bytes()),
+            None => {
+                let mut rng = from_system()?;
+                let key = rng.next_u32().to_le_bytes();
+                self.source = Some(Box::new(KeySource::Secure(rng)));
+                Ok(key)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for MaskKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MaskKeys")
+    }
+}
+
+/// Endless random bytes (`random:`), from [`Randomness::bytes_source`].
+pub struct BytesSource(ChaCha12Rng);
+
+impl BytesSource {
+    pub fn fill(&mut self, to: &mut [u8]) {
+        self.0.fill_bytes(to);
+    }
+}
+
+impl fmt::Debug for BytesSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BytesSource")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masks(seed: u64) -> [[u8; 4]; 2] {
+        let mut keys = Randomness::new(Some(seed)).unwrap().mask_keys();
+        [keys.next_key().unwrap(), keys.next_key().unwrap()]
+    }
+
+    #[test]
+    fn seeded_masks_follow_the_documented_sequence() {
+        assert_eq!(masks(2), [[0x1d, 0xfb, 0x9f, 0x97], [0xc5, 0xca, 0xbf, 0x62]]);
+        assert_eq!(masks(3), [[0x85, 0x87, 0x54, 0xbd], [0x6c, 0xe4, 0x13, 0x63]]);
+    }
+
+    #[test]
+    fn seeded_handshake_key_follows_the_documented_sequence() {
+        // J9988AI2rIrAyJ7HDshMRw==
+        let expected = [
+            0x27, 0xdf, 0x7c, 0xf0, 0x02, 0x36, 0xac, 0x8a, 0xc0, 0xc8, 0x9e, 0xc7, 0x0e, 0xc8, 0x4c, 0x47,
+        ];
+        assert_eq!(Randomness::new(Some(3)).unwrap().websocket_key(), expected);
+    }
+
+    #[test]
+    fn bytes_repeat_with_a_seed_and_do_not_without() {
+        let draw = |seed| {
+            let mut bytes = [0; 32];
+            Randomness::new(seed).unwrap().bytes_source().fill(&mut bytes);
+            bytes
+        };
+        assert_eq!(draw(Some(1)), draw(Some(1)));
+        assert_ne!(draw(Some(1)), draw(Some(2)));
+        assert_ne!(draw(None), draw(None));
+    }
+
+    #[test]
+    fn children_differ_and_keys_of_the_system_do_not_repeat() {
+        let mut randomness = Randomness::new(None).unwrap();
+        let (mut a, mut b, mut c) = (randomness.mask_keys(), randomness.mask_keys(), MaskKeys::default());
+        let mut all: Vec<_> =
+            (0..8).flat_map(|_| [&mut a, &mut b, &mut c].map(|keys| keys.next_key().unwrap())).collect();
+        all.sort_unstable();
+        all.dedup();
+        // 24 draws of 32 bits: an accidental pair comes once in fifteen million runs.
+        assert_eq!(all.len(), 24);
+    }
+
+    #[test]
+    fn keys_are_small_until_used() {
+        assert_eq!(size_of::<MaskKeys>(), size_of::<usize>());
+        assert!(MaskKeys::default().source.is_none());
+    }
+}
