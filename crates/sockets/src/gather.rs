@@ -64,6 +64,11 @@ impl Gather {
         self.pending.is_empty() || self.pending.room() >= n
     }
 
+    /// A piece has left in part: until the rest follows, nothing else may be given.
+    pub fn is_midway(&self) -> bool {
+        self.sent > 0
+    }
+
     /// Takes one piece; `more`: another follows without waiting, so that larger ones are gathered too.
     #[inline]
     pub fn poll_put(
