@@ -59,6 +59,11 @@ impl Gather {
         Self { inner, pending: Window::new(2), sent: 0 }
     }
 
+    /// Everything taken was written.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.sent == 0
+    }
+
     /// A small piece of `n` bytes would be accepted without writing anything.
     pub fn has_room(&self, n: usize) -> bool {
         self.pending.is_empty() || self.pending.room() >= n

@@ -35,7 +35,7 @@ pub const STALLED: u8 = 16;
 pub const PARKED: u8 = 32;
 
 /// The options that matter beyond one half.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Rules {
     pub no_close_frame: bool,
     pub shutdown_socket_on_eof: bool,

@@ -261,3 +261,27 @@ impl DatagramRead for WsReader {
         self.parts = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlay::ws::tests::Peer;
+    use std::task::Waker;
+
+    #[test]
+    fn an_idle_or_ended_reader_owns_no_buffer() {
+        let control = Arc::new(Control::new(Default::default(), Default::default()));
+        let peer = Peer::default();
+        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, control);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(reader.poll_chunk(&mut cx, usize::MAX).is_pending());
+        assert_eq!(reader.window.room(), 0);
+        peer.send(b"\x82\x01x\x88\x00behind");
+        for flags in [Flags::MORE, Flags::EOF] {
+            assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Ok(f)) if f == flags));
+            assert_ne!(reader.window.room(), 0);
+            reader.consume();
+        }
+        assert_eq!(reader.window.room(), 0);
+    }
+}

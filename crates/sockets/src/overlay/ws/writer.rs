@@ -286,10 +286,14 @@ impl DatagramWrite for WsWriter {
 
 impl Drop for WsWriter {
     fn drop(&mut self) {
-        let Some(core) = self.core.take() else { return };
+        let Some(mut core) = self.core.take() else { return };
         let over = core.closed && self.control.flags() & PEER_DONE != 0;
         let reader_lives = Arc::strong_count(&self.control) > 1;
         if reader_lives && !over && !core.shut && !core.out.is_midway() {
+            core.stalled |= !core.out.is_empty();
+            if core.stalled {
+                self.control.set(STALLED);
+            }
             self.control.park(Box::new(core));
         }
     }
