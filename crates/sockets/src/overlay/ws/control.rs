@@ -116,6 +116,7 @@ impl Control {
     /// A pong is due. True: the queue is full now, and the next pong will replace all in it.
     pub fn owe_pong(&self, cx: &Context<'_>, body: &[u8]) -> bool {
         let mut owed = self.owed();
+        //= 6455-5.5.3-2
         if self.flags() & STALLED != 0 || owed.count >= MAX_PONGS {
             owed.clear_pongs();
         }

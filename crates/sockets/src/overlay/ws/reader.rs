@@ -150,6 +150,8 @@ impl WsReader {
         if self.pongs != u32::MAX {
             self.pongs -= 1;
         }
+        //= 6455-5.5.2-2
+        //= 6455-5.5.3-1
         let full = self.control.owe_pong(cx, self.window.filled().get(..len).unwrap_or_default());
         self.window.skip(len);
         self.rest = 0;
@@ -166,10 +168,13 @@ impl WsReader {
             // Low level: handed on unchecked.
             Err(_) => (body.first_chunk().map(|code| u16::from_be_bytes(*code)), ""),
         };
+        //= 6455-7.1.5-1
+        //= 6455-7.1.6-1
         // Set once: this is the first end that is seen, and the last.
         let _ = self.control.info.ending.set(Ending::Close { code, reason: reason.into() });
         let mut flags = Flags::EOF;
         match code {
+            //= 6455-5.5.1-7
             Some(code) if answer => {
                 self.control.owe_close(code);
                 flags |= Flags::GONE;
@@ -185,6 +190,7 @@ impl WsReader {
     /// The stream has ended without Close.
     #[cold]
     fn handle_end(&mut self) -> io::Result<Flags> {
+        //= 6455-7.2.1-2
         let torn = !self.window.is_empty() || self.decoder.mid_message();
         self.end();
         if torn || self.control.rules.require_close {
@@ -200,6 +206,8 @@ impl WsReader {
     /// The peer broke the rules: says so to it, and reads no further (RFC 6455 7.1.7).
     #[cold]
     fn breach(&mut self, e: wsframe::Error) -> io::Error {
+        //= 6455-7.1.7-5
+        //= 6455-7.1.7-7
         self.control.owe_close(e.close_code());
         self.end();
         io::Error::new(io::ErrorKind::InvalidData, e)
@@ -216,6 +224,8 @@ impl WsReader {
 
     fn check_utf8(&mut self, fin: bool) -> io::Result<()> {
         let chunk = self.window.filled().get(..self.rest as usize).unwrap_or_default();
+        //= 6455-5.6-1
+        //= 6455-8.1-1
         let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
         checked.map_err(|e| self.breach(e.into()))
     }

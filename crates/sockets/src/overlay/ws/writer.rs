@@ -66,6 +66,8 @@ impl Core {
             let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
             checked.map_err(|_| WsError::TextNotUtf8)?;
         }
+        //= 6455-5.1-1
+        //= 6455-10.3-1
         let key = self.key()?;
         if let Some(key) = key {
             mask(chunk, key, 0);
@@ -103,6 +105,7 @@ impl Core {
         loop {
             ready!(self.poll_room(cx, control))?;
             let mut owed = control.owed();
+            //= 6455-7.1.3-1
             // After both Close frames there is nothing to say any more.
             let over = self.shut || self.closed && control.flags() & PEER_DONE != 0;
             if let Some((&len, _)) = owed.pongs.split_first().filter(|_| !over) {
@@ -189,6 +192,7 @@ impl Core {
 /// What our Close carries. Low-level sockets hand on what they are given; others send only what RFC 6455 allows.
 fn close_body<'a>(control: &Control, given: Option<&'a [u8]>, space: &'a mut [u8; MAX_CONTROL_PAYLOAD]) -> &'a [u8] {
     let Some(given) = given.filter(|body| !body.is_empty()) else {
+        //= 6455-7.1.2-1
         let code = control.rules.close_code.filter(|_| control.flags() & EMPTY_CLOSE == 0);
         let len = code.map_or(0, |code| write_close(code, "", space));
         return space.get(..len).unwrap_or_default();
@@ -255,6 +259,7 @@ impl DatagramWrite for WsWriter {
         if flags.any(Flags::CONTROL) {
             return self.poll_write_control(cx, chunk, flags);
         }
+        //= 6455-5.5.1-6
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
         let header = match core.header {
             Some(header) => header,

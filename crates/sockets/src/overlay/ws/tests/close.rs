@@ -90,6 +90,8 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
 }
 
 //= 6455-5.5.1-7 test
+//= 6455-7.1.5-1 test
+//= 6455-7.1.6-1 test
 #[test]
 fn close_with_a_code_is_answered_at_once_after_the_pong() {
     for role in ROLES {
