@@ -171,3 +171,24 @@ fn halves_are_small_and_can_go_to_any_thread() {
     assert!(size_of::<WsReader>() <= 128, "{}", size_of::<WsReader>());
     assert!(size_of::<WsWriter>() <= 128, "{}", size_of::<WsWriter>());
 }
+
+//= 6455-5.3-2 test
+//= 6455-10.3-1 test
+#[test]
+fn each_frame_of_a_client_has_its_own_key() {
+    let mut ws = Fixture::new(WsOptions::default());
+    for _ in 0..50 {
+        ws.put(&[0; 4], Flags::PARTIAL); // a masked zero is the key
+        ws.put(&[0; 4], Flags::PONG);
+    }
+    ws.flush();
+    let wire = ws.peer.received();
+    let (frames, rest) = wire.as_chunks::<10>();
+    assert!(frames.len() == 100 && rest.is_empty());
+    assert!(frames.iter().all(|f| f[2..6] == f[6..]));
+    let mut keys: Vec<_> = frames.iter().map(|f| &f[2..6]).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    // 100 draws of 32 bits: an accidental pair comes once in 900,000 runs.
+    assert_eq!(keys.len(), 100);
+}
