@@ -1,1 +1,3 @@
 //! Overlays: each wraps a socket and is one machine in one file.
+
+pub mod read_limiter;
