@@ -1,1 +1,304 @@
-//! (being written)
+//! Byte sessions: one direction through a pooled buffer or, between two TCP sockets, inside the kernel; both at once.
+//!
+//! Half-close is kept: the end of one direction shuts its sink down and the other goes on. An error ends both, and a reset
+//! of one socket becomes a reset of the other. What was read is always offered to the sink before the next read, so the
+//! only buffer is the one whose size the caller knows.
+
+#[cfg(target_os = "linux")]
+use crate::splice::{SpliceCopy, Spliced};
+use crate::{
+    buffer::Window,
+    exchange::{
+        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset,
+        watch::{Event, Watch},
+    },
+    gather::poll_fill_up_to,
+    hangup::Hangup,
+    socket::StreamSocket,
+    stop::Stop,
+    stream::{BoxStreamRead, BoxStreamWrite, wrote},
+};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// Reads before other tasks get their turn: 4 MiB in buffers of 256 KiB, about a millisecond.
+const TURN: usize = 16;
+
+/// One direction between two byte streams through a pooled buffer.
+///
+/// Pending: what was read stays inside; flushed when the source has nothing. Short write: the rest is written next. EOF:
+/// the sink is shut down, then it is ready. Drop midway: loses what was read and not written.
+pub struct StreamCopy {
+    from: BoxStreamRead,
+    to: BoxStreamWrite,
+    window: Window,
+    /// Most bytes per read.
+    limit: u32,
+    eof: bool,
+}
+
+impl StreamCopy {
+    /// `size` fixes the number of bytes per read, up to 256 KiB; None follows the traffic.
+    pub fn new(from: BoxStreamRead, to: BoxStreamWrite, size: Option<usize>) -> Self {
+        let limit = size.map_or(u32::MAX, |n| u32::try_from(n).unwrap_or(u32::MAX).max(1));
+        Self { from, to, window: Window::new(3), limit, eof: false }
+    }
+
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.window.is_empty() {
+            match Pin::new(&mut *self.to).poll_write(cx, self.window.filled())? {
+                Poll::Ready(n) => self.window.skip(wrote(n)?),
+                Poll::Pending => {
+                    self.window.release(); // a slow sink shall not pin a large buffer for a small rest
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_copy(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        if !self.window.is_empty() {
+            ready!(self.poll_empty(cx)).map_err(Failed::sink)?;
+            self.window.release(); // the rest may have been in a small one
+        }
+        for _ in 0..TURN {
+            ready!(self.poll_empty(cx)).map_err(Failed::sink)?;
+            if self.eof {
+                self.window.release();
+                return Pin::new(&mut *self.to).poll_shutdown(cx).map_err(Failed::sink);
+            }
+            let limit = self.limit as usize;
+            match poll_fill_up_to(&mut *self.from, cx, &mut self.window, 1, limit).map_err(Failed::source)? {
+                Poll::Ready(n) => self.eof = n == 0,
+                Poll::Pending => {
+                    let _ = Pin::new(&mut *self.to).poll_flush(cx).map_err(Failed::sink)?; // Pending: its waker is ours
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// How the bytes of one direction move.
+enum Way {
+    Copy(StreamCopy),
+    #[cfg(target_os = "linux")]
+    Splice(SpliceCopy),
+    /// Nothing moves; the writer stays open until the other direction has ended.
+    Idle(BoxStreamWrite),
+    /// Nothing moves; the writer is being shut down.
+    Shutdown(BoxStreamWrite),
+    Ended,
+}
+
+impl Way {
+    fn new(from: BoxStreamRead, to: BoxStreamWrite, size: Option<usize>) -> Self {
+        #[cfg(target_os = "linux")]
+        let (from, to) = match SpliceCopy::new(from, to, size) {
+            Ok(splice) => return Self::Splice(splice),
+            Err(halves) => halves,
+        };
+        Self::Copy(StreamCopy::new(from, to, size))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        loop {
+            let ended = match self {
+                Self::Copy(copy) => copy.poll_copy(cx),
+                #[cfg(target_os = "linux")]
+                Self::Splice(splice) => match ready!(splice.poll_splice(cx)?) {
+                    Spliced::Ended => Poll::Ready(Ok(())),
+                    Spliced::Unsupported => {
+                        if let Self::Splice(splice) = std::mem::replace(self, Self::Ended) {
+                            let (from, to) = splice.into_halves();
+                            *self = Self::Copy(StreamCopy::new(from, to, None));
+                        }
+                        continue;
+                    }
+                },
+                Self::Idle(_) => return Poll::Pending,
+                Self::Shutdown(to) => {
+                    if let Err(error) = ready!(Pin::new(&mut **to).poll_shutdown(cx)) {
+                        tracing::debug!(%error, "cannot shut an unused writer down");
+                    }
+                    Poll::Ready(Ok(()))
+                }
+                Self::Ended => Poll::Ready(Ok(())),
+            };
+            ready!(ended?);
+            *self = Self::Ended;
+            return Poll::Ready(Ok(()));
+        }
+    }
+
+    /// Offers what was read already to the sink, without waiting.
+    fn offer_rest(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Copy(copy) => {
+                // The session has failed already: nobody waits for these.
+                let _ = copy.poll_empty(cx);
+                let _ = Pin::new(&mut *copy.to).poll_flush(cx);
+            }
+            #[cfg(target_os = "linux")]
+            Self::Splice(splice) => splice.offer_rest(cx),
+            Self::Idle(_) | Self::Shutdown(_) | Self::Ended => {}
+        }
+    }
+}
+
+/// Copies bytes until the end of the stream, then shuts the writer down.
+pub struct CopyBytes(Way);
+
+impl CopyBytes {
+    /// `size` is the number of bytes per read at most, up to 256 KiB; None follows the traffic.
+    pub fn new(from: BoxStreamRead, to: BoxStreamWrite, size: Option<usize>) -> Self {
+        Self(Way::new(from, to, size))
+    }
+}
+
+impl Future for CopyBytes {
+    type Output = Result<(), ExchangeError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let direction = Direction::Forward;
+        self.get_mut().0.poll(cx).map_err(|Failed { part, error }| ExchangeError { direction, part, error })
+    }
+}
+
+/// Both directions between two byte streams.
+///
+/// Pending: both wait. Drop midway: closes both sockets at once and loses what was read and not yet written.
+pub struct ExchangeBytes {
+    forward: Way,
+    reverse: Way,
+    watch: Option<Box<Watch>>,
+    exit_on_eof: bool,
+    /// Directions that are copied.
+    copies: [bool; 2],
+}
+
+impl ExchangeBytes {
+    /// A top-level session ends when `stop` drains, one of a listener goes on until it is dropped.
+    pub fn new(left: StreamSocket, right: StreamSocket, options: ExchangeBytesOptions, stop: Stop) -> Self {
+        let ExchangeBytesOptions { unidirectional, unidirectional_reverse, exit_on_eof, late_drop, .. } = options;
+        let way = |direction, from, to, off, size| match (from, to) {
+            (_, None) if off => Way::Ended,
+            (_, Some(to)) if off && late_drop => Way::Idle(to),
+            (_, Some(to)) if off => Way::Shutdown(to),
+            (Some(from), Some(to)) => Way::new(from, to, size),
+            (from, to) => {
+                super::exchange::warn_of_missing_half(direction, from.is_some());
+                to.map_or(Way::Ended, Way::Idle)
+            }
+        };
+        let copies = [
+            !unidirectional_reverse && left.read.is_some() && right.write.is_some(),
+            !unidirectional && right.read.is_some() && left.write.is_some(),
+        ];
+        Self {
+            forward: way(
+                Direction::Forward,
+                left.read,
+                right.write,
+                unidirectional_reverse,
+                options.buffer_size_forward,
+            ),
+            reverse: way(Direction::Reverse, right.read, left.write, unidirectional, options.buffer_size_reverse),
+            watch: Some(Box::new(Watch::new(
+                Hangup::either(left.hangup, right.hangup),
+                [left.link, right.link],
+                stop.is_top_level().then_some(stop),
+            ))),
+            exit_on_eof,
+            copies,
+        }
+    }
+
+    fn way(&mut self, direction: Direction) -> &mut Way {
+        match direction {
+            Direction::Forward => &mut self.forward,
+            Direction::Reverse => &mut self.reverse,
+        }
+    }
+
+    /// Drops both sockets.
+    fn over(&mut self, result: Result<(), ExchangeError>) -> Poll<Result<(), ExchangeError>> {
+        (self.forward, self.reverse, self.watch) = (Way::Ended, Way::Ended, None);
+        Poll::Ready(result)
+    }
+
+    fn reset(&mut self, cx: &mut Context<'_>, error: ExchangeError, side: Side) -> Poll<Result<(), ExchangeError>> {
+        self.way(Direction::from(side)).offer_rest(cx);
+        if let Some(watch) = &self.watch {
+            watch.reset_on_close(side.other());
+        }
+        self.over(Err(error))
+    }
+
+    fn poll_ways(&mut self, cx: &mut Context<'_>) -> Result<bool, ExchangeError> {
+        let mut ended = [false; 2];
+        for (ended, direction) in ended.iter_mut().zip([Direction::Forward, Direction::Reverse]) {
+            let polled = self.way(direction).poll(cx);
+            let polled = polled.map_err(|Failed { part, error }| ExchangeError { direction, part, error })?;
+            *ended = polled.is_ready();
+        }
+        let [forward, reverse] = ended;
+        let [copies_forward, copies_reverse] = self.copies;
+        let one_is_enough = self.exit_on_eof && (forward && copies_forward || reverse && copies_reverse);
+        // An idle direction ends when the other one has, or when there is nothing else.
+        let mut late = false;
+        for (way, other) in
+            [(&mut self.forward, reverse || !copies_reverse), (&mut self.reverse, forward || !copies_forward)]
+        {
+            if other && matches!(way, Way::Idle(_)) {
+                late = true;
+                if let Way::Idle(to) = std::mem::replace(way, Way::Ended) {
+                    *way = Way::Shutdown(to);
+                }
+            }
+        }
+        if late {
+            return self.poll_ways(cx); // at most once per direction
+        }
+        Ok(forward && reverse || one_is_enough)
+    }
+}
+
+impl Future for ExchangeBytes {
+    type Output = Result<(), ExchangeError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        match this.watch.as_mut().and_then(|watch| watch.poll(cx)) {
+            None => {}
+            Some(Event::Hangup | Event::Drain) => {
+                this.forward.offer_rest(cx);
+                this.reverse.offer_rest(cx);
+                return this.over(Ok(()));
+            }
+            Some(Event::Reset(side, error)) => return this.reset(cx, ExchangeError::reset(side, error), side),
+        }
+        match this.poll_ways(cx) {
+            Ok(false) => Poll::Pending,
+            Ok(true) => this.over(Ok(())),
+            Err(error) => {
+                let side = error.side();
+                let has_link = this.watch.as_ref().is_some_and(|watch| watch.link(side).is_some());
+                if is_reset(&error.error, has_link) {
+                    return this.reset(cx, error, side);
+                }
+                if error.part == Part::Source {
+                    this.way(error.direction).offer_rest(cx);
+                }
+                this.over(Err(error))
+            }
+        }
+    }
+}

@@ -25,10 +25,24 @@ pub fn poll_fill(
     window: &mut Window,
     need: usize,
 ) -> Poll<io::Result<usize>> {
+    poll_fill_up_to(stream, cx, window, need, usize::MAX)
+}
+
+/// As [`poll_fill`], but reads at most `limit` bytes (0 counts as 1).
+#[inline]
+pub fn poll_fill_up_to(
+    stream: &mut dyn StreamRead,
+    cx: &mut Context<'_>,
+    window: &mut Window,
+    need: usize,
+    limit: usize,
+) -> Poll<io::Result<usize>> {
     let n = match stream.poll_readable(cx) {
         Poll::Ready(Ok(())) => {
             window.reserve(need);
-            let mut buf = ReadBuf::new(window.spare_mut());
+            let spare = window.spare_mut();
+            let limit = limit.max(1).min(spare.len());
+            let mut buf = ReadBuf::new(spare.get_mut(..limit).unwrap_or_default());
             Pin::new(stream).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
         }
         Poll::Ready(Err(e)) => Poll::Ready(Err(e)),
@@ -59,9 +73,19 @@ impl Gather {
         Self { inner, pending: Window::new(2), sent: 0 }
     }
 
+    /// Everything taken was written.
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.sent == 0
+    }
+
     /// A small piece of `n` bytes would be accepted without writing anything.
     pub fn has_room(&self, n: usize) -> bool {
         self.pending.is_empty() || self.pending.room() >= n
+    }
+
+    /// A piece has left in part: until the rest follows, nothing else may be given.
+    pub fn is_midway(&self) -> bool {
+        self.sent > 0
     }
 
     /// Takes one piece; `more`: another follows without waiting, so that larger ones are gathered too.
@@ -93,9 +117,10 @@ impl Gather {
 
     fn poll_put_directly(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<()>> {
         while self.sent < head.len() + body.len() {
-            let (head, body) = (&head[self.sent.min(head.len())..], &body[self.sent.saturating_sub(head.len())..]);
-            let parts = [IoSlice::new(self.pending.filled()), IoSlice::new(head), IoSlice::new(body)];
-            let parts = &parts[self.pending.is_empty() as usize..];
+            let head_rest = head.get(self.sent..).unwrap_or_default();
+            let body_rest = body.get(self.sent.saturating_sub(head.len())..).unwrap_or_default();
+            let parts = [IoSlice::new(self.pending.filled()), IoSlice::new(head_rest), IoSlice::new(body_rest)];
+            let parts = parts.get(usize::from(self.pending.is_empty())..).unwrap_or_default();
             let n = wrote(ready!(Pin::new(&mut *self.inner).poll_write_vectored(cx, parts))?)?;
             let old = n.min(self.pending.len());
             self.pending.skip(old);

@@ -23,6 +23,7 @@ pub mod random;
 pub mod socket;
 #[cfg(target_os = "linux")]
 pub mod splice;
+pub mod split;
 pub mod stop;
 pub mod stream;
 #[cfg(any(test, feature = "testing"))]

@@ -27,12 +27,11 @@ impl Randomness {
 
     /// Masking keys of one connection, from the parent's next 32 bytes.
     pub fn mask_keys(&mut self) -> MaskKeys {
-        let source = if self.seeded {
-            KeySource::Repeatable(Pcg64::from_rng(&mut self.parent))
+        MaskKeys(if self.seeded {
+            KeySource::Repeatable(Box::new(Pcg64::from_rng(&mut self.parent)))
         } else {
-            KeySource::Secure(ChaCha12Rng::from_rng(&mut self.parent))
-        };
-        MaskKeys { source: Some(Box::new(source)) }
+            KeySource::Secure(Box::new(ChaCha12Rng::from_rng(&mut self.parent)))
+        })
     }
 
     /// Endless bytes, from the parent's next 32 bytes.
@@ -70,25 +69,28 @@ fn low_bytes<const N: usize>(rng: &mut impl Rng) -> [u8; N] {
 ///
 /// The default takes a secure seed from the system at the first key: sockets that never mask (servers) pay nothing.
 #[derive(Default)]
-pub struct MaskKeys {
-    source: Option<Box<KeySource>>,
-}
+pub struct MaskKeys(KeySource);
 
+/// Boxed, as servers carry none of it.
+#[derive(Default)]
 enum KeySource {
-    Repeatable(Pcg64),
-    Secure(ChaCha12Rng),
+    #[default]
+    System,
+    Repeatable(Box<Pcg64>),
+    Secure(Box<ChaCha12Rng>),
 }
 
 impl MaskKeys {
     /// The next key. Fails only at the first call, when the keys have to come from the system and it has none.
+    #[inline]
     pub fn next_key(&mut self) -> io::Result<[u8; 4]> {
-        match self.source.as_deref_mut() {
-            Some(KeySource::Repeatable(rng)) => Ok(low_bytes(rng)),
-            Some(KeySource::Secure(rng)) => Ok(rng.next_u32().to_le_bytes()),
-            None => {
-                let mut rng = from_system()?;
+        match &mut self.0 {
+            KeySource::Repeatable(rng) => Ok(low_bytes(&mut **rng)),
+            KeySource::Secure(rng) => Ok(rng.next_u32().to_le_bytes()),
+            KeySource::System => {
+                let mut rng = Box::new(from_system()?);
                 let key = rng.next_u32().to_le_bytes();
-                self.source = Some(Box::new(KeySource::Secure(rng)));
+                self.0 = KeySource::Secure(rng);
                 Ok(key)
             }
         }
@@ -134,9 +136,7 @@ mod tests {
     #[test]
     fn seeded_handshake_key_follows_the_documented_sequence() {
         // J9988AI2rIrAyJ7HDshMRw==
-        let expected = [
-            0x27, 0xdf, 0x7c, 0xf0, 0x02, 0x36, 0xac, 0x8a, 0xc0, 0xc8, 0x9e, 0xc7, 0x0e, 0xc8, 0x4c, 0x47,
-        ];
+        let expected = [0x27, 0xdf, 0x7c, 0xf0, 0x02, 0x36, 0xac, 0x8a, 0xc0, 0xc8, 0x9e, 0xc7, 0x0e, 0xc8, 0x4c, 0x47];
         assert_eq!(Randomness::new(Some(3)).unwrap().websocket_key(), expected);
     }
 
@@ -165,8 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_small_until_used() {
-        assert_eq!(size_of::<MaskKeys>(), size_of::<usize>());
-        assert!(MaskKeys::default().source.is_none());
+    fn keys_are_small_and_ask_the_system_once() {
+        assert_eq!(size_of::<Option<MaskKeys>>(), 2 * size_of::<usize>());
+        let mut keys = MaskKeys::default();
+        assert!(matches!(keys.0, KeySource::System));
+        keys.next_key().unwrap();
+        // One seed for the whole connection: no system call per frame.
+        assert!(matches!(keys.0, KeySource::Secure(_)));
     }
 }

@@ -16,23 +16,21 @@ pub enum Link {
 }
 
 impl Link {
-    /// Resolves when the peer reset the connection, even while unread data waits; never for an orderly FIN. Registered on
-    /// the socket's own registration, without a second descriptor.
+    /// Resolves when the connection broke: a reset by the peer, or a time-out of the kernel (keepalive, TCP_USER_TIMEOUT).
+    /// It does so even while unread data waits and nobody reads; never for a FIN or a half-close of either side.
+    ///
+    /// It waits on the socket's own registration, without a second descriptor, and leaves the pending error where it is:
+    /// whoever reads or writes next still gets the data that came before and then the very error. For that reason the
+    /// error returned is always of kind `ConnectionReset`. While it lives it keeps the descriptor open. On Windows resets
+    /// are not signalled this way: there it stays pending and reads and writes report them.
     pub async fn reset(self) -> io::Error {
         let Self::Tcp(tcp) = self;
-        loop {
-            if let Err(e) = tcp.ready(Interest::ERROR).await {
-                return e;
-            }
-            match tcp.take_error() {
-                Ok(Some(e)) | Err(e) => return e,
-                // An error queue event (MSG_ERRQUEUE) or a peer that both ended and read everything: not a reset.
-                Ok(None) => {
-                    if tcp.try_io(Interest::ERROR, || Err::<(), _>(io::ErrorKind::WouldBlock.into())).is_ok() {
-                        return io::ErrorKind::ConnectionReset.into();
-                    }
-                }
-            }
+        // EPOLLERR (EV_EOF with an error on kqueue) of a connected socket means a pending socket error, which only resets
+        // and time-outs set. Nothing here turns on the error queue, its other cause. Asking SO_ERROR would clear the error
+        // and let a reader take the reset for an orderly end.
+        match tcp.ready(Interest::ERROR).await {
+            Ok(_) => io::ErrorKind::ConnectionReset.into(),
+            Err(e) => e, // the runtime is shutting down
         }
     }
 
@@ -61,4 +59,79 @@ pub struct DatagramSocket {
     pub hangup: Option<Hangup>,
     pub link: Option<Link>,
     pub info: Arc<SocketInfo>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::tcp::{
+        tcp_socket,
+        tests::{BOUND, connection},
+    };
+    use std::{future::Future, pin::Pin};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        time::timeout,
+    };
+
+    type Boxed = Pin<Box<dyn Future<Output = io::Error> + Send>>;
+
+    fn watched(tcp: TcpStream) -> (StreamSocket, Boxed) {
+        let socket = tcp_socket(tcp, SocketInfo::default());
+        let reset = Box::pin(socket.link.clone().unwrap().reset());
+        (socket, reset)
+    }
+
+    async fn is_pending(reset: &mut Boxed) -> bool {
+        tokio::task::yield_now().await; // lets the reactor deliver what is there
+        std::future::poll_fn(|cx| std::task::Poll::Ready(reset.as_mut().poll(cx).is_pending())).await
+    }
+
+    #[tokio::test]
+    async fn reset_fires_with_unread_data_and_without_a_reader_and_leaves_data_and_error() {
+        let (ours, mut theirs) = connection().await;
+        let (mut socket, mut reset) = watched(ours);
+        theirs.write_all(b"unread").await.unwrap();
+        assert!(is_pending(&mut reset).await);
+        Link::Tcp(Arc::new(theirs)).reset_on_close().unwrap(); // and closed, as the link was its last owner
+        assert_eq!(timeout(BOUND, reset).await.unwrap().kind(), io::ErrorKind::ConnectionReset);
+        let read = socket.read.as_mut().unwrap();
+        let mut buf = [0; 64];
+        assert_eq!(read.read(&mut buf).await.unwrap(), 6);
+        assert_eq!(read.read(&mut buf).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn reset_fires_after_the_peer_half_closed() {
+        let (ours, mut theirs) = connection().await;
+        let (mut socket, mut reset) = watched(ours);
+        theirs.shutdown().await.unwrap();
+        assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        assert!(is_pending(&mut reset).await);
+        Link::Tcp(Arc::new(theirs)).reset_on_close().unwrap();
+        timeout(BOUND, reset).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn reset_never_fires_for_orderly_ends() {
+        // Their half-close, then ours: both directions end in order.
+        let (ours, mut theirs) = connection().await;
+        let (mut socket, mut reset) = watched(ours);
+        theirs.shutdown().await.unwrap();
+        assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        assert!(is_pending(&mut reset).await);
+        socket.write.as_mut().unwrap().shutdown().await.unwrap();
+        assert_eq!(timeout(BOUND, theirs.read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        assert!(is_pending(&mut reset).await);
+        drop(theirs);
+        assert!(is_pending(&mut reset).await);
+        // Our half-close first, then the peer closes.
+        let (ours, mut theirs) = connection().await;
+        let (mut socket, mut reset) = watched(ours);
+        socket.write.as_mut().unwrap().shutdown().await.unwrap();
+        assert_eq!(timeout(BOUND, theirs.read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        drop(theirs);
+        assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read(&mut [0; 9])).await.unwrap().unwrap(), 0);
+        assert!(is_pending(&mut reset).await);
+    }
 }

@@ -1,1 +1,4 @@
 //! Sockets that exist without the operating system, or with little of it: one file each.
+
+pub mod mirror_datagram;
+pub mod mirror_stream;

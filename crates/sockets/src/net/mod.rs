@@ -1,1 +1,7 @@
 //! Pieces that talk to the operating system: connect, listen, resolve, descriptors, socket options.
+
+pub mod connect;
+pub mod listen;
+pub mod resolve;
+pub mod sockopts;
+pub mod tcp;

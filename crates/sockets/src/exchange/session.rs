@@ -1,0 +1,402 @@
+//! The ends of a message exchange: which end of one direction means what for the other, and how long that may take.
+
+use super::{
+    ExchangePackets,
+    error::{Direction, ExchangeError, Failed, Part, Side, is_reset},
+    mover::{Body, End, Moved, State},
+    options::ExchangeOptions,
+    watch::{Event, Watch},
+};
+use crate::{
+    datagram::Flags,
+    hangup::Hangup,
+    info::{Ending, SocketInfo},
+    socket::Link,
+    stop::Stop,
+};
+use std::{future::Future, io, pin::Pin, sync::Arc, task::Context, time::Duration};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// For the last writes to somebody who may be gone: a round trip round the world, even with a packet lost.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+/// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
+const ANSWER: Duration = Duration::from_secs(5);
+/// For the peers' answers when the process drains.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What a timer is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    /// The end of this direction is held back while the other one says something.
+    Hold(Direction),
+    /// This direction ends when it says nothing for so long after the other one has ended.
+    Silence(Direction, Duration),
+    /// The session ends.
+    Ending,
+}
+
+struct Timer {
+    purpose: Purpose,
+    sleep: Pin<Box<Sleep>>,
+}
+
+/// What is looked at only when something ends.
+pub(super) struct Session {
+    pub watch: Watch,
+    infos: [Arc<SocketInfo>; 2],
+    linger: Option<Duration>,
+    timer: Option<Timer>,
+    /// The first one.
+    pub error: Option<ExchangeError>,
+    exit_on_eof: bool,
+    end_on_error: bool,
+    /// One socket whose reader is joined to its own writer.
+    pub mirrored: bool,
+    /// Directions that are copied.
+    pub copies: [bool; 2],
+    /// Sockets whose peers said that they leave.
+    gone: [bool; 2],
+    /// The session is over but for last writes and the peers' good-byes.
+    ending: bool,
+    drained: bool,
+}
+
+/// What comes of looking at the ends.
+pub(super) enum Settled {
+    Waits,
+    /// Something can be moved now.
+    Again,
+    Over,
+}
+
+impl Session {
+    pub fn new(
+        hangup: Option<Hangup>,
+        links: [Option<Link>; 2],
+        infos: [Arc<SocketInfo>; 2],
+        options: &ExchangeOptions,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            watch: Watch::new(hangup, links, Some(stop)),
+            infos,
+            linger: options.linger,
+            timer: None,
+            error: None,
+            exit_on_eof: options.exit_on_eof,
+            end_on_error: options.end_on_error,
+            mirrored: false,
+            copies: [false; 2],
+            gone: [false; 2],
+            ending: false,
+            drained: false,
+        }
+    }
+
+    pub fn has_timer(&self) -> bool {
+        self.timer.is_some()
+    }
+
+    fn info(&self, side: Side) -> &SocketInfo {
+        let [left, right] = &self.infos;
+        match side {
+            Side::Left => left,
+            Side::Right => right,
+        }
+    }
+
+    fn is_gone(&self, side: Side) -> bool {
+        let [left, right] = self.gone;
+        match side {
+            Side::Left => left,
+            Side::Right => right,
+        }
+    }
+
+    fn set_gone(&mut self, side: Side) {
+        let [left, right] = &mut self.gone;
+        match side {
+            Side::Left => *left = true,
+            Side::Right => *right = true,
+        }
+    }
+
+    fn copies(&self, direction: Direction) -> bool {
+        let [forward, reverse] = self.copies;
+        match direction {
+            Direction::Forward => forward,
+            Direction::Reverse => reverse,
+        }
+    }
+
+    fn got_close(&self, side: Side) -> bool {
+        matches!(self.info(side).ending.get(), Some(Ending::Close { .. }))
+    }
+
+    fn start(&mut self, purpose: Purpose, after: Duration) {
+        self.timer = Some(Timer { purpose, sleep: Box::pin(sleep(after)) });
+    }
+
+    /// From now on only `within` is left for what is under way.
+    fn start_ending(&mut self, within: Duration) {
+        if !self.ending {
+            self.ending = true;
+            self.start(Purpose::Ending, within);
+        }
+    }
+
+    fn holds(&self, direction: Direction) -> bool {
+        matches!(self.timer, Some(Timer { purpose: Purpose::Hold(held), .. }) if held == direction)
+    }
+}
+
+impl ExchangePackets {
+    /// The socket's only way to end its outgoing direction is a Close frame, and the session lingers for that.
+    fn ends_by_close(&mut self, session: &Session, side: Side) -> bool {
+        let writing = Direction::from(side.other());
+        session.linger.is_some() && !session.info(side).half_close && self.mover(writing).keeps_borders()
+    }
+
+    /// Something happened outside of the two directions. The result, if that ends the session at once.
+    pub(super) fn happened(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        event: Event,
+    ) -> Option<Result<(), ExchangeError>> {
+        match event {
+            Event::Hangup => {
+                for mover in [&mut self.forward, &mut self.reverse] {
+                    if let Err(Failed { error, .. }) = mover.flush(cx) {
+                        tracing::debug!(%error, "cannot flush after a hangup");
+                    }
+                }
+                Some(session.error.take().map_or(Ok(()), Err))
+            }
+            Event::Reset(side, error) => {
+                let error = ExchangeError::reset(side, error);
+                self.was_reset(cx, session, side, error)
+            }
+            Event::Drain => {
+                self.drain(session);
+                None
+            }
+        }
+    }
+
+    /// A reset of one socket becomes a reset of the other, unless its peer had said good-bye before.
+    fn was_reset(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        side: Side,
+        error: ExchangeError,
+    ) -> Option<Result<(), ExchangeError>> {
+        if session.drained {
+            return Some(session.error.take().map_or(Ok(()), Err));
+        }
+        let from = Direction::from(side);
+        // Offers what was read already, without waiting. Errors are those of the reset.
+        for _ in 0..super::TURN {
+            let moved = self.mover(from).poll_move(cx);
+            let _ = self.mover(from).flush(cx);
+            if !matches!(moved, Ok(Moved::Batch)) {
+                break;
+            }
+        }
+        let says_gone = matches!(self.mover(from).state, State::AtEof(flags) if flags.any(Flags::GONE));
+        if session.got_close(side) && (says_gone || session.is_gone(side)) {
+            return None;
+        }
+        session.watch.reset_on_close(side.other());
+        Some(Err(session.error.take().unwrap_or(error)))
+    }
+
+    /// A half failed. The error, if that ends the session at once.
+    pub(super) fn failed(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        direction: Direction,
+        Failed { part, error }: Failed,
+    ) -> Option<Result<(), ExchangeError>> {
+        let mover = self.mover(direction);
+        mover.state = State::Failed(part);
+        if mover.quiet {
+            tracing::debug!(%direction, %error, "error while ending");
+            return None;
+        }
+        let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        let error = ExchangeError { direction, part, error };
+        let side = error.side();
+        let has_link = session.watch.link(side).is_some();
+        if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
+            return self.was_reset(cx, session, side, error);
+        }
+        tracing::warn!(%direction, error = %error.error, "{error}");
+        session.error.get_or_insert(error);
+        if !session.end_on_error || session.ending {
+            return None;
+        }
+        let other = direction.other();
+        match part {
+            Part::Sink => {
+                // Whoever reads our standard output has seen enough: that is no fault of ours.
+                let why = if broken_pipe { Body::GOING_AWAY } else { Body::INTERNAL_ERROR };
+                self.mover(other).end(End::Eof(why));
+            }
+            Part::Source => {
+                let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::EMPTY) };
+                self.mover(direction).end(how);
+                // Its socket may owe a Close that says what was wrong.
+                self.mover(other).end(End::Shutdown);
+                self.mover(direction).quiet = true;
+            }
+        }
+        self.mover(other).quiet = true;
+        session.start_ending(LAST_WRITES);
+        None
+    }
+
+    /// Says good-bye to both sides and waits for those who answer.
+    fn drain(&mut self, session: &mut Session) {
+        session.drained = true;
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let writing = if session.mirrored { direction } else { direction.other() };
+            let answers = self.mover(writing).keeps_borders();
+            let copies = session.copies(direction);
+            let mover = self.mover(direction);
+            if mover.end(End::Eof(Body::GOING_AWAY)) {
+                mover.discards = copies && answers;
+            }
+            mover.quiet = true;
+        }
+        session.ending = false;
+        session.start_ending(DRAIN);
+    }
+
+    /// Decides what the ends of both directions mean. Called when one is not simply moving, or a timer runs.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, session: &mut Session) -> Settled {
+        let mut again = false;
+        for direction in [Direction::Forward, Direction::Reverse] {
+            if let State::AtEof(flags) = self.mover(direction).state
+                && !session.holds(direction)
+            {
+                again |= self.at_eof(session, direction, flags);
+            }
+            let other = direction.other();
+            let other_ended = self.mover(other).has_ended();
+            if session.holds(direction) && self.mover(other).source_ended() {
+                self.let_go(session, direction);
+                again = true;
+            }
+            if self.mover(direction).state == State::Idle && (other_ended || !session.copies(other)) {
+                again |= self.mover(direction).end(End::Shutdown);
+            }
+            let ended = self.mover(direction).has_ended();
+            if ended && !other_ended && session.is_gone(direction.source()) {
+                session.start_ending(LAST_WRITES);
+            }
+            if ended && session.exit_on_eof && session.copies(direction) && !session.ending {
+                self.mover(other).end(End::Eof(Body::EMPTY));
+                session.start_ending(LAST_WRITES);
+                again = true;
+            }
+        }
+        if self.forward.has_ended() && self.reverse.has_ended() {
+            return Settled::Over;
+        }
+        match self.look_at_timer(cx, session) {
+            Settled::Waits if again => Settled::Again,
+            settled => settled,
+        }
+    }
+
+    /// The source of `direction` has ended. Returns whether the end goes on now.
+    fn at_eof(&mut self, session: &mut Session, direction: Direction, flags: Flags) -> bool {
+        let (source, other) = (direction.source(), direction.other());
+        if flags.any(Flags::GONE) {
+            session.set_gone(source);
+            let back = if session.mirrored { direction } else { other };
+            self.mover(direction).pass_eof();
+            if back == direction {
+                session.start_ending(LAST_WRITES);
+            } else {
+                self.mover(back).end(End::Shutdown);
+            }
+            self.mover(back).quiet = true;
+            return true;
+        }
+        if let Some(linger) = session.linger
+            && !linger.is_zero()
+            && !session.mirrored
+            && !session.exit_on_eof
+            && !session.got_close(source)
+            && !self.mover(other).source_ended()
+            && self.ends_by_close(session, source.other())
+        {
+            self.mover(other).moved = false;
+            session.start(Purpose::Hold(direction), linger);
+            return false;
+        }
+        self.let_go(session, direction);
+        true
+    }
+
+    /// Sends the end of `direction` on and bounds how long the other one may then be silent.
+    fn let_go(&mut self, session: &mut Session, direction: Direction) {
+        let (source, other) = (direction.source(), direction.other());
+        self.mover(direction).pass_eof();
+        if session.ending {
+            return;
+        }
+        session.timer = None;
+        let Some(linger) = session.linger.filter(|_| !session.mirrored) else {
+            return;
+        };
+        let patience = if !session.got_close(source) && self.ends_by_close(session, source.other()) {
+            linger.max(ANSWER)
+        } else if self.ends_by_close(session, source) {
+            linger
+        } else {
+            return;
+        };
+        self.mover(other).moved = false;
+        session.start(Purpose::Silence(other, patience), patience);
+    }
+
+    fn look_at_timer(&mut self, cx: &mut Context<'_>, session: &mut Session) -> Settled {
+        let Some(timer) = &mut session.timer else {
+            return Settled::Waits;
+        };
+        let purpose = timer.purpose;
+        let (listens_to, patience) = match purpose {
+            Purpose::Hold(held) => (Some(held.other()), session.linger.unwrap_or_default()),
+            Purpose::Silence(direction, patience) => (Some(direction), patience),
+            Purpose::Ending => (None, Duration::ZERO),
+        };
+        if let Some(direction) = listens_to {
+            let other_ended = self.mover(direction.other()).has_ended();
+            let mover = self.mover(direction);
+            // Silence counts from when the end has reached the other side, and a source that waits for its sink is not
+            // silent.
+            let waits_for_end = matches!(purpose, Purpose::Silence(..)) && !other_ended;
+            let spoke = std::mem::take(&mut mover.moved) || mover.state != State::Read || waits_for_end;
+            if spoke && let Some(until) = Instant::now().checked_add(patience) {
+                timer.sleep.as_mut().reset(until);
+            }
+        }
+        if timer.sleep.as_mut().poll(cx).is_pending() {
+            return Settled::Waits;
+        }
+        session.timer = None;
+        match purpose {
+            Purpose::Hold(held) => self.let_go(session, held),
+            Purpose::Silence(direction, _) => {
+                self.mover(direction).end(End::Eof(Body::EMPTY));
+            }
+            Purpose::Ending => return Settled::Over,
+        }
+        Settled::Again
+    }
+}

@@ -1,0 +1,179 @@
+//! What the two halves of a WebSocket tell each other: frames owed to the peer, who has ended, how to wake the writer.
+//!
+//! The reader owes (pongs, an answer to Close), the writer pays at its next flush. On the path of messages this costs one
+//! atomic load per flush; the lock is taken only for control frames. Memory is bounded: [`MAX_PONGS`] pongs.
+
+use super::writer::Core;
+use crate::info::SocketInfo;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+/// Pongs that wait together when their pings came together: peers like to see each of a burst answered. When the stream
+/// stalls, or more come, only the newest counts (RFC 6455 5.5.3).
+const MAX_PONGS: usize = 16;
+/// The queue of pongs keeps at most this much memory while it is empty: a usual ping or two.
+const KEPT: usize = 64;
+
+/// Pongs wait in [`Owed::pongs`].
+pub const PONG: u8 = 1;
+/// A Close waits in [`Owed::close`].
+pub const CLOSE: u8 = 2;
+/// There is something for the writer to do.
+pub const OWED: u8 = PONG | CLOSE;
+/// The reader has seen the end (Close, error, end of the stream): no more pings, and the stream may be finished.
+pub const PEER_DONE: u8 = 4;
+/// The peer's Close had no status code: ours has none either, unless the other side of the session gives one.
+pub const EMPTY_CLOSE: u8 = 8;
+/// The writer's flush waits for the stream.
+pub const STALLED: u8 = 16;
+/// The writer was dropped and its core is in [`Owed::parked`].
+pub const PARKED: u8 = 32;
+
+/// The options that matter beyond one half.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rules {
+    pub no_close_frame: bool,
+    pub shutdown_socket_on_eof: bool,
+    pub answer_close: bool,
+    pub require_close: bool,
+    pub check_utf8: bool,
+    pub close_code: Option<u16>,
+}
+
+pub struct Control {
+    flags: AtomicU8,
+    pub rules: Rules,
+    pub info: Arc<SocketInfo>,
+    owed: Mutex<Owed>,
+}
+
+#[derive(Default)]
+pub struct Owed {
+    /// Payloads, oldest first, each after a byte that says its length.
+    pub pongs: Vec<u8>,
+    count: usize,
+    /// Status code of the Close that is due.
+    pub close: Option<u16>,
+    writer: Option<Waker>,
+    /// Of the task that read the last ping: it drives a writer that is parked afterwards.
+    reader: Option<Waker>,
+    /// What is left of a dropped writer. It must not refer to the control block that holds it.
+    parked: Option<Box<Core>>,
+}
+
+impl Owed {
+    /// All pongs were written.
+    pub fn clear_pongs(&mut self) {
+        self.count = 0;
+        self.pongs.clear();
+        self.pongs.shrink_to(KEPT);
+    }
+
+    /// The oldest pong was taken.
+    pub fn pop_pong(&mut self) {
+        if let Some(&len) = self.pongs.first() {
+            self.pongs.drain(..=usize::from(len).min(self.pongs.len() - 1));
+            self.count = self.count.saturating_sub(1);
+        }
+    }
+
+    fn push_pong(&mut self, body: &[u8]) {
+        // Control payloads have at most 125 bytes, as the decoder sees to.
+        self.pongs.push(body.len() as u8);
+        self.pongs.extend_from_slice(body);
+        self.count += 1;
+    }
+}
+
+impl Control {
+    pub fn new(rules: Rules, info: Arc<SocketInfo>) -> Self {
+        Self { flags: AtomicU8::new(0), rules, info, owed: Mutex::default() }
+    }
+
+    #[inline]
+    pub fn flags(&self) -> u8 {
+        self.flags.load(Ordering::Acquire)
+    }
+
+    pub fn set(&self, flags: u8) {
+        self.flags.fetch_or(flags, Ordering::AcqRel);
+    }
+
+    pub fn clear(&self, flags: u8) {
+        self.flags.fetch_and(!flags, Ordering::AcqRel);
+    }
+
+    pub fn owed(&self) -> MutexGuard<'_, Owed> {
+        // Nothing in here can be left half done by a panic.
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A pong is due. True: the queue is full now, and the next pong will replace all in it.
+    pub fn owe_pong(&self, cx: &Context<'_>, body: &[u8]) -> bool {
+        let mut owed = self.owed();
+        //= 6455-5.5.3-2
+        if self.flags() & STALLED != 0 || owed.count >= MAX_PONGS {
+            owed.clear_pongs();
+        }
+        owed.push_pong(body);
+        if !owed.reader.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            owed.reader = Some(cx.waker().clone());
+        }
+        let full = owed.count >= MAX_PONGS;
+        self.notify(PONG, owed);
+        full
+    }
+
+    /// A Close with this status code is due, in answer to the peer's or because of an error.
+    pub fn owe_close(&self, code: u16) {
+        if !self.rules.no_close_frame {
+            let mut owed = self.owed();
+            owed.close = Some(code);
+            self.notify(CLOSE, owed);
+        }
+    }
+
+    /// Sets the flag and wakes the writer's task, even if it may be this one: nobody else promises to poll the writer.
+    fn notify(&self, flag: u8, owed: MutexGuard<'_, Owed>) {
+        let first = self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0;
+        let writer = owed.writer.as_ref().filter(|_| first).cloned();
+        drop(owed);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    /// The task to wake when something becomes due. Before it looks at the flags, or it may miss the wake-up.
+    pub fn register_writer(&self, waker: &Waker) {
+        self.owed().writer = Some(waker.clone());
+    }
+
+    /// Leaves a dropped writer's core to the reader.
+    pub fn park(&self, core: Box<Core>) {
+        let mut owed = self.owed();
+        owed.writer = None;
+        owed.parked = Some(core);
+        self.set(PARKED);
+        let reader = owed.reader.take().filter(|_| self.flags() & OWED != 0);
+        drop(owed);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Writes what is due through a parked core, as far as the stream takes it; the reader's task is woken for the rest.
+    #[cold]
+    pub fn drive_parked(&self, cx: &mut Context<'_>) {
+        let Some(mut core) = self.owed().parked.take() else { return };
+        match core.poll_flush(cx, self) {
+            // The stream is broken: reading tells how.
+            Poll::Ready(Err(_)) => self.clear(PARKED),
+            _ => self.owed().parked = Some(core),
+        }
+    }
+}

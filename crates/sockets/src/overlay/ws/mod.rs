@@ -1,0 +1,115 @@
+//! WebSocket framing over a byte stream (RFC 6455 5 to 7): a [`StreamSocket`] becomes a [`DatagramSocket`].
+//!
+//! Stands above the opening handshake and below everything that deals in messages. [`WsReader`] lends payloads where they
+//! lie in its read buffer, [`WsWriter`] puts headers in front and gathers small frames; each is polled by whoever owns it,
+//! together or in two tasks. What one must tell the other (a pong owed, an answer to Close, who has ended) goes through the
+//! control block they share. Pings are answered and Close frames are written here; when a session ends is for the exchange.
+//!
+//! With the default options frames mean what they mean to low-level scripts: Close is handed on and not answered by itself,
+//! its body is not looked into. `answer_close` and its fellows are what a complete WebSocket switches on.
+
+mod control;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use reader::{HOLD, WsReader};
+pub use writer::WsWriter;
+
+use crate::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    random::MaskKeys,
+    socket::{DatagramSocket, StreamSocket},
+};
+use control::{Control, Rules};
+use std::{io, sync::Arc};
+
+/// Which end of the connection we are: clients mask what they send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Client,
+    Server,
+}
+
+/// How one WebSocket behaves. The defaults are those of the scenario function `ws_wrap` without options.
+#[derive(Debug, Default)]
+pub struct WsOptions {
+    pub role: Role,
+    /// Accept frames whether they are masked or not.
+    pub ignore_masks: bool,
+    /// Accepted for old scripts. Without effect here: it is the exchange that flushes, once per batch of messages.
+    pub no_flush_after_each_message: bool,
+    /// `-n`: no Close frame ever leaves: not at the end, not as an answer, not after an error.
+    pub no_close_frame: bool,
+    /// Shut down the stream's write side as well when our direction ends.
+    pub shutdown_socket_on_eof: bool,
+    /// Pings to answer; further ones are handed on as chunks with `Flags::PING`. None: answer all.
+    pub max_ping_replies: Option<usize>,
+    /// Answer a Close that has a status code at once, and tell by `Flags::GONE` that the peer is leaving. Also refuse Close
+    /// bodies that RFC 6455 does not allow, and finish the stream once Close went both ways.
+    pub answer_close: bool,
+    /// Status code of the Close sent at a plain end of our direction. None, or a code that may not be sent: empty body.
+    pub close_code: Option<u16>,
+    /// An end of the stream without Close is `Ending::Abrupt` and `Flags::GONE` instead of a plain EOF.
+    pub require_close: bool,
+    /// A plain end of our direction sends an empty Close, which tells the peer (ours too) that we go on reading. Switched on
+    /// as well by `SocketInfo::half_close`.
+    pub half_close: bool,
+    /// Refuse text messages that are not UTF-8, in both directions (RFC 6455 8.1).
+    pub check_utf8: bool,
+    /// Where a client's masking keys come from; the default is the system's secure source.
+    pub keys: MaskKeys,
+}
+
+/// What can go wrong here beyond [`wsframe::Error`], which names the peer's breaches of the framing rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WsError {
+    #[error("the connection ended in the middle of a WebSocket message")]
+    TornMessage,
+    #[error("a ping or pong of {0} bytes cannot be sent: a WebSocket control frame carries at most 125")]
+    ControlTooLong(usize),
+    #[error("a text message to be sent is not UTF-8: send it as binary, or convert it first")]
+    TextNotUtf8,
+}
+
+impl From<WsError> for io::Error {
+    fn from(e: WsError) -> Self {
+        let kind = match e {
+            WsError::TornMessage => io::ErrorKind::UnexpectedEof,
+            WsError::ControlTooLong(_) | WsError::TextNotUtf8 => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, e)
+    }
+}
+
+/// Frames `socket`, after its opening handshake. A half that is absent stays so; hangup, link and info go through.
+///
+/// Bytes that came together with the handshake must be put before the read half by the caller.
+pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
+    let StreamSocket { read, write, hangup, link, info } = socket;
+    let rules = Rules {
+        no_close_frame: options.no_close_frame,
+        shutdown_socket_on_eof: options.shutdown_socket_on_eof,
+        answer_close: options.answer_close,
+        require_close: options.require_close,
+        // An empty Close is the sign of a half-close.
+        close_code: options.close_code.filter(|_| !options.half_close && !info.half_close),
+        check_utf8: options.check_utf8,
+    };
+    let control = Arc::new(Control::new(rules, info.clone()));
+    let read = read.map(|inner| -> BoxDatagramRead {
+        let rule = match options.role {
+            _ if options.ignore_masks => wsframe::MaskRule::Any,
+            Role::Client => wsframe::MaskRule::Forbidden,
+            Role::Server => wsframe::MaskRule::Required,
+        };
+        Box::new(WsReader::new(inner, rule, options.max_ping_replies, control.clone()))
+    });
+    let write = write.map(|inner| -> BoxDatagramWrite {
+        let keys = (options.role == Role::Client).then_some(options.keys);
+        Box::new(WsWriter::new(inner, keys, control))
+    });
+    DatagramSocket { read, write, hangup, link, info }
+}

@@ -1,0 +1,297 @@
+//! Read half of a WebSocket: frames become chunks that are lent where they lie in the read buffer (RFC 6455 5, 6.2, 7).
+//!
+//! Many frames from one read cost no further system call. Pings, Close and breaches of the rules are reported to the control
+//! block, from which the writer takes what it owes the peer.
+
+use super::{
+    WsError,
+    control::{Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
+};
+use crate::{
+    buffer::{SIZES, Window},
+    datagram::{DatagramRead, Flags},
+    gather::poll_fill,
+    info::Ending,
+    stream::BoxStreamRead,
+};
+use std::{
+    io,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use wsframe::{Decoder, MAX_HEADER, MaskRule, Next, Opcode, Utf8Check};
+
+/// Frames up to this size reach sinks that care for message borders in one piece; longer ones come in parts.
+pub const HOLD: usize = match SIZES {
+    [.., largest] => largest - MAX_HEADER,
+};
+
+/// Control frames handled in one poll before other tasks get their turn, so that a flood of pings starves nobody.
+const TURN: u32 = 256;
+
+/// Read half of a WebSocket, made by [`ws_wrap`](super::ws_wrap).
+///
+/// Pending: the stream has nothing; pings read on the way are owed. EOF: a Close frame (its body is the chunk), or the end
+/// of the stream; what follows a Close is never read. An error ends the input too. Drop midway: loses what was read from
+/// the stream and not consumed. Control payloads come whole even if `max` is smaller. An idle reader owns no buffer.
+pub struct WsReader {
+    inner: BoxStreamRead,
+    window: Window,
+    decoder: Decoder,
+    control: Arc<Control>,
+    /// Bytes at the window's front that are decoded and not consumed.
+    rest: u32,
+    /// Length of the announced chunk, 0 when none is; len <= rest.
+    len: u32,
+    /// Pings that will still be answered; `u32::MAX` means all.
+    pongs: u32,
+    utf8: Utf8Check,
+    /// Flags of the chunk that ends with `rest`.
+    flags: Flags,
+    announced: Option<Flags>,
+    parts: bool,
+    ended: bool,
+}
+
+impl WsReader {
+    pub(super) fn new(inner: BoxStreamRead, rule: MaskRule, pongs: Option<usize>, control: Arc<Control>) -> Self {
+        Self {
+            inner,
+            window: Window::new(2),
+            decoder: Decoder::new(rule),
+            control,
+            rest: 0,
+            len: 0,
+            pongs: pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX),
+            utf8: Utf8Check::new(),
+            flags: Flags::NONE,
+            announced: None,
+            parts: false,
+            ended: false,
+        }
+    }
+
+    #[inline]
+    fn poll_next(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
+        if self.rest > 0 {
+            return Poll::Ready(Ok(self.announce(max)));
+        }
+        if self.ended {
+            self.flags = Flags::EOF;
+            return Poll::Ready(Ok(self.announce(max)));
+        }
+        let hold = if self.parts { 0 } else { HOLD.min(max) };
+        let mut turn = 0;
+        loop {
+            let mut need = 2;
+            if !self.window.is_empty() {
+                match self.decoder.next(self.window.filled_mut(), hold) {
+                    Ok(Next::Need(n)) => need = n,
+                    Ok(Next::Chunk { header, len, opcode, fin, .. }) => {
+                        self.window.skip(header);
+                        self.rest = len as u32; // the window is never that large
+                        self.flags = match opcode {
+                            Opcode::Binary | Opcode::Continuation => partial(fin),
+                            Opcode::Text => partial(fin) | Flags::TEXT,
+                            Opcode::Ping if self.pongs == 0 => Flags::PING,
+                            Opcode::Ping => {
+                                turn += 1;
+                                if self.answer_ping(cx, len) || turn == TURN {
+                                    cx.waker().wake_by_ref();
+                                    return Poll::Pending;
+                                }
+                                continue;
+                            }
+                            Opcode::Pong => Flags::PONG,
+                            Opcode::Close => self.handle_close()?,
+                        };
+                        if opcode == Opcode::Text && self.control.rules.check_utf8 {
+                            self.check_utf8(fin)?;
+                        }
+                        return Poll::Ready(Ok(self.announce(max)));
+                    }
+                    Err(e) => return Poll::Ready(Err(self.breach(e))),
+                }
+            }
+            match ready!(poll_fill(&mut *self.inner, cx, &mut self.window, need)) {
+                Ok(0) => {
+                    self.flags = self.handle_end()?;
+                    return Poll::Ready(Ok(self.announce(max)));
+                }
+                Ok(_) => {}
+                Err(e) => {
+                    self.end();
+                    return Poll::Ready(Err(e));
+                }
+            }
+        }
+    }
+
+    /// Announces what is decoded, as far as `max` allows.
+    #[inline]
+    fn announce(&mut self, max: usize) -> Flags {
+        let mut flags = self.flags;
+        let rest = self.rest as usize;
+        let len = if flags.any(Flags::CONTROL) { rest } else { rest.min(max.max(1)) };
+        if len < rest {
+            flags |= Flags::PARTIAL;
+        }
+        if self.window.len() > len && !flags.any(Flags::EOF) {
+            flags |= Flags::MORE;
+        }
+        self.len = len as u32;
+        self.announced = Some(flags);
+        flags
+    }
+
+    /// True: the queue of pongs is full. The writer should get a chance to send them before some are forgotten.
+    #[cold]
+    fn answer_ping(&mut self, cx: &Context<'_>, len: usize) -> bool {
+        if self.pongs != u32::MAX {
+            self.pongs -= 1;
+        }
+        //= 6455-5.5.2-2
+        //= 6455-5.5.3-1
+        let full = self.control.owe_pong(cx, self.window.filled().get(..len).unwrap_or_default());
+        self.window.skip(len);
+        self.rest = 0;
+        full
+    }
+
+    #[cold]
+    fn handle_close(&mut self) -> io::Result<Flags> {
+        let body = self.window.filled().get(..self.rest as usize).unwrap_or_default();
+        let answer = self.control.rules.answer_close;
+        let (code, reason) = match wsframe::parse_close(body) {
+            Ok(parsed) => parsed.map_or((None, ""), |c| (Some(c.code), c.reason)),
+            Err(e) if answer => return Err(self.breach(e)),
+            // Low level: handed on unchecked.
+            Err(_) => (body.first_chunk().map(|code| u16::from_be_bytes(*code)), ""),
+        };
+        //= 6455-7.1.5-1
+        //= 6455-7.1.6-1
+        // Set once: this is the first end that is seen, and the last.
+        let _ = self.control.info.ending.set(Ending::Close { code, reason: reason.into() });
+        let mut flags = Flags::EOF;
+        match code {
+            //= 6455-5.5.1-7
+            Some(code) if answer => {
+                self.control.owe_close(code);
+                flags |= Flags::GONE;
+            }
+            Some(_) => {}
+            None => self.control.set(EMPTY_CLOSE),
+        }
+        self.control.set(PEER_DONE);
+        self.ended = true;
+        Ok(flags)
+    }
+
+    /// The stream has ended without Close.
+    #[cold]
+    fn handle_end(&mut self) -> io::Result<Flags> {
+        //= 6455-7.2.1-2
+        let torn = !self.window.is_empty() || self.decoder.mid_message();
+        self.end();
+        if torn || self.control.rules.require_close {
+            let _ = self.control.info.ending.set(Ending::Abrupt);
+        }
+        match torn {
+            true => Err(WsError::TornMessage.into()),
+            false if self.control.rules.require_close => Ok(Flags::EOF | Flags::GONE),
+            false => Ok(Flags::EOF),
+        }
+    }
+
+    /// The peer broke the rules: says so to it, and reads no further (RFC 6455 7.1.7).
+    #[cold]
+    fn breach(&mut self, e: wsframe::Error) -> io::Error {
+        //= 6455-7.1.7-5
+        //= 6455-7.1.7-7
+        self.control.owe_close(e.close_code());
+        self.end();
+        io::Error::new(io::ErrorKind::InvalidData, e)
+    }
+
+    /// Nothing more will be read.
+    fn end(&mut self) {
+        self.ended = true;
+        (self.rest, self.len, self.announced) = (0, 0, None);
+        self.window.skip(self.window.len());
+        self.window.release();
+        self.control.set(PEER_DONE);
+    }
+
+    fn check_utf8(&mut self, fin: bool) -> io::Result<()> {
+        let chunk = self.window.filled().get(..self.rest as usize).unwrap_or_default();
+        //= 6455-5.6-1
+        //= 6455-8.1-1
+        let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
+        checked.map_err(|e| self.breach(e.into()))
+    }
+}
+
+#[inline]
+fn partial(fin: bool) -> Flags {
+    if fin { Flags::NONE } else { Flags::PARTIAL }
+}
+
+impl DatagramRead for WsReader {
+    #[inline]
+    fn poll_chunk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
+        if let Some(flags) = self.announced {
+            return Poll::Ready(Ok(flags));
+        }
+        let next = self.poll_next(cx, max);
+        let flags = self.control.flags();
+        if flags & PARKED != 0 && flags & (OWED | STALLED) != 0 {
+            self.control.drive_parked(cx);
+        }
+        next
+    }
+
+    #[inline]
+    fn chunk_mut(&mut self) -> &mut [u8] {
+        self.window.filled_mut().get_mut(..self.len as usize).unwrap_or_default()
+    }
+
+    #[inline]
+    fn consume(&mut self) {
+        if self.announced.take().is_some() {
+            self.window.skip(self.len as usize);
+            self.rest -= self.len;
+            self.len = 0;
+            if self.ended {
+                self.end();
+            }
+        }
+    }
+
+    fn parts_suffice(&mut self) {
+        self.parts = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overlay::ws::tests::Peer;
+    use std::task::Waker;
+
+    #[test]
+    fn an_idle_or_ended_reader_owns_no_buffer() {
+        let control = Arc::new(Control::new(Default::default(), Default::default()));
+        let peer = Peer::default();
+        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, control);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(reader.poll_chunk(&mut cx, usize::MAX).is_pending());
+        assert_eq!(reader.window.room(), 0);
+        peer.send(b"\x82\x01x\x88\x00behind");
+        for flags in [Flags::MORE, Flags::EOF] {
+            assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Ok(f)) if f == flags));
+            assert_ne!(reader.window.room(), 0);
+            reader.consume();
+        }
+        assert_eq!(reader.window.room(), 0);
+    }
+}

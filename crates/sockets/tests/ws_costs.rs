@@ -1,0 +1,183 @@
+//! Costs of the WebSocket overlay that must not creep up: allocations per message, in both roles.
+
+#![allow(unsafe_code)] // the counting allocator
+
+use sockets::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
+    overlay::ws::{Role, WsOptions, ws_wrap},
+    random::{MaskKeys, Randomness},
+    socket::StreamSocket,
+    stream::{StreamRead, StreamWrite},
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: everything goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that is ending has no counter any more.
+        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// A pipe in memory that has its memory from the beginning and takes at most `CAPACITY` bytes.
+#[derive(Clone)]
+struct Pipe(Arc<Mutex<VecDeque<u8>>>);
+
+const CAPACITY: usize = 300_000;
+
+impl Pipe {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(VecDeque::with_capacity(CAPACITY))))
+    }
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut bytes = self.0.lock().unwrap();
+        if bytes.is_empty() {
+            return Poll::Pending;
+        }
+        let front = bytes.as_slices().0;
+        let n = front.len().min(buf.remaining());
+        buf.put_slice(&front[..n]);
+        bytes.drain(..n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut bytes = self.0.lock().unwrap();
+        let n = buf.len().min(CAPACITY - bytes.len());
+        bytes.extend(&buf[..n]);
+        if n == 0 { Poll::Pending } else { Poll::Ready(Ok(n)) }
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl StreamRead for Pipe {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.0.lock().unwrap().is_empty() { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+}
+impl StreamWrite for Pipe {}
+
+fn socket(role: Role, keys: MaskKeys, read: &Pipe, write: &Pipe) -> (BoxDatagramRead, BoxDatagramWrite) {
+    let stream = StreamSocket {
+        read: Some(Box::new(read.clone())),
+        write: Some(Box::new(write.clone())),
+        ..StreamSocket::default()
+    };
+    let options = WsOptions { role, keys, answer_close: true, check_utf8: true, ..WsOptions::default() };
+    let socket = ws_wrap(options, stream);
+    (socket.read.unwrap(), socket.write.unwrap())
+}
+
+/// Moves what is ready from a reader to a writer, as an exchange does; returns messages moved.
+fn echo(cx: &mut Context<'_>, read: &mut BoxDatagramRead, write: &mut BoxDatagramWrite) -> usize {
+    let mut messages = 0;
+    while let Poll::Ready(flags) = read.poll_chunk(cx, usize::MAX) {
+        let flags = flags.unwrap();
+        if write.poll_write(cx, read.chunk_mut(), flags).is_pending() {
+            break;
+        }
+        read.consume();
+        messages += usize::from(flags.ends_message());
+    }
+    let _ = write.poll_flush(cx);
+    messages
+}
+
+#[test]
+fn messages_and_pings_cost_no_allocation_in_either_role() {
+    let seeded = || Randomness::new(Some(1)).unwrap().mask_keys();
+    for keys in [seeded(), Randomness::new(None).unwrap().mask_keys(), MaskKeys::default()] {
+        let (there, back) = (Pipe::new(), Pipe::new());
+        let (mut client_read, mut client_write) = socket(Role::Client, keys, &back, &there);
+        let (mut server_read, mut server_write) = socket(Role::Server, MaskKeys::default(), &there, &back);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut payload = vec![0; 200_000];
+        let mut round = |size: usize, batch: usize, text: Flags| {
+            let mut put = 0;
+            let mut echoed = 0;
+            while echoed < batch {
+                if put < batch {
+                    let more = if put + 1 < batch { Flags::MORE } else { Flags::NONE };
+                    payload.fill(b'x'); // masked in place the last time
+                    let chunk = &mut payload[..size];
+                    if client_write.poll_write(&mut cx, chunk, text | more).is_ready() {
+                        put += 1;
+                    } else {
+                        panic!("the pipe is too small for this test");
+                    }
+                }
+                let flags = text | Flags::PING;
+                assert!(client_write.poll_write(&mut cx, &mut b"alive".clone(), flags - Flags::TEXT).is_ready());
+                let _ = client_write.poll_flush(&mut cx);
+                echo(&mut cx, &mut server_read, &mut server_write);
+                while let Poll::Ready(flags) = client_read.poll_chunk(&mut cx, usize::MAX) {
+                    let flags = flags.unwrap();
+                    let chunk = client_read.chunk_mut();
+                    if flags.any(Flags::PONG) {
+                        assert_eq!(chunk, b"alive");
+                    } else {
+                        assert!(chunk.iter().all(|b| *b == b'x'));
+                        echoed += usize::from(flags.ends_message());
+                    }
+                    client_read.consume();
+                }
+            }
+        };
+        for (size, batch) in [(0, 1), (32, 1), (32, 64), (5000, 8), (65_536, 2), (200_000, 1)] {
+            for text in [Flags::NONE, Flags::TEXT] {
+                (0..10).for_each(|_| round(size, batch, text)); // warm-up
+                let before = ALLOCATIONS.get();
+                (0..50).for_each(|_| round(size, batch, text));
+                assert_eq!(ALLOCATIONS.get() - before, 0, "{size} bytes x {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_idle_websocket_keeps_little() {
+    // Two halves in boxes and what they share; pools and buffers are not among it while nothing is said.
+    let (there, back) = (Pipe::new(), Pipe::new());
+    let mut cx = Context::from_waker(Waker::noop());
+    let before = ALLOCATIONS.get();
+    let (mut read, mut write) = socket(Role::Server, MaskKeys::default(), &there, &back);
+    let made = ALLOCATIONS.get() - before;
+    assert!(made <= 7, "{made}"); // stream halves, info, control, ws halves
+    assert!(read.poll_chunk(&mut cx, usize::MAX).is_pending());
+    assert!(write.poll_flush(&mut cx).is_ready());
+    assert_eq!(ALLOCATIONS.get() - before, made);
+}
