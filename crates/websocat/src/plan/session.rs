@@ -87,13 +87,14 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
     let one_way = session.unidirectional || session.unidirectional_reverse;
     options = options.flag("unidirectional_late_drop", session.unidirectional_late_drop || (complete && one_way));
     if let Some(size) = session.buffer_size {
-        options.push("buffer_size_forward", size.to_string());
-        options.push("buffer_size_reverse", size.to_string());
+        options.push("buffer_size_forward", size.0.to_string());
+        options.push("buffer_size_reverse", size.0.to_string());
     }
     let console = [&plan.left, &plan.right].iter().any(|stack| stack.reaches_stdio());
     let kind = plan.kind();
     if kind == SocketKind::Datagram && complete && !plan.args.overlays.ws_framer.no_close {
-        options.push("linger_ms", session.linger.as_millis().to_string());
+        // No limit is -1: absent means that an end is handed on at once.
+        options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
     }
     if complete || console {
         options.push("end_on_error", "true");
