@@ -19,11 +19,16 @@ pub fn engine() -> Engine {
     engine
 }
 
-/// Compiles and evaluates a script. The scenario must outlive the task.
+/// Compiles and evaluates a script, inside a tokio runtime. The scenario must outlive the task.
 pub fn load(text: &str, stop: Stop) -> Result<(Arc<Scenario>, Task)> {
+    load_seeded(text, stop, None)
+}
+
+/// The same with a seed for all randomness of the scenario (`--random-seed`).
+pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Scenario>, Task)> {
     let engine = engine();
     let ast = engine.compile(text).map_err(|e| Error::new(Kind::Start, format!("script: {e}")))?;
-    let scenario = Scenario::new(engine, ast, stop);
+    let scenario = Scenario::new(engine, ast, stop, seed)?;
     let value: rhai::Dynamic = scenario.engine.eval_ast(&scenario.ast).map_err(script_error)?;
     let kind = value.type_name();
     let handle = value

@@ -1,23 +1,37 @@
 //! Callbacks: script functions that tasks call later, once per connection or once in all.
 
-use super::{RhResult, Scenario, TaskHandle};
+use super::{RhResult, Scenario, TaskHandle, stop_for, under};
 use crate::{
     error::{Error, Kind},
     scenario::{Take, Task},
 };
 use rhai::{EvalAltResult, FnPtr, FuncArgs, NativeCallContext};
+use sockets::stop::Stop;
 use std::sync::{Arc, Weak};
 
-/// A script function together with the scenario it belongs to.
+/// A script function together with the scenario it belongs to, and the session for which it was handed over: what it
+/// builds is stopped with that session.
 #[derive(Clone)]
 pub struct Callback {
     function: Arc<FnPtr>,
     scenario: Weak<Scenario>,
+    stop: Stop,
 }
 
 impl Callback {
     pub fn new(ctx: &NativeCallContext<'_>, function: FnPtr) -> RhResult<Self> {
-        Ok(Self { function: Arc::new(function), scenario: Arc::downgrade(&Scenario::of(ctx)?) })
+        let scenario = Scenario::of(ctx)?;
+        Ok(Self { function: Arc::new(function), stop: stop_for(&scenario), scenario: Arc::downgrade(&scenario) })
+    }
+
+    /// The same function for another session: listeners give each connection a child of their own stop token.
+    pub fn for_session(&self, stop: Stop) -> Self {
+        Self { function: self.function.clone(), scenario: self.scenario.clone(), stop }
+    }
+
+    /// What stops the session that the function was handed over in.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Calls the function, which must give a task.
@@ -29,7 +43,7 @@ impl Callback {
     /// Calls the function for any other value.
     pub fn call<T: Clone + Send + Sync + 'static>(&self, args: impl FuncArgs) -> Result<T, Error> {
         let scenario = self.scenario.upgrade().ok_or_else(|| Error::new(Kind::Start, "the scenario is over"))?;
-        self.function.call(&scenario.engine, &scenario.ast, args).map_err(script_error)
+        under(&self.stop, || self.function.call(&scenario.engine, &scenario.ast, args)).map_err(script_error)
     }
 }
 

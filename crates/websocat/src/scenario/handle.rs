@@ -10,6 +10,11 @@ pub fn handle<T>(value: T) -> Handle<T> {
     Arc::new(Mutex::new(Some(value)))
 }
 
+/// A handle without a value, for parts that a socket does not have.
+pub fn missing<T>() -> Handle<T> {
+    Arc::new(Mutex::new(None))
+}
+
 /// Taking values out of handles.
 pub trait Take<T> {
     /// The value, or a script error that names what is missing (`what`: "socket", "task").

@@ -3,17 +3,19 @@
 mod callback;
 mod handle;
 mod options;
+mod session;
 mod task;
 
 pub use callback::{Callback, script_error};
-pub use handle::{Handle, Take, handle};
-pub use options::{OptsReader, RhOpts, fields_of};
+pub use handle::{Handle, Take, handle, missing};
+pub use options::{OptsReader, RhFn, RhOpts, fields_of};
+pub use session::{stop_for, under};
 pub use task::{Flow, Task, TaskHandle, run, task};
 
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use rhai::{AST, Engine, EvalAltResult, NativeCallContext};
-use sockets::stop::Stop;
-use std::sync::{Arc, Weak};
+use sockets::{random::Randomness, stop::Stop};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 /// Result of a native function.
 pub type RhResult<T> = Result<T, Box<EvalAltResult>>;
@@ -29,15 +31,23 @@ pub struct Scenario {
     pub ast: AST,
     /// Parent of all stop tokens.
     pub stop: Stop,
+    random: Mutex<Randomness>,
 }
 
 impl Scenario {
-    /// `engine` has all functions registered, `ast` was compiled by it.
-    pub fn new(mut engine: Engine, ast: AST, stop: Stop) -> Arc<Self> {
-        Arc::new_cyclic(|this: &Weak<Self>| {
+    /// `engine` has all functions registered, `ast` was compiled by it. With a seed all randomness of the scenario is
+    /// repeatable; without one this fails only where the system has no random numbers.
+    pub fn new(mut engine: Engine, ast: AST, stop: Stop, seed: Option<u64>) -> Result<Arc<Self>, Error> {
+        let random = Randomness::new(seed).map_err(|e| Error::with_source(Kind::Start, "cannot start", e))?;
+        Ok(Arc::new_cyclic(|this: &Weak<Self>| {
             engine.set_default_tag(rhai::Dynamic::from(Current(this.clone())));
-            Self { engine, ast, stop }
-        })
+            Self { engine, ast, stop, random: Mutex::new(random) }
+        }))
+    }
+
+    /// The parent of all random generators.
+    pub fn random(&self) -> MutexGuard<'_, Randomness> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The scenario that a native function was called by.

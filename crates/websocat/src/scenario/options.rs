@@ -1,18 +1,24 @@
 //! Option maps of scripts as typed structs: unknown keys and wrong types are errors that name the option.
 
 use super::RhResult;
-use rhai::{Dynamic, Map};
+use rhai::{Dynamic, FnPtr, Map};
 use serde::de::{self, DeserializeOwned, Visitor};
 
-/// Type-level wrapper, so that signatures name the option structs for readers and for the documentation.
+/// Type-level wrapper, so that signatures name option structs and arguments for readers and for the documentation.
 pub trait Named {
     type Value;
+    type Function;
 }
 impl<T> Named for T {
     type Value = Dynamic;
+    type Function = FnPtr;
 }
 /// `Dynamic` at run time; the parameter names the option struct, or a tuple of them.
 pub type RhOpts<T> = <T as Named>::Value;
+
+/// `FnPtr` at run time; the parameter names the function pointer's arguments as a tuple, and its result where that is not a
+/// task: `RhFn<(Handle<StreamSocket>, SocketAddr)>`.
+pub type RhFn<A> = <A as Named>::Function;
 
 /// Takes an option map apart, struct by struct.
 pub struct OptsReader(Map);

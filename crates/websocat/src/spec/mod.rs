@@ -7,8 +7,9 @@ mod form;
 mod literal;
 mod script;
 mod stack;
+pub mod url;
 
 pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
 pub use literal::{os_literal, string_literal};
-pub use script::{OptionMap, Script, Then, Var};
+pub use script::{Listening, OptionMap, Script, Then, Var};
 pub use stack::Stack;

@@ -96,10 +96,21 @@ fn literal(value: &rhai::Dynamic) -> Option<String> {
     (value.is_int() || value.is_bool()).then(|| value.to_string())
 }
 
+/// How the listeners of a stack go on after a connection came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listening {
+    /// Each connection gets a task of its own.
+    pub autospawn: bool,
+    /// One connection only.
+    pub oneshot: bool,
+}
+
 /// A script that is being written.
 pub struct Script {
     /// The command line that the script comes from: endpoints and overlays take their options from it.
     pub args: Arc<Args>,
+    /// For listeners in the stack that is being written.
+    pub listening: Listening,
     text: String,
     indent: usize,
     counters: HashMap<&'static str, usize>,
@@ -107,7 +118,8 @@ pub struct Script {
 
 impl Script {
     pub fn new(args: Arc<Args>) -> Self {
-        Self { args, text: String::new(), indent: 0, counters: HashMap::new() }
+        let listening = Listening { autospawn: true, oneshot: false };
+        Self { args, listening, text: String::new(), indent: 0, counters: HashMap::new() }
     }
 
     /// Another part of the same script starts with other options (`--compose`); numbering goes on.
@@ -138,10 +150,16 @@ impl Script {
     /// `open`, an indented body, `close`: `open` ends in what starts the closure, `close` ends the call.
     pub fn nest(&mut self, open: &str, close: &str, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.line(open);
+        self.indent(body)?;
+        self.line(close);
+        Ok(())
+    }
+
+    /// An indented body alone, for calls with more than one closure.
+    pub fn indent(&mut self, body: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         self.indent += 1;
         body(self)?;
         self.indent -= 1;
-        self.line(close);
         Ok(())
     }
 
