@@ -1,5 +1,7 @@
 //! The command line: arguments as typed, and the program around plan and execution.
 
+pub mod value;
+
 use std::{ffi::OsString, process::ExitCode};
 
 /// The command line as typed; nothing is interpreted here.

@@ -111,6 +111,9 @@ pub struct Script {
     pub args: Arc<Args>,
     /// For listeners in the stack that is being written.
     pub listening: Listening,
+    /// The other side of the session is a socket or a process, for which half-closes are worth keeping: expanded WebSockets
+    /// then ask for it or agree to it (`Websocat-Half-Close`). A console never ends its side in a way that matters.
+    pub half_close: bool,
     text: String,
     indent: usize,
     counters: HashMap<&'static str, usize>,
@@ -119,7 +122,7 @@ pub struct Script {
 impl Script {
     pub fn new(args: Arc<Args>) -> Self {
         let listening = Listening { autospawn: true, oneshot: false };
-        Self { args, listening, text: String::new(), indent: 0, counters: HashMap::new() }
+        Self { args, listening, half_close: true, text: String::new(), indent: 0, counters: HashMap::new() }
     }
 
     /// Another part of the same script starts with other options (`--compose`); numbering goes on.
