@@ -16,6 +16,7 @@ pub mod mirror;
 pub mod mock_stream_socket;
 pub mod process;
 pub mod random;
+pub mod reuser;
 pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
@@ -34,6 +35,7 @@ endpoints! {
     mock_stream_socket::MockStreamSocket,
     process::Process,
     random::Random,
+    reuser::Reuser,
     stdio::Stdio,
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,

@@ -2,6 +2,7 @@
 
 use super::{Plan, Prelude};
 use crate::{
+    endpoints::tcp_connect::lookup_options,
     error::Result,
     spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
 };
@@ -41,11 +42,8 @@ fn prelude(plan: &Plan, steps: &[Prelude], script: &mut Script) -> Result<()> {
     let Some((first, rest)) = steps.split_first() else { return sides(plan, script) };
     match first {
         Prelude::Lookup { name, addrs } => {
-            let options = plan.args.endpoints.tcp_connect.lookup_options();
-            let call = match options {
-                Some(options) => format!("lookup_host({}, {options}, |{addrs}| {{", string_literal(name)),
-                None => format!("lookup_host({}, |{addrs}| {{", string_literal(name)),
-            };
+            let options = lookup_options(plan.args.endpoints.tcp_connect.connect_timeout.limit_millis());
+            let call = format!("lookup_host({}{options}, |{addrs}| {{", string_literal(name));
             script.nest(&call, "})", &mut |script| prelude(plan, rest, script))
         }
         Prelude::TlsConnector { connector } => {
@@ -63,8 +61,10 @@ fn prelude(plan: &Plan, steps: &[Prelude], script: &mut Script) -> Result<()> {
 fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     let oneshot = plan.args.session.oneshot;
     script.listening = Listening { autospawn: !oneshot, oneshot };
+    script.half_close = plan.right.endpoint.is_external();
     plan.left.emit(script, &mut |script, left| {
         script.listening = Listening { autospawn: false, oneshot: true };
+        script.half_close = plan.left.endpoint.is_external();
         plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
     })
 }

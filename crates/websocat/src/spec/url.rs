@@ -31,8 +31,7 @@ pub struct Authority {
 }
 
 /// What may not stand in a path or query. `%` is looked at apart, square brackets are common in queries and harmless.
-const ENCODED: &AsciiSet =
-    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 impl WsAddress {
     /// `rest` is what follows `ws://` or `wss://`.
@@ -60,6 +59,45 @@ impl WsAddress {
     pub fn host_and_port(&self) -> String {
         let host = &self.authority.host;
         if host.contains(':') { format!("[{host}]:{}", self.port()) } else { format!("{host}:{}", self.port()) }
+    }
+}
+
+/// What a handshake asks for: the part of a URI that goes into the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestUri {
+    /// Path and query, percent-encoded, never empty.
+    pub path_and_query: String,
+    /// Value of the `Host` header, if the URI says it.
+    pub host: Option<String>,
+    /// Value of the `Authorization` header, from user info.
+    pub authorization: Option<String>,
+}
+
+impl Default for RequestUri {
+    fn default() -> Self {
+        Self { path_and_query: "/".to_owned(), host: None, authorization: None }
+    }
+}
+
+impl From<WsAddress> for RequestUri {
+    fn from(url: WsAddress) -> Self {
+        let Authority { host_header, authorization, .. } = url.authority;
+        Self { path_and_query: url.target, host: Some(host_header), authorization }
+    }
+}
+
+impl std::str::FromStr for RequestUri {
+    type Err = Error;
+
+    /// A path with query, or a whole URI, whose scheme does not matter.
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?'])) {
+            return WsAddress::parse(false, rest.as_bytes()).map(Self::from);
+        }
+        if text.starts_with(['/', '?']) {
+            return Ok(Self { path_and_query: target_from(text.as_bytes())?, ..Self::default() });
+        }
+        Err(Error::usage("write a path such as /chat or a URI such as ws://example.org/chat"))
     }
 }
 
@@ -104,9 +142,9 @@ fn refuse_controls(bytes: &[u8]) -> Result<()> {
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
     let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
-        let (host, rest) = inner
-            .split_once(']')
-            .ok_or_else(|| Error::usage("`[` without `]`; an IPv6 address with a port is written as [ADDRESS]:PORT"))?;
+        let (host, rest) = inner.split_once(']').ok_or_else(|| {
+            Error::usage("`[` without `]`; an IPv6 address with a port is written as [ADDRESS]:PORT")
+        })?;
         if host.parse::<Ipv6Addr>().is_err() {
             return Err(Error::usage(format!("`{host}` is not an IPv6 address; only those stand in brackets")));
         }
@@ -131,10 +169,9 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
 /// A port from 1 to 65535 as people write it: digits only.
 fn parse_port(text: &str) -> Result<u16> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse()
-        .ok()
-        .filter(|port| digits && *port > 0)
-        .ok_or_else(|| Error::usage(format!("`{text}` is not a port; write a number from 1 to 65535")))
+    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| {
+        Error::usage(format!("`{text}` is not a port; write a number from 1 to 65535"))
+    })
 }
 
 fn checked_host(host: &str) -> Result<String> {
@@ -153,8 +190,7 @@ fn checked_host(host: &str) -> Result<String> {
 /// RFC 7617: user info `user:password`, percent-decoded, as a header value.
 fn basic_authorization(user_info: &str) -> Result<String> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let (user, password): (Vec<u8>, Vec<u8>) =
-        (percent_decode_str(user).collect(), percent_decode_str(password).collect());
+    let (user, password): (Vec<u8>, Vec<u8>) = (percent_decode_str(user).collect(), percent_decode_str(password).collect());
     if user.contains(&b':') {
         return Err(Error::usage("the user name in the URL has a colon, which Basic authorization cannot express"));
     }
@@ -248,5 +284,19 @@ mod tests {
             assert!(e.to_string().contains(part), "{text}: {e}");
             assert_eq!(e.kind, crate::error::Kind::Usage);
         }
+    }
+
+    #[test]
+    fn request_uris() {
+        let parse = |text: &str| text.parse::<RequestUri>().map(|uri| (uri.path_and_query, uri.host));
+        assert_eq!(parse("/a b?c").unwrap(), ("/a%20b?c".into(), None));
+        assert_eq!(parse("?c").unwrap(), ("/?c".into(), None));
+        assert_eq!(parse("http://h:81/x#y").unwrap(), ("/x".into(), Some("h:81".into())));
+        assert_eq!(parse("/to?u=http://h").unwrap(), ("/to?u=http://h".into(), None));
+        for bad in ["", "h/x", "ws://", "ws:///x", "/a\r\nb"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        let with_user: RequestUri = "ws://u:p@h/".parse().unwrap();
+        assert_eq!(with_user.authorization.as_deref(), Some("Basic dTpw"));
     }
 }

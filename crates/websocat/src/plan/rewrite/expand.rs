@@ -14,11 +14,11 @@ use crate::{
     },
     spec::{Stack, url::RequestUri},
 };
-use std::net::SocketAddr;
 
 /// A `ws-request:` as typed takes its URI and Host from `--ws-c-uri`.
 pub fn request_uris(plan: &mut Plan) -> Result<()> {
-    let Some(uri) = plan.args.overlays.ws_request.uri() else { return Ok(()) };
+    let args = plan.args.clone();
+    let Some(uri) = args.overlays.ws_request.uri() else { return Ok(()) };
     for stack in plan.stacks_mut() {
         for overlay in &mut stack.overlays {
             if let Overlay::WsRequest(request) = overlay
@@ -68,18 +68,13 @@ fn expand_endpoint(stack: &mut Stack) -> Result<()> {
     let inner = match &stack.endpoint {
         Endpoint::WsUrl(ws) => {
             let url = ws.url.clone();
-            // Brackets of an IPv6 literal are not part of the name that TLS checks.
-            let host = url.host.clone();
-            let target = match host.parse() {
-                Ok(ip) => TcpTarget::Address(SocketAddr::new(ip, url.port)),
-                Err(_) => TcpTarget::Late(format!("{host}:{}", url.port)),
-            };
+            let target = url.socket_addr().map_or_else(|| TcpTarget::Late(url.host_and_port()), TcpTarget::Address);
             stack.endpoint = Endpoint::TcpConnect(TcpConnect { target });
             let mut inner = vec![];
             if url.tls {
-                inner.push(Overlay::Tls(Tls { domain: Some(host), connector: None }));
+                inner.push(Overlay::Tls(Tls { domain: Some(url.authority.host.clone()), connector: None }));
             }
-            inner.push(Overlay::WsRequest(request(url.request_uri())));
+            inner.push(Overlay::WsRequest(request(url.into())));
             inner.push(framer(true));
             inner
         }
