@@ -29,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     pub session: SessionArgs,
     #[command(flatten)]
-    pub process: ProcessArgs,
+    pub program: ProgramArgs,
     #[command(flatten)]
     pub endpoints: crate::endpoints::EndpointArgs,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub struct SessionArgs {
 /// What concerns the process as a whole; these work with -x, too.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Program")]
-pub struct ProcessArgs {
+pub struct ProgramArgs {
     /// Run a script: SPEC1 is its file
     #[arg(short = 'x', long)]
     pub scenario: bool,

@@ -1,6 +1,6 @@
 //! Messages on stderr: one line each, for people or as JSON. Data never goes there, nor do messages go to stdout.
 
-use super::args::{LogFormat, ProcessArgs};
+use super::args::{LogFormat, ProgramArgs};
 use std::fmt;
 use tracing::{Event, Level, Subscriber, field::Field, field::Visit};
 use tracing_subscriber::{
@@ -10,7 +10,7 @@ use tracing_subscriber::{
 };
 
 /// Starts logging; `chatty`: somebody sits there and should be told what happens.
-pub fn start(args: &ProcessArgs, chatty: bool) {
+pub fn start(args: &ProgramArgs, chatty: bool) {
     let level = match (args.quiet, args.verbose) {
         (2.., _) => "off",
         (1, _) => "error",

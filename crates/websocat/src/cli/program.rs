@@ -27,8 +27,8 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Kind::Usage as u8 } else { 0 });
         }
     };
-    let talks = args.spec2.is_none() && !args.process.scenario;
-    logging::start(&args.process, talks && std::io::stderr().is_terminal());
+    let talks = args.spec2.is_none() && !args.program.scenario;
+    logging::start(&args.program, talks && std::io::stderr().is_terminal());
     quiet_mismatches();
     let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&args))) {
         Ok(Ok(status)) => status,
@@ -46,36 +46,38 @@ pub fn main() -> ExitCode {
 /// What a scripted socket finds wrong is a result, not a bug: one line, no backtrace.
 fn quiet_mismatches() {
     let default = panic::take_hook();
-    panic::set_hook(Box::new(move |info| match info.payload().downcast_ref::<sockets::testing::scripted::MockMismatch>() {
-        Some(mismatch) => tracing::error!("{mismatch}"),
-        None => default(info),
+    panic::set_hook(Box::new(move |info| {
+        match info.payload().downcast_ref::<sockets::testing::scripted::MockMismatch>() {
+            Some(mismatch) => tracing::error!("{mismatch}"),
+            None => default(info),
+        }
     }));
 }
 
 fn work(args: &Arc<Args>) -> Result<u8> {
-    if let Some(page) = args.process.generate {
+    if let Some(page) = args.program.generate {
         return print(&generate::page(page));
     }
-    if args.process.dump_spec_phase0 {
+    if args.program.dump_spec_phase0 {
         eprintln!("{args:#?}");
         return Ok(0);
     }
-    let text = if args.process.scenario {
+    let text = if args.program.scenario {
         script_file(args)?
     } else {
         let mut planned = plan::parse(args)?;
-        if args.process.dump_spec_phase1 {
+        if args.program.dump_spec_phase1 {
             eprintln!("{planned:#?}");
             return Ok(0);
         }
         plan::rewrite(&mut planned)?;
-        if args.process.dump_spec_phase2 {
+        if args.program.dump_spec_phase2 {
             eprintln!("{planned:#?}");
             return Ok(0);
         }
         plan::print(&planned)?
     };
-    if args.process.dump_spec {
+    if args.program.dump_spec {
         return print(&text);
     }
     let runtime = runtime(args, &text)?;
@@ -101,9 +103,13 @@ fn script_file(args: &Args) -> Result<String> {
         return usage("-x takes exactly one argument, the script file");
     };
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|e| Error::with_source(Kind::Start, format!("cannot read script {shown}"), e))?;
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::with_source(Kind::Start, format!("cannot read script {shown}"), e))?;
     String::from_utf8(bytes).map_err(|e| {
-        Error::new(Kind::Start, format!("script {shown} is not UTF-8 (byte {} is the first bad one)", e.utf8_error().valid_up_to()))
+        Error::new(
+            Kind::Start,
+            format!("script {shown} is not UTF-8 (byte {} is the first bad one)", e.utf8_error().valid_up_to()),
+        )
     })
 }
 
@@ -111,7 +117,7 @@ fn script_file(args: &Args) -> Result<String> {
 fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let serves_many = script.contains("listen_") || script.contains("udp_server");
-    let threads = args.process.threads.map_or(if serves_many { cores } else { 1 }, usize::from);
+    let threads = args.program.threads.map_or(if serves_many { cores } else { 1 }, usize::from);
     let mut builder = if threads > 1 {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(threads);
@@ -126,7 +132,7 @@ fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
 async fn run(text: &str, args: &Args) -> Result<u8> {
     let stop = Stop::new();
     let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
-    let (scenario, task) = exec::load_seeded(text, stop.clone(), args.process.random_seed)?;
+    let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
     // Boxed: it lives as long as the program, and a thread's stack is no place for what scripts build.
     let mut main = Box::pin(scenario::run(task));
     let signal = tokio::select! {
@@ -136,7 +142,7 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
     tracing::info!("signal {signal}: finishing; once more ends at once");
     stop.drain();
     let limit = async {
-        match args.process.drain.finite() {
+        match args.program.drain.finite() {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
@@ -150,7 +156,7 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
             true
         }
         () = limit => {
-            tracing::warn!("sessions were still open after {}", args.process.drain);
+            tracing::warn!("sessions were still open after {}", args.program.drain);
             false
         }
         _ = signals.next() => false,

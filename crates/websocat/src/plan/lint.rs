@@ -5,7 +5,7 @@ use crate::spec::SocketKind;
 
 /// On both sides as typed.
 pub fn before(plan: &Plan) {
-    if plan.args.process.no_lints {
+    if plan.args.program.no_lints {
         return;
     }
     if plan.right.endpoint.is_listener() && !plan.left.endpoint.is_listener() {
@@ -15,14 +15,14 @@ pub fn before(plan: &Plan) {
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         tracing::warn!("--global-timeout-force-exit does nothing without --global-timeout-ms");
     }
-    if plan.args.process.random_seed.is_some() {
+    if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }
 }
 
 /// On what will be run.
 pub fn after(plan: &Plan) {
-    if plan.args.process.no_lints {
+    if plan.args.program.no_lints {
         return;
     }
     if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {

@@ -52,6 +52,9 @@ pub fn specifier(text: &OsStr) -> Result<Stack> {
     let mut overlays = vec![];
     let mut rest = text;
     loop {
+        if rest == "-" {
+            rest = OsStr::new("stdio:");
+        }
         if let Some((form, value, parse)) = endpoint(rest) {
             let endpoint = parse(form, value).map_err(|e| e.context(format!("`{}`", text.display())))?;
             overlays.reverse();
@@ -67,27 +70,23 @@ type Found<'a, P> = Option<(&'static crate::spec::Form, &'a OsStr, P)>;
 
 fn endpoint(text: &OsStr) -> Found<'_, impl Fn(&'static crate::spec::Form, &OsStr) -> Result<endpoints::Endpoint>> {
     endpoints::TABLE.iter().find_map(|(forms, parse)| {
-        forms.iter().find_map(|form| {
-            form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse)))
-        })
+        forms
+            .iter()
+            .find_map(|form| form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse))))
     })
 }
 
 fn overlay(text: &OsStr) -> Found<'_, impl Fn(&'static crate::spec::Form) -> Result<overlays::Overlay>> {
     overlays::TABLE.iter().find_map(|(forms, parse)| {
-        forms.iter().find_map(|form| {
-            form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse)))
-        })
+        forms
+            .iter()
+            .find_map(|form| form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse))))
     })
 }
 
-/// What follows the prefix; a prefix that does not end in `:` or `/` (`-`) must be all there is.
+/// What follows the prefix.
 fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     let rest = text.as_encoded_bytes().strip_prefix(prefix.as_bytes())?;
-    if !prefix.ends_with([':', '/']) && !rest.is_empty() {
-        return None;
-    }
-    // SAFETY is not needed: a prefix in ASCII is a boundary, so that both platforms can rebuild the rest.
     Some(os_suffix(text, rest.len()))
 }
 
@@ -115,8 +114,7 @@ fn unknown(text: &OsStr, rest: &OsStr) -> Error {
         .iter()
         .flat_map(|(forms, _)| *forms)
         .chain(overlays::TABLE.iter().flat_map(|(forms, _)| *forms))
-        .flat_map(|form| form.prefixes)
-        .filter(|prefix| prefix.ends_with([':', '/']));
+        .flat_map(|form| form.prefixes);
     let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix)).min();
     let inside = if text == rest { String::new() } else { format!(" in `{}`", text.display()) };
     let hint = match nearest {
@@ -150,7 +148,9 @@ mod tests {
 
     #[test]
     fn typos_are_answered_with_what_was_meant() {
-        for (typed, meant) in [("tpc:1", "`tcp:`"), ("STDIO:", "`stdio:`"), ("wss:/x", "wss"), ("lines:mirorr:", "`mirror:`")] {
+        for (typed, meant) in
+            [("tpc:1", "`tcp:`"), ("STDIO:", "`stdio:`"), ("wss:/x", "wss"), ("lines:mirorr:", "`mirror:`")]
+        {
             let e = specifier(typed.as_ref()).unwrap_err().to_string();
             assert!(e.contains(meant), "{typed}: {e}");
         }

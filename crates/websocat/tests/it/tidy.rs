@@ -65,7 +65,10 @@ fn the_data_plane_knows_nothing_of_the_control_plane() {
     for manifest in ["crates/sockets/Cargo.toml", "crates/wsframe/Cargo.toml"] {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
         for name in ["rhai", "clap", "serde"] {
-            assert!(!text.contains(&format!("\n{name} ")) && !text.contains(&format!("\n{name}.")), "{manifest}: {name}");
+            assert!(
+                !text.contains(&format!("\n{name} ")) && !text.contains(&format!("\n{name}.")),
+                "{manifest}: {name}"
+            );
         }
     }
 }

@@ -14,8 +14,11 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
     let text = plan.text;
     for stack in plan.stacks_mut() {
         if stack.kind() == Some(SocketKind::Stream) {
-            let chunker =
-                if text { Overlay::LineChunks(LineChunks { console: false }) } else { Overlay::StreamChunks(StreamChunks) };
+            let chunker = if text {
+                Overlay::LineChunks(LineChunks { console: false })
+            } else {
+                Overlay::StreamChunks(StreamChunks)
+            };
             stack.overlays.push(chunker);
         }
     }

@@ -9,9 +9,7 @@ use crate::{
         tcp_listen::TcpListen,
     },
     error::Result,
-    overlays::{
-        Overlay, tls::Tls, ws_accept::WsAccept, ws_framer::WsFramer, ws_request::WsRequest,
-    },
+    overlays::{Overlay, tls::Tls, ws_accept::WsAccept, ws_framer::WsFramer, ws_request::WsRequest},
     spec::{Stack, url::RequestUri},
 };
 

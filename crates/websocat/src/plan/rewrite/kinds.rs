@@ -29,7 +29,9 @@ pub fn check(plan: &mut Plan) -> Result<()> {
     match (left, right) {
         (Some(a), Some(b)) if a != b => Err(Error::new(
             Kind::Start,
-            format!("the left side is a {a} socket and the right side a {b} one; put lines: or chunks: on the byte stream"),
+            format!(
+                "the left side is a {a} socket and the right side a {b} one; put lines: or chunks: on the byte stream"
+            ),
         )),
         _ => Ok(()),
     }
@@ -42,8 +44,12 @@ fn check_stack(stack: &Stack) -> Result<()> {
             (Some(wanted), Some(is)) if wanted != is => {
                 let name = overlay.prefix();
                 let how = match is {
-                    SocketKind::Stream => format!("write `{name}lines:…` or `{name}chunks:…` to cut the stream into messages"),
-                    SocketKind::Datagram => format!("{name} cannot go on top of messages; put it below what makes them"),
+                    SocketKind::Stream => {
+                        format!("write `{name}lines:…` or `{name}chunks:…` to cut the stream into messages")
+                    }
+                    SocketKind::Datagram => {
+                        format!("{name} cannot go on top of messages; put it below what makes them")
+                    }
                 };
                 return Err(Error::new(
                     Kind::Start,

@@ -12,7 +12,9 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
         return Ok(());
     }
     if !place(&mut plan.right) && !place(&mut plan.left) {
-        tracing::warn!("--log-traffic has no effect: no side is a network connection or a process; put log: where you want it");
+        tracing::warn!(
+            "--log-traffic has no effect: no side is a network connection or a process; put log: where you want it"
+        );
     }
     Ok(())
 }
