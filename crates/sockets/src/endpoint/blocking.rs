@@ -349,7 +349,7 @@ mod tests {
     impl io::Read for Source {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
             self.reads += 1;
-            let n = if self.reads % 3 == 0 { 1000 } else { buf.len() };
+            let n = if self.reads.is_multiple_of(3) { 1000 } else { buf.len() };
             match io::Read::read(&mut self.data, &mut buf[..n])? {
                 0 if self.fails => Err(io::Error::other("bad sector")),
                 n => Ok(n),
@@ -427,9 +427,8 @@ mod tests {
         })
         .await
         .unwrap();
-        let inner = sink.0.lock().unwrap();
-        assert!(inner.0 == data && inner.1);
-        drop(inner);
+        let (written, finished) = sink.0.lock().unwrap().clone();
+        assert!(written == data && finished);
         assert_eq!(write.write(b"late").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 

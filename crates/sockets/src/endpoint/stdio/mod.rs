@@ -43,3 +43,61 @@ pub fn stdio_socket() -> StreamSocket {
         info: Arc::new(SocketInfo { specifier: Some("stdio:".into()), ..Default::default() }),
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::net::tcp::tests::BOUND;
+    use std::process::Stdio;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        process::Command,
+        time::timeout,
+    };
+
+    /// Set in the process that plays the child.
+    const CHILD: &str = "SOCKETS_TEST_STDIO_CHILD";
+
+    /// The child: answers a line, ends its output, then reads its input to the end.
+    async fn play_child() {
+        let mut socket = stdio_socket();
+        let (read, write) = (socket.read.as_mut().unwrap(), socket.write.as_mut().unwrap());
+        let mut line = [0; 64];
+        let n = read.read(&mut line).await.unwrap();
+        write.write_all(&line[..n]).await.unwrap();
+        write.shutdown().await.unwrap();
+        println!("this goes to /dev/null");
+        let mut rest = String::new();
+        read.read_to_string(&mut rest).await.unwrap();
+        assert_eq!(rest, "rest");
+    }
+
+    #[tokio::test]
+    async fn standard_streams_of_a_real_process() {
+        if std::env::var_os(CHILD).is_some() {
+            return play_child().await;
+        }
+        let name = "endpoint::stdio::tests::standard_streams_of_a_real_process";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads=1"])
+            .env(CHILD, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        timeout(BOUND, async {
+            input.write_all(b"answer me").await.unwrap();
+            let mut said = String::new();
+            // Ends although the child still runs: it waits for its input.
+            output.read_to_string(&mut said).await.unwrap();
+            assert!(said.ends_with("answer me"), "{said}");
+            input.write_all(b"rest").await.unwrap();
+            drop(input);
+            assert!(child.wait().await.unwrap().success());
+        })
+        .await
+        .unwrap();
+    }
+}
