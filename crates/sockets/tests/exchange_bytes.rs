@@ -255,8 +255,9 @@ impl StreamRead for Broken {}
 
 #[tokio::test(start_paused = true)]
 async fn an_error_ends_both_directions() {
-    let ((mut a, left), (mut b, right)) = (memory(), memory());
-    let error = run(left, StreamSocket { read: Some(Box::new(Broken)), ..right }, Default::default()).await.unwrap();
+    let ((mut a, left), (mut b, mut right)) = (memory(), memory());
+    right.read = Some(Box::new(Broken));
+    let error = run(left, right, Default::default()).await.unwrap();
     let error = error.unwrap_err();
     let kind = io::ErrorKind::InvalidData;
     assert_eq!((error.direction, error.part, error.error.kind()), (Direction::Reverse, Part::Source, kind));

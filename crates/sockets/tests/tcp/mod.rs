@@ -3,15 +3,16 @@
 
 use sockets::{
     buffer::Window,
-    datagram::{DatagramRead, DatagramWrite, Flags},
+    datagram::{BoxDatagramRead, BoxDatagramWrite, DatagramRead, DatagramWrite, Flags},
     gather::{Gather, poll_fill},
-    socket::{DatagramSocket, Link, StreamSocket},
+    info::SocketInfo,
+    net::tcp::tcp_socket,
+    socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite},
 };
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -23,81 +24,55 @@ use tokio::{
 /// Catches hangs; nothing is measured with it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Either half of a TCP connection.
-pub struct Half {
-    tcp: Arc<TcpStream>,
-    splices: bool,
-}
+/// Hides that a TCP socket is below, so that nothing is spliced.
+struct Plain<T>(T);
 
-impl AsyncRead for Half {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            match self.tcp.try_read(buf.initialize_unfilled()) {
-                Ok(n) => {
-                    buf.advance(n);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                Err(e) => return Poll::Ready(Err(e)),
-            }
-        }
+impl AsyncRead for Plain<BoxStreamRead> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Half {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
-            match self.tcp.try_write(buf) {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
-        }
+impl AsyncWrite for Plain<BoxStreamWrite> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0).poll_write(cx, buf)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(socket2::SockRef::from(&*self.tcp).shutdown(std::net::Shutdown::Write))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0).poll_shutdown(cx)
     }
 }
 
-impl StreamRead for Half {
+impl StreamRead for Plain<BoxStreamRead> {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(cx)
-    }
-
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        self.splices.then_some(&self.tcp)
+        self.0.poll_readable(cx)
     }
 }
 
-impl StreamWrite for Half {
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        self.splices.then_some(&self.tcp)
-    }
-}
-
-pub fn halves(tcp: TcpStream, splices: bool) -> (BoxStreamRead, BoxStreamWrite, Link) {
-    let tcp = Arc::new(tcp);
-    let half = || Box::new(Half { tcp: tcp.clone(), splices });
-    (half(), half(), Link::Tcp(tcp.clone()))
-}
+impl StreamWrite for Plain<BoxStreamWrite> {}
 
 pub fn stream_socket(tcp: TcpStream, splices: bool) -> StreamSocket {
-    let (read, write, link) = halves(tcp, splices);
-    StreamSocket { read: Some(read), write: Some(write), link: Some(link), ..StreamSocket::default() }
+    let mut socket = tcp_socket(tcp, SocketInfo::default());
+    if !splices {
+        socket.read = socket.read.map(|read| -> BoxStreamRead { Box::new(Plain(read)) });
+        socket.write = socket.write.map(|write| -> BoxStreamWrite { Box::new(Plain(write)) });
+    }
+    socket
 }
 
 pub fn datagram_socket(tcp: TcpStream) -> DatagramSocket {
-    let (read, write, link) = halves(tcp, false);
+    let socket = tcp_socket(tcp, SocketInfo::default());
+    let read =
+        |inner| -> BoxDatagramRead { Box::new(Chunks { inner, window: Window::new(3), flags: None, eof: false }) };
+    let write = |inner| -> BoxDatagramWrite { Box::new(Sink(Gather::new(inner))) };
     DatagramSocket {
-        read: Some(Box::new(Chunks { inner: read, window: Window::new(3), flags: None, eof: false })),
-        write: Some(Box::new(Sink(Gather::new(write)))),
-        link: Some(link),
+        read: socket.read.map(read),
+        write: socket.write.map(write),
+        link: socket.link,
         ..DatagramSocket::default()
     }
 }
