@@ -3,8 +3,8 @@
 mod tcp;
 
 use sockets::{
+    endpoint::mirror_datagram::mirror_datagram,
     exchange::{ExchangeOptions, ExchangePackets},
-    socket::DatagramSocket,
     stop::Stop,
 };
 use std::{io, time::Duration};
@@ -78,19 +78,35 @@ async fn an_orderly_end_stays_orderly() {
 #[tokio::test]
 async fn a_reset_ends_a_session_whose_other_side_has_no_kernel_socket() {
     let (a, left) = pair().await;
-    let mirror = sockets::endpoint::mirror_datagram::mirror_datagram(Default::default());
-    for mirrored in [false, true] {
-        let (a, left) = if mirrored { pair().await } else { (pair().await.0, pair().await.1) };
-        drop((a, left));
-    }
+    let mirror = mirror_datagram(Default::default());
     let session = tokio::spawn(ExchangePackets::new(datagram_socket(left), mirror, options(), Stop::new()));
     tcp::reset(a);
     let error = timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap_err();
     assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
     let (a, left) = pair().await;
-    let socket: DatagramSocket = datagram_socket(left);
-    let session = tokio::spawn(ExchangePackets::mirrored(socket, options(), Stop::new()));
+    let session = tokio::spawn(ExchangePackets::mirrored(datagram_socket(left), options(), Stop::new()));
     tcp::reset(a);
     let error = timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap_err();
     assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn a_reset_after_close_is_an_orderly_end() {
+    for close_first in [true, false] {
+        let ((mut a, left), (mut b, right)) = (pair().await, pair().await);
+        a.write_all(if close_first { tcp::CLOSE } else { b"no close" }).await.unwrap();
+        // The peer does not read what is sent to it, so that closing resets the connection, as many do.
+        tcp::reset(a);
+        let exchange = ExchangePackets::new(datagram_socket(left), datagram_socket(right), options(), Stop::new());
+        let result = timeout(PATIENCE, exchange).await.expect("hangs");
+        let mut rest = Vec::new();
+        let end = timeout(PATIENCE, b.read_to_end(&mut rest)).await.expect("hangs");
+        if close_first {
+            result.unwrap();
+            end.unwrap();
+        } else {
+            assert_eq!(result.unwrap_err().error.kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        }
+    }
 }

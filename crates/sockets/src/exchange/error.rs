@@ -18,6 +18,20 @@ impl Side {
             Self::Right => Self::Left,
         }
     }
+
+    pub(crate) fn of<T>(self, [left, right]: &[T; 2]) -> &T {
+        match self {
+            Self::Left => left,
+            Self::Right => right,
+        }
+    }
+
+    pub(crate) fn of_mut<T>(self, [left, right]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Left => left,
+            Self::Right => right,
+        }
+    }
 }
 
 impl fmt::Display for Side {
@@ -53,7 +67,7 @@ impl Direction {
     }
 
     /// The direction that reads from `side`.
-    pub const fn from(side: Side) -> Self {
+    pub const fn reading(side: Side) -> Self {
         match side {
             Side::Left => Self::Forward,
             Side::Right => Self::Reverse,
@@ -119,7 +133,7 @@ impl ExchangeError {
         } else {
             io::Error::new(io::ErrorKind::ConnectionReset, error)
         };
-        Self { direction: Direction::from(side), part: Part::Source, error }
+        Self { direction: Direction::reading(side), part: Part::Source, error }
     }
 }
 

@@ -5,7 +5,7 @@ use sockets::{
     buffer::Window,
     datagram::{BoxDatagramRead, BoxDatagramWrite, DatagramRead, DatagramWrite, Flags},
     gather::{Gather, poll_fill},
-    info::SocketInfo,
+    info::{Ending, SocketInfo},
     net::tcp::tcp_socket,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite},
@@ -13,6 +13,7 @@ use sockets::{
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -20,6 +21,9 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
 };
+
+/// What the message halves take for a Close frame.
+pub const CLOSE: &[u8] = b"CLOSE";
 
 /// Catches hangs; nothing is measured with it.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -66,13 +70,15 @@ pub fn stream_socket(tcp: TcpStream, splices: bool) -> StreamSocket {
 
 pub fn datagram_socket(tcp: TcpStream) -> DatagramSocket {
     let socket = tcp_socket(tcp, SocketInfo::default());
-    let read =
-        |inner| -> BoxDatagramRead { Box::new(Chunks { inner, window: Window::new(3), flags: None, eof: false }) };
+    let read = |inner| -> BoxDatagramRead {
+        Box::new(Chunks { info: socket.info.clone(), inner, window: Window::new(3), flags: None, eof: false })
+    };
     let write = |inner| -> BoxDatagramWrite { Box::new(Sink(Gather::new(inner))) };
     DatagramSocket {
         read: socket.read.map(read),
         write: socket.write.map(write),
         link: socket.link,
+        info: socket.info.clone(),
         ..DatagramSocket::default()
     }
 }
@@ -91,6 +97,7 @@ pub fn reset(tcp: TcpStream) {
 }
 
 struct Chunks {
+    info: Arc<SocketInfo>,
     inner: BoxStreamRead,
     window: Window,
     flags: Option<Flags>,
@@ -103,7 +110,11 @@ impl DatagramRead for Chunks {
             return Poll::Ready(Ok(flags));
         }
         self.eof = self.eof || ready!(poll_fill(&mut *self.inner, cx, &mut self.window, 1))? == 0;
-        let flags = if self.eof { Flags::EOF } else { Flags::NONE };
+        let mut flags = if self.eof { Flags::EOF } else { Flags::NONE };
+        if self.window.filled() == CLOSE {
+            self.info.ending.get_or_init(|| Ending::Close { code: Some(1000), reason: "".into() });
+            flags = Flags::EOF | Flags::GONE;
+        }
         self.flags = Some(flags);
         Poll::Ready(Ok(flags))
     }

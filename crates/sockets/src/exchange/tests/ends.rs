@@ -113,6 +113,18 @@ async fn the_answer_to_our_close_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_leaves_while_our_end_is_held_back_ends_the_session() {
+    let (stdio, ws) = (Peer::bytes(), Peer::new());
+    stdio.ends();
+    let mut running = run(&stdio, &ws, linger(1000));
+    at(300, running.start).await;
+    ws.leaves(1000);
+    assert_eq!(running.ended_well_at().await, 300);
+    assert_eq!(stdio.heard(), ["EOF 03e8", "shutdown"]);
+    assert_eq!(ws.heard(), ["shutdown"], "which sends the answer to Close");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_held_end_goes_out_when_the_other_side_ends() {
     let (stdio, ws) = (Peer::bytes(), Peer::new());
     stdio.ends();

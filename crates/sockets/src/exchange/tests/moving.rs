@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{datagram::Flags, exchange::CopyPackets, socket::DatagramSocket};
+use std::{future::Future, pin::Pin, task::Poll};
 
 #[tokio::test(start_paused = true)]
 async fn moves_both_ways_in_order_with_flags_whatever_is_pending() {
@@ -96,6 +97,22 @@ async fn asks_for_chunks_of_the_size_wanted_and_for_parts_where_borders_do_not_m
     assert_eq!(left.heard().concat(), "abcdefg");
     assert_eq!((left.longest(), right.longest()), (3, 1));
     assert!(left.gives_parts() && !right.gives_parts());
+}
+
+#[tokio::test]
+async fn other_tasks_get_their_turn() {
+    let (left, right) = (Peer::new(), Peer::new());
+    for _ in 0..10_000 {
+        left.text("x");
+    }
+    let options = ExchangeOptions::default();
+    let mut exchange = ExchangePackets::new(left.socket(), right.socket(), options, Stop::new());
+    std::future::poll_fn(|cx| {
+        assert!(Pin::new(&mut exchange).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    assert_eq!((left.taken(), right.heard().len()), (2048, 2048));
 }
 
 #[tokio::test(start_paused = true)]
