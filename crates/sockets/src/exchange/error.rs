@@ -119,7 +119,7 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    /// The socket that failed.
+    /// The socket that failed. A mirrored socket stands on both sides.
     pub fn side(&self) -> Side {
         match self.part {
             Part::Source => self.direction.source(),

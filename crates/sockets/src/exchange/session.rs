@@ -207,8 +207,10 @@ impl ExchangePackets {
             return None;
         }
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        // The writer would not send this message (text that is not UTF-8), but works: its peer can be told.
+        let refused = error.kind() == io::ErrorKind::InvalidInput;
         let error = ExchangeError { direction, part, error };
-        let side = error.side();
+        let side = if session.mirrored { Side::Left } else { error.side() };
         let has_link = session.watch.link(side).is_some();
         if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
             return self.was_reset(cx, session, side, error);
@@ -228,6 +230,10 @@ impl ExchangePackets {
                 // Whoever reads our standard output has seen enough: that is no fault of ours.
                 let why = if broken_pipe { Body::GOING_AWAY } else { Body::INTERNAL_ERROR };
                 self.mover(other).end(End::Eof(why));
+                if refused {
+                    let mover = self.mover(direction);
+                    (mover.state, mover.quiet) = (State::Eof(Body::INTERNAL_ERROR), true);
+                }
             }
             Part::Source => {
                 let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::EMPTY) };

@@ -22,7 +22,7 @@ async fn half_close_lets_the_other_direction_go_on() {
     left.ends();
     let mut running = run(&left, &right, ExchangeOptions::default());
     at(50_000, running.start).await;
-    assert_eq!((left.heard(), right.heard()), (vec![], ["EOF", "shutdown"].map(String::from).to_vec()));
+    assert_eq!((left.heard(), right.heard()), (vec![], list(&["EOF", "shutdown"])));
     right.text("late");
     right.ends();
     assert_eq!(running.ended_well_at().await, 50_000);
@@ -42,7 +42,7 @@ async fn a_peer_that_leaves_ends_the_other_direction_at_once() {
     right.text("not read");
     left.stall(false); // what it was taking is finished, so that an answer to Close is not put into it
     running.ended_well_at().await;
-    assert_eq!((left.heard(), right.taken()), (["too late", "shutdown"].map(String::from).to_vec(), 1));
+    assert_eq!((left.heard(), right.taken()), (list(&["too late", "shutdown"]), 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,7 @@ async fn waits_two_seconds_for_somebody_who_left_but_for_as_long_as_needed_for_t
     at(60_000, running.start).await;
     right.stall(false);
     assert_eq!(running.ended_well_at().await, 62_000);
-    assert_eq!((left.heard(), right.heard()), (vec![], ["EOF 03e8", "shutdown"].map(String::from).to_vec()));
+    assert_eq!((left.heard(), right.heard()), (vec![], list(&["EOF 03e8", "shutdown"])));
     // Errors of these last writes are nobody's fault.
     let (left, right) = (Peer::new(), Peer::new());
     left.fails_writing(io::ErrorKind::BrokenPipe);
@@ -133,10 +133,7 @@ async fn a_held_end_goes_out_when_the_other_side_ends() {
     assert_eq!(ws.heard(), [""; 0]);
     ws.ends();
     assert_eq!(running.ended_well_at().await, 1_000_000);
-    assert_eq!(
-        (stdio.heard(), ws.heard()),
-        (["EOF", "shutdown"].map(String::from).to_vec(), ["EOF", "shutdown"].map(String::from).to_vec())
-    );
+    assert_eq!((stdio.heard(), ws.heard()), (list(&["EOF", "shutdown"]), list(&["EOF", "shutdown"])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,7 +174,7 @@ async fn close_without_a_code_may_be_a_half_close() {
     ws.ends();
     let mut running = run(&ws, &tcp, linger(1000));
     quiet().await;
-    assert_eq!((ws.heard(), tcp.heard()), (vec![], ["EOF", "shutdown"].map(String::from).to_vec()));
+    assert_eq!((ws.heard(), tcp.heard()), (vec![], list(&["EOF", "shutdown"])));
     at(900, running.start).await;
     tcp.text("late answer");
     assert_eq!(running.ended_well_at().await, 1900);
@@ -210,10 +207,7 @@ async fn exit_on_eof_ends_both() {
     let (left, right) = (Peer::bytes(), Peer::new());
     left.ends();
     assert_eq!(run(&left, &right, options()).ended_well_at().await, 0);
-    assert_eq!(
-        (left.heard(), right.heard()),
-        (["EOF", "shutdown"].map(String::from).to_vec(), ["EOF", "shutdown"].map(String::from).to_vec())
-    );
+    assert_eq!((left.heard(), right.heard()), (list(&["EOF", "shutdown"]), list(&["EOF", "shutdown"])));
     // A sink that takes nothing any more gets two seconds; what it was taking comes before the end.
     for (unstall, ends) in [(None, 2000), (Some(500), 500)] {
         let (left, right) = (Peer::new(), Peer::new());
@@ -242,10 +236,7 @@ async fn drain_says_good_bye_and_waits_for_answers() {
     quiet().await;
     running.stop.drain();
     quiet().await;
-    assert_eq!(
-        (stdio.heard(), ws.heard()),
-        (["EOF 03e9", "shutdown"].map(String::from).to_vec(), ["EOF 03e9", "shutdown"].map(String::from).to_vec())
-    );
+    assert_eq!((stdio.heard(), ws.heard()), (list(&["EOF 03e9", "shutdown"]), list(&["EOF 03e9", "shutdown"])));
     stdio.text("not read");
     ws.text("thrown away");
     at(3000, running.start).await;

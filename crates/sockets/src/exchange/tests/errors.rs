@@ -52,16 +52,23 @@ async fn a_failed_sink_is_told_to_the_source() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_refuses_one_message_can_still_say_good_bye() {
+    let (left, right) = (Peer::new(), Peer::new());
+    right.refuses_once();
+    left.text("not what it should be");
+    let (result, ms) = run(&left, &right, on_error()).ended().await;
+    assert_eq!((what(&result), ms), ((Direction::Forward, Part::Sink, io::ErrorKind::InvalidInput), 0));
+    assert_eq!((left.heard(), right.heard()), (list(&["EOF 03f3", "shutdown"]), list(&["EOF 03f3", "shutdown"])));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failed_source_is_a_plain_end_for_the_sink_and_its_own_writer_is_flushed() {
     let (left, right) = (Peer::new(), Peer::new());
     left.text("before");
     left.fails(io::ErrorKind::InvalidData);
     let (result, ms) = run(&left, &right, on_error()).ended().await;
     assert_eq!((what(&result), ms), ((Direction::Forward, Part::Source, io::ErrorKind::InvalidData), 0));
-    assert_eq!(
-        (right.heard(), left.heard()),
-        (["before", "EOF", "shutdown"].map(String::from).to_vec(), vec!["shutdown".to_owned()])
-    );
+    assert_eq!((right.heard(), left.heard()), (list(&["before", "EOF", "shutdown"]), vec!["shutdown".to_owned()]));
     let peer = Peer::new();
     peer.fails(io::ErrorKind::InvalidData);
     let stop = Stop::new();

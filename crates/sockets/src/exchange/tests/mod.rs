@@ -4,6 +4,7 @@ mod ends;
 mod errors;
 mod moving;
 mod peer;
+mod websockets;
 
 use super::{Direction, ExchangeError, ExchangeOptions, ExchangePackets, Part};
 use crate::stop::Stop;
@@ -63,6 +64,10 @@ fn linger(ms: u64) -> ExchangeOptions {
 
 fn on_error() -> ExchangeOptions {
     ExchangeOptions { end_on_error: true, ..ExchangeOptions::default() }
+}
+
+fn list(heard: &[&str]) -> Vec<String> {
+    heard.iter().map(|s| (*s).to_owned()).collect()
 }
 
 fn what(result: &Result<(), ExchangeError>) -> (Direction, Part, io::ErrorKind) {

@@ -148,7 +148,7 @@ async fn unidirectional_shuts_the_idle_writer_down_at_once_and_concurrently() {
         assert_eq!((to.heard(), from.heard()), (vec!["a".to_owned(), "b".to_owned()], vec!["shutdown".to_owned()]));
         from.ends();
         running.ended_well_at().await;
-        assert_eq!((to.heard(), to.taken()), (["a", "b", "EOF", "shutdown"].map(str::to_owned).to_vec(), 0));
+        assert_eq!((to.heard(), to.taken()), (list(&["a", "b", "EOF", "shutdown"]), 0));
     }
 }
 
@@ -164,10 +164,7 @@ async fn late_drop_keeps_the_idle_writer_and_flushes_it() {
     assert!(left.flushes() >= 2);
     left.ends();
     assert_eq!(running.ended_well_at().await, 2);
-    assert_eq!(
-        (left.heard(), right.heard()),
-        (vec!["shutdown".into()], ["a", "EOF", "shutdown"].map(String::from).to_vec())
-    );
+    assert_eq!((left.heard(), right.heard()), (vec!["shutdown".into()], list(&["a", "EOF", "shutdown"])));
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,10 +189,7 @@ async fn a_direction_with_a_missing_half_is_skipped() {
     let socket = DatagramSocket { read: None, ..left.socket() };
     let exchange = ExchangePackets::new(socket, right.socket(), ExchangeOptions::default(), stop.clone());
     assert_eq!(run_this(exchange, stop.clone()).ended_well_at().await, 0);
-    assert_eq!(
-        (left.heard(), right.heard()),
-        (["b", "EOF", "shutdown"].map(String::from).to_vec(), vec!["shutdown".into()])
-    );
+    assert_eq!((left.heard(), right.heard()), (list(&["b", "EOF", "shutdown"]), vec!["shutdown".into()]));
     let none = || DatagramSocket::default();
     let exchange = ExchangePackets::new(none(), none(), ExchangeOptions::default(), stop.clone());
     assert_eq!(run_this(exchange, stop).ended_well_at().await, 0);

@@ -28,6 +28,7 @@ struct State {
     stalled: bool,
     fails_writing: Option<io::ErrorKind>,
     fails_flushing: Option<io::ErrorKind>,
+    refuses: bool,
     borders: bool,
     parts: bool,
     /// Every second call is Pending first.
@@ -62,6 +63,7 @@ impl Peer {
             stalled: false,
             fails_writing: None,
             fails_flushing: None,
+            refuses: false,
             borders: true,
             parts: false,
             stutter: false,
@@ -133,6 +135,11 @@ impl Peer {
 
     pub fn fails_writing(&self, kind: io::ErrorKind) {
         self.change(|s| s.fails_writing = Some(kind));
+    }
+
+    /// The next message.
+    pub fn refuses_once(&self) {
+        self.change(|s| s.refuses = true);
     }
 
     pub fn fails_flushing(&self, kind: io::ErrorKind) {
@@ -259,7 +266,7 @@ impl DatagramWrite for Writer {
                 assert_eq!((&repeat.0[..], repeat.1), (&*chunk, flags), "not repeated with the same chunk");
                 chunk.iter_mut().for_each(|b| *b ^= 0xff);
             }
-            s.fails_writing
+            if std::mem::take(&mut s.refuses) { Some(io::ErrorKind::InvalidInput) } else { s.fails_writing }
         });
         match self.poll(1, cx, fails) {
             Poll::Pending => {
