@@ -1,3 +1,6 @@
 //! Overlays: each wraps a socket and is one machine in one file.
 
+pub mod chunks;
+pub mod lines;
 pub mod read_limiter;
+mod terminal_escape;
