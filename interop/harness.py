@@ -124,12 +124,13 @@ class Program:
             termios.tcsetattr(side, termios.TCSANOW, quiet)
 
         def plain(stream):
-            return {"pipe": subprocess.PIPE, "tty": side}.get(stream, stream)
+            special = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL, "closed": subprocess.DEVNULL, "tty": side}
+            return special.get(stream, stream)
 
         feed = stdin if isinstance(stdin, bytes) else None
         self.process = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL if stdin in ("null", "closed") else subprocess.PIPE if feed is not None else plain(stdin),
+            stdin=plain("pipe" if feed is not None else stdin),
             stdout=plain(stdout),
             stderr=plain(stderr),
             env=environment(env),

@@ -45,7 +45,7 @@ class Peer:
 
 
 class RawServer(Peer):
-    """A TCP server; `handler` gets a Wire. With `websocket` the handshake is done already, with `tls` it goes over TLS."""
+    """A TCP server; `handler` gets a Wire. With `websocket` the handshake is done already; `tls` is a context to use."""
 
     def __init__(self, handler, websocket=True, tls=None, family=socket.AF_INET):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The harness checked against itself: its raw peers against the websockets library, its Program against small commands."""
+"""The harness checked against itself: raw peers against the websockets library, Program against small commands."""
 
 import ssl
 

@@ -41,7 +41,10 @@ def close_body(code, reason=""):
 def encode(opcode, payload=b"", fin=True, mask=False, first_byte=None):
     first = first_byte if first_byte is not None else (0x80 if fin else 0) | opcode
     size = len(payload)
-    length = bytes([size]) if size < 126 else struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
+    if size < 126:
+        length = bytes([size])
+    else:
+        length = struct.pack(">BH", 126, size) if size < 65536 else struct.pack(">BQ", 127, size)
     if not mask:
         return bytes([first]) + length + payload
     key = os.urandom(4)

@@ -46,7 +46,9 @@ def tcp_ends_while_stdin_is_open():
 
 @case("stdin open, TCP is reset: exits at once and says so")
 def tcp_is_reset_while_stdin_is_open():
-    client = Program(RawServer(wire.Wire.reset).url)
+    server = RawServer(lambda peer: (peer.read_message(), peer.reset()))
+    client = Program(server.url)
+    client.send(b"hello\n")
     client.expect(30)
     assert client.message()
 
@@ -65,7 +67,12 @@ def close_is_answered():
 
 @case("what the server sent before its Close is printed")
 def data_before_close_is_printed():
-    server = RawServer(lambda peer: (peer.send(wire.TEXT, b"x" * 300_000), peer.send(wire.CLOSE, wire.close_body(1000)), peer.expect_close()))
+    def serve(peer):
+        peer.send(wire.TEXT, b"x" * 300_000)
+        peer.send(wire.CLOSE, wire.close_body(1000))
+        peer.expect_close()
+
+    server = RawServer(serve)
     client = Program(server.url)
     client.expect(0)
     assert client.stdout.all() == b"x" * 300_000 + b"\n"
@@ -121,7 +128,12 @@ def endless_linger():
 
 @case("--linger 0: Close follows the last message, and the reply to it is awaited")
 def no_linger():
-    server = RawServer(lambda peer: (peer.read_message(), peer.expect_close(1000), peer.send(wire.CLOSE, wire.close_body(1000))))
+    def serve(peer):
+        peer.read_message()
+        peer.expect_close(1000)
+        peer.send(wire.CLOSE, wire.close_body(1000))
+
+    server = RawServer(serve)
     Program("--linger", "0", server.url, stdin=b"hi\n").expect(0)
     server.result()
 

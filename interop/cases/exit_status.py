@@ -139,7 +139,12 @@ def untrusted_certificate():
 
 @case("8: the peer does not speak TLS")
 def peer_without_tls():
-    server = RawServer(lambda peer: (peer.sock.recv(100), peer.sock.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"), peer.close()), websocket=False)
+    def serve(peer):
+        peer.sock.recv(1 << 16)
+        peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        peer.close()
+
+    server = RawServer(serve, websocket=False)
     Program(f"wss://127.0.0.1:{server.port}/").expect(8)
 
 
@@ -238,12 +243,15 @@ def ended_within_a_message():
 
 @case("30: reset instead of Close")
 def reset_without_close():
-    Program(RawServer(wire.Wire.reset).url).expect(30)
+    server = RawServer(lambda peer: (peer.read_message(), peer.reset()))
+    client = Program(server.url)
+    client.send(b"hello\n")
+    client.expect(30)
 
 
 @case("0 for ws-ll-client: where the end of TCP is a clean end")
 def low_level_end_without_close():
-    server = RawServer(wire.Wire.finish, websocket=False)
+    server = RawServer(lambda peer: (peer.finish(), peer.read_to_end()), websocket=False)
     Program("-t", f"ws-ll-client:{server.tcp}", "stdio:", stdin="null").expect(0)
 
 

@@ -11,7 +11,7 @@ from peers import RawServer, WebSocketServer, certificates, echo
 
 
 def request(*args):
-    """The first line and the headers of the request that these arguments make; {} stands for the server's host and port."""
+    """First line and headers of the request that these arguments make; {} stands for the server's host and port."""
 
     def serve(peer):
         head = peer.accept()
