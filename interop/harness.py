@@ -26,6 +26,9 @@ CASE_TIMEOUT = 30.0
 CASES = {}
 SETTINGS = {"binary": None}
 
+# Programs and servers of this case. Forgotten ones would have their pipes and sockets closed by the garbage collector.
+KEPT = []
+
 
 class Skip(Exception):
     """Raised by a case that cannot run here; the text says why."""
@@ -110,6 +113,7 @@ class Program:
     """
 
     def __init__(self, *args, stdin="pipe", stdout="pipe", stderr="pipe", env=None, pid1=False, binary=None):
+        KEPT.append(self)
         argv = [binary or SETTINGS["binary"], *map(str, args)]
         if pid1:
             argv = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *argv]

@@ -11,7 +11,7 @@ import threading
 
 import websockets.sync.server
 
-from harness import SOON
+from harness import KEPT, SOON
 from wire import Wire
 
 
@@ -19,6 +19,7 @@ class Peer:
     """What all servers share: results and errors of handlers."""
 
     def __init__(self):
+        KEPT.append(self)
         self.errors = []
         self.results = queue.Queue()
 
@@ -45,7 +46,10 @@ class Peer:
 
 
 class RawServer(Peer):
-    """A TCP server; `handler` gets a Wire. With `websocket` the handshake is done already; `tls` is a context to use."""
+    """A TCP server; `handler` gets a Wire, and when it returns the connection is closed.
+
+    With `websocket` the handshake is done already; `tls` is a context to use.
+    """
 
     def __init__(self, handler, websocket=True, tls=None, family=socket.AF_INET):
         super().__init__()
@@ -75,10 +79,11 @@ class RawServer(Peer):
         sock.settimeout(SOON)
         if self.tls:
             sock = self.tls.wrap_socket(sock, server_side=True)
-        wire = Wire(sock, client=False)
-        if self.websocket:
-            wire.accept()
-        return self.handler(wire)
+        with sock:
+            wire = Wire(sock, client=False)
+            if self.websocket:
+                wire.accept()
+            return self.handler(wire)
 
 
 class WebSocketServer(Peer):
@@ -111,6 +116,7 @@ class IdleBackend:
     """A TCP server that accepts and then neither says nor closes anything, until it is asked to."""
 
     def __init__(self):
+        KEPT.append(self)
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(512)
@@ -130,6 +136,7 @@ class BlackHole:
     """A port where connecting neither succeeds nor fails: its queue of connections is full."""
 
     def __init__(self):
+        KEPT.append(self)
         self.listener = socket.socket()
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(0)

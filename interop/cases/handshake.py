@@ -44,20 +44,20 @@ def header_given_twice():
 @case("one Host header, as written in the URL")
 def one_host_header():
     first, fields, authority = request("ws://{}/path?q=1#fragment")
-    assert first == "GET /path?q=1 HTTP/1.1"
+    assert first == "GET /path?q=1 HTTP/1.1", first
     assert values(fields, "host") == [authority]
 
 
 @case("one Host header, the one of -H if there is one")
 def host_header_replaced():
     _, fields, _ = request("-H", "Host: other.example", "ws://{}/")
-    assert values(fields, "host") == ["other.example"]
+    assert values(fields, "host") == ["other.example"], fields
 
 
 @case("percent-encoding instead of failing")
 def path_is_encoded():
     first, _, _ = request("ws://{}/a b/ü?x=ä")
-    assert first == "GET /a%20b/%C3%BC?x=%C3%A4 HTTP/1.1"
+    assert first == "GET /a%20b/%C3%BC?x=%C3%A4 HTTP/1.1", first
 
 
 @case("user info becomes Basic authentication")

@@ -3,7 +3,7 @@
 import subprocess
 
 import wire
-from harness import INT, TERM, Program, Server, Skip, case
+from harness import INT, TERM, Program, Server, Skip, case, eventually
 from peers import IdleBackend, RawServer
 
 
@@ -11,6 +11,14 @@ def namespaces_or_skip():
     tried = subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, text=True)
     if tried.returncode:
         raise Skip(f"PID namespaces are not permitted here: {tried.stderr.strip()}")
+
+
+def refuses(port):
+    try:
+        wire.connect(port).close()
+        return False
+    except ConnectionRefusedError:
+        return True
 
 
 def server_drains(number, **options):
@@ -21,11 +29,7 @@ def server_drains(number, **options):
     assert client.read_message() == b"ready"
     server.signal(number)
     client.expect_close(1001)
-    try:
-        wire.connect(port)
-        raise RuntimeError("a new connection is accepted")
-    except ConnectionRefusedError:
-        pass
+    eventually(lambda: refuses(port), "new connections are refused")
     assert server.running(), "it did not wait for the client's Close"
     client.send(wire.CLOSE, wire.close_body(1001))
     client.expect_end()
