@@ -1,7 +1,7 @@
 """What a case needs to start the program under test and to watch it.
 
-A case is a function with `@case`; run.py gives each one a process of its own, in a session of its own, and kills whatever
-is left of it afterwards. So cases clean up nothing, and a case that hangs takes nothing else with it.
+A case is a function with `@case`; run.py gives each one a process and session of its own, and kills whatever is left of
+it afterwards. So cases clean up nothing, and a case that hangs takes nothing else with it.
 
 Nothing here sleeps to get an order of events: it is always waited for the event itself, with an upper bound that only a
 hang can reach.
@@ -16,8 +16,8 @@ import termios
 import threading
 import time
 
-# Upper bound for things that happen at once or after the default linger time (1 s). Below the default drain time (10 s),
-# so that an end which only that timer brought does not pass for one that came at once.
+# Upper bound for things that happen at once or after the default linger time (1 s). It is below the default drain time
+# (10 s), so that an end which only that timer brought does not pass for one that came at once.
 SOON = 8.0
 
 # The hard limit of a case that does not state its own.

@@ -1,7 +1,7 @@
 """Servers that the program under test talks to: raw ones, Python websockets, and idle back ends.
 
-Each listens on a free port of 127.0.0.1 and runs its handler in a thread per connection. An error in a handler belongs to
-the case: `check` raises it there.
+Each listens on a free port of 127.0.0.1 and runs its handler in a thread per connection. An error in a handler belongs
+to the case: `check` and `result` raise it there.
 """
 
 import queue

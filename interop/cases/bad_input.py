@@ -128,7 +128,8 @@ def script_not_valid():
 
 @case("script with an unknown option key: it is named")
 def unknown_key_in_a_script():
-    pathlib.Path("bad.rhai").write_text('connect_tcp(#{addr: "127.0.0.1:1", no_such_key_zz: 1}, |s| { dummy_task() })\n')
+    options = '#{addr: "127.0.0.1:1", no_such_key_zz: 1}'
+    pathlib.Path("bad.rhai").write_text(f"connect_tcp({options}, |s| {{ dummy_task() }})\n")
     refused("-x", "bad.rhai", status=(1,), parts=["no_such_key_zz"])
 
 
@@ -151,8 +152,9 @@ def wrong_number_of_specifiers():
 
 @case("a port that is none")
 def bad_port():
-    refused("-b", "ws-l:127.0.0.1:70000", "mirror:", status=(1, 2), parts=["70000"])
-    refused("ws://127.0.0.1:70000/", status=(1, 2), parts=["70000"])
+    too_high = "70000"
+    refused("-b", f"ws-l:127.0.0.1:{too_high}", "mirror:", status=(1, 2), parts=[too_high])
+    refused(f"ws://127.0.0.1:{too_high}/", status=(1, 2), parts=[too_high])
 
 
 @case("an overlay over the wrong kind of socket: both kinds are named")
