@@ -202,9 +202,9 @@ struct WriteDone<W> {
 ///
 /// Pending: both buffers are full; nothing of the slice was taken. Short writes: when the buffer fills up. Flush waits until
 /// everything was written; a failed write is reported by the next call, whichever it is, and ever after by `BrokenPipe`.
-/// Shutdown flushes and closes. Drop midway: what a running call was given is written, what still waits is lost. It never
-/// changes the bytes it is lent.
-pub struct BlockingWrite<W> {
+/// Shutdown flushes and closes. Dropping does not wait: what was taken is still written behind its back, as long as the process
+/// lives. It never changes the bytes it is lent.
+pub struct BlockingWrite<W: BlockingSink> {
     runner: Runner,
     wrap: Wrap,
     /// Absent while a call runs, and after the end.
@@ -281,6 +281,26 @@ impl<W: BlockingSink> BlockingWrite<W> {
             self.start_call(false)?;
         }
         Poll::Ready(Ok(taken))
+    }
+}
+
+impl<W: BlockingSink> Drop for BlockingWrite<W> {
+    fn drop(&mut self) {
+        let rest = mem::take(&mut self.waiting);
+        if rest.is_empty() {
+            return;
+        }
+        let (sink, call) = (self.sink.take(), self.call.take());
+        let write_rest = move || {
+            // A running call is ahead of this one: it ends first.
+            let sink = sink.or_else(|| call?.blocking_recv().ok().filter(|done| done.result.is_ok())?.sink);
+            if let Some(Err(e)) = sink.map(|mut sink| sink.write_all(&rest).and_then(|()| sink.flush())) {
+                tracing::warn!("the end of the output is lost: {e}");
+            }
+        };
+        if let Err(e) = self.runner.run(write_rest) {
+            tracing::warn!("the end of the output is lost: {e}");
+        }
     }
 }
 
@@ -430,6 +450,24 @@ mod tests {
         let (written, finished) = sink.0.lock().unwrap().clone();
         assert!(written == data && finished);
         assert_eq!(write.write(b"late").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_written_even_if_the_stream_is_dropped() {
+        for runner in [Runner::Pool, Runner::thread("test")] {
+            let sink = Sink::default();
+            let mut write = BlockingWrite::new(sink.clone(), runner, bare());
+            let data = pattern(CHUNK + CHUNK / 2);
+            timeout(BOUND, write.write_all(&data)).await.unwrap().unwrap();
+            drop(write);
+            let done = async {
+                while sink.0.lock().unwrap().0.len() < data.len() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(BOUND, done).await.unwrap();
+            assert!(sink.0.lock().unwrap().0 == data);
+        }
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ pub mod unix;
 use crate::{
     info::SocketInfo,
     socket::StreamSocket,
-    stream::{StreamRead, StreamWrite},
+    stream::{BoxStreamRead, StreamRead, StreamWrite},
 };
 use std::{
     ffi::{OsStr, OsString},
@@ -118,8 +118,8 @@ impl Child {
     }
 
     /// Its standard error, if piped and not taken before.
-    pub fn take_stderr(&mut self) -> Option<impl StreamRead + use<>> {
-        self.stderr.take().map(Output)
+    pub fn take_stderr(&mut self) -> Option<BoxStreamRead> {
+        self.stderr.take().map(|err| Box::new(Output(err)) as _)
     }
 
     /// Resolves when the child has ended. It holds nothing of the handle and may be called any number of times.

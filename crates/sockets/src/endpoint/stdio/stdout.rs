@@ -23,7 +23,7 @@ enum State {
 ///
 /// Pending: nothing of the slice was taken. Short writes: as the kernel or the buffer of the thread gives them. Flush waits
 /// until the system has everything. A closed pipe gives `BrokenPipe`. Shutdown may be repeated; dropping does not shut
-/// down and loses what was not flushed. It never changes the bytes it is lent.
+/// down. It never changes the bytes it is lent.
 pub struct StdoutWrite {
     state: State,
     close: Option<Close>,
