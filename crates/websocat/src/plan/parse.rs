@@ -115,31 +115,35 @@ fn unknown(text: &OsStr, rest: &OsStr) -> Error {
         .flat_map(|(forms, _)| *forms)
         .chain(overlays::TABLE.iter().flat_map(|(forms, _)| *forms))
         .flat_map(|form| form.prefixes);
-    let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix)).min();
+    let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix.len(), prefix)).min();
     let inside = if text == rest { String::new() } else { format!(" in `{}`", text.display()) };
     let hint = match nearest {
         _ if !shown.contains(':') && start.bytes().all(|b| b.is_ascii_digit()) && !start.is_empty() => {
             format!("; to listen for WebSockets there, write `-s {shown}`")
         }
-        Some((d, prefix)) if start.len() > 2 && d <= start.len() / 3 + 1 => format!("; did you mean `{prefix}`?"),
+        Some((d, _, prefix)) if start.len() > 2 && d <= start.len() / 3 + 1 => format!("; did you mean `{prefix}`?"),
         _ if shown.starts_with("http") => "; WebSocket URLs begin with ws:// or wss://".to_owned(),
         _ => "; `websocat --help` shows how specifiers look".to_owned(),
     };
     Error::new(crate::error::Kind::Start, format!("unknown specifier `{shown}`{inside}{hint}"))
 }
 
-/// Edit distance.
+/// Edits from one to the other: insertions, deletions, substitutions, and swaps of neighbours, the commonest typo.
 fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.chars().enumerate() {
-            let substituted = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut best = (rows[i][j] + usize::from(x != y)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
         }
+        rows.push(row);
     }
-    row[b.chars().count()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
