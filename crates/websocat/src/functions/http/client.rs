@@ -9,7 +9,9 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, task, throw},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, task, throw,
+    },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;

@@ -11,7 +11,9 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, script_error, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, script_error, task,
+    },
 };
 use bytes::Bytes;
 use http_body_util::Full;
