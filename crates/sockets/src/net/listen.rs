@@ -307,6 +307,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn accepting_may_move_between_threads() {
+        fn is_send<T: Send>(_: &T) {}
+        let mut listener = Listener::bind(&["127.0.0.1:0".parse().unwrap()], ListenOptions::default()).unwrap();
+        is_send(&listener);
+        is_send(&listener.accept());
+    }
+
+    #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let first = Listener::bind(&["127.0.0.1:0".parse().unwrap()], ListenOptions::default()).unwrap();
         let e = Listener::bind(first.addresses(), ListenOptions::default()).err().unwrap();

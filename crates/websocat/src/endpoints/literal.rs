@@ -1,17 +1,14 @@
-//! `literal:` and its native function: fixed bytes, then EOF.
+//! `literal:` and `literal_socket`: fixed text, then EOF.
 
 use crate::{
     error::{Error, Result},
-    register,
-    scenario::{Handle, RhResult, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
-use sockets::socket::StreamSocket;
 use std::ffi::OsStr;
 
 /// Text that is in the specifier itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Literal(String);
 
 impl EndpointSpec for Literal {
@@ -37,12 +34,4 @@ impl EndpointSpec for Literal {
     }
 }
 
-/// A stream socket that gives this text, then EOF; what is written is discarded.
-fn literal_socket(data: &str) -> RhResult<Handle<StreamSocket>> {
-    let _ = data;
-    Ok(handle(StreamSocket::default()))
-}
-
-pub(super) fn register(engine: &mut Engine) {
-    register!(engine, literal_socket);
-}
+pub(super) fn register(_: &mut Engine) {}

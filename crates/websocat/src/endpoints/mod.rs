@@ -1,20 +1,83 @@
 //! The list of endpoints. Everything about one endpoint lives in its own file; this file only lists them.
 
 use crate::{
-    error::Result,
+    error::{Error, Kind, Result},
     spec::{EndpointSpec, Form, Script, SocketKind, Then},
 };
 use std::ffi::OsStr;
 
-mod literal;
+pub mod devnull;
+pub mod empty;
+pub mod file;
+pub mod listen_address;
+pub mod literal;
+pub mod literal_base64;
+pub mod mirror;
+pub mod mock_stream_socket;
+pub mod process;
+pub mod random;
+pub mod reuser;
+pub mod sockopts;
+pub mod stdio;
+pub mod tcp_connect;
+pub mod tcp_listen;
+pub mod ws_listen;
+pub mod ws_url;
+pub mod zero;
 
 endpoints! {
+    devnull::DummyStream,
+    empty::DummyDatagrams,
+    file::File,
     literal::Literal,
+    literal_base64::LiteralBase64,
+    mirror::Mirror,
+    mock_stream_socket::MockStreamSocket,
+    process::Process,
+    random::Random,
+    reuser::Reuser,
+    stdio::Stdio,
+    tcp_connect::TcpConnect,
+    tcp_listen::TcpListen,
+    ws_listen::WsListen,
+    ws_url::WsUrl,
+    zero::Zero,
 }
 
-/// Command line options that belong to one endpoint each.
+/// Command line options that belong to one endpoint each, or to the sockets of several.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct EndpointArgs {}
+pub struct EndpointArgs {
+    #[command(flatten)]
+    pub tcp_connect: tcp_connect::TcpConnectArgs,
+    #[command(flatten)]
+    pub listen: tcp_listen::ListenArgs,
+    #[command(flatten)]
+    pub tcp_bind: sockopts::BindOpts,
+    #[command(flatten)]
+    pub tcp: sockopts::TcpStreamOpts,
+    #[command(flatten)]
+    pub process: process::ProcessArgs,
+    #[command(flatten)]
+    pub file: file::FileOpts,
+    #[command(flatten)]
+    pub dummy: empty::DummyArgs,
+    #[command(flatten)]
+    pub random: random::RandomOpts,
+}
+
+/// For endpoints that take no value.
+fn no_value(form: &Form, value: &OsStr) -> Result<()> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    let prefix = form.prefixes[0];
+    Err(Error::usage(format!("nothing may follow {prefix}; it takes no value, `{}` is too much", value.display())))
+}
+
+/// For endpoints that a planner pass replaces before printing.
+fn not_expanded(what: &str) -> Error {
+    Error::new(Kind::Start, format!("{what} was not expanded into its parts; remove --no-fixups"))
+}
 
 /// Builds the enum, the prefix table, the dispatch and the registration from the list above.
 macro_rules! endpoints {
@@ -56,3 +119,22 @@ macro_rules! endpoints {
     };
 }
 use endpoints;
+
+impl Endpoint {
+    /// Standard input and output.
+    pub fn is_stdio(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
+    /// A network connection or a process: where a traffic log shows something.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+    }
+
+    /// Something to leave in a place for the moment.
+    pub fn placeholder() -> Self {
+        Self::Zero(zero::Zero)
+    }
+}
+#[cfg(test)]
+mod tests;

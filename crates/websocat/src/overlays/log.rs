@@ -19,7 +19,7 @@ pub struct Log {
 #[serde(default)]
 pub struct LogOptions {
     /// Traffic log also shows extra events and details
-    #[arg(long = "log-verbose")]
+    #[arg(id = "log_verbose", long = "log-verbose")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub verbose: bool,
     /// Line prefix instead of READ

@@ -74,7 +74,7 @@ impl HandshakeArgs {
     pub fn timeout_ms(&self) -> Option<u64> {
         let Some(timeout) = self.handshake_timeout else { return Some(DEFAULT_HANDSHAKE_TIMEOUT_MS) };
         // Both 0 and `inf` are no limit.
-        u64::try_from(timeout.as_millis()).ok().filter(|ms| *ms > 0)
+        timeout.limit_millis()
     }
 }
 

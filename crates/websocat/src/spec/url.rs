@@ -31,7 +31,8 @@ pub struct Authority {
 }
 
 /// What may not stand in a path or query. `%` is looked at apart, square brackets are common in queries and harmless.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
 
 impl WsAddress {
     /// `rest` is what follows `ws://` or `wss://`.
@@ -142,9 +143,9 @@ fn refuse_controls(bytes: &[u8]) -> Result<()> {
 
 fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
     let (host, port) = if let Some(inner) = authority.strip_prefix('[') {
-        let (host, rest) = inner.split_once(']').ok_or_else(|| {
-            Error::usage("`[` without `]`; an IPv6 address with a port is written as [ADDRESS]:PORT")
-        })?;
+        let (host, rest) = inner
+            .split_once(']')
+            .ok_or_else(|| Error::usage("`[` without `]`; an IPv6 address with a port is written as [ADDRESS]:PORT"))?;
         if host.parse::<Ipv6Addr>().is_err() {
             return Err(Error::usage(format!("`{host}` is not an IPv6 address; only those stand in brackets")));
         }
@@ -169,9 +170,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>)> {
 /// A port from 1 to 65535 as people write it: digits only.
 fn parse_port(text: &str) -> Result<u16> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| {
-        Error::usage(format!("`{text}` is not a port; write a number from 1 to 65535"))
-    })
+    text.parse()
+        .ok()
+        .filter(|port| digits && *port > 0)
+        .ok_or_else(|| Error::usage(format!("`{text}` is not a port; write a number from 1 to 65535")))
 }
 
 fn checked_host(host: &str) -> Result<String> {
@@ -190,7 +192,8 @@ fn checked_host(host: &str) -> Result<String> {
 /// RFC 7617: user info `user:password`, percent-decoded, as a header value.
 fn basic_authorization(user_info: &str) -> Result<String> {
     let (user, password) = user_info.split_once(':').unwrap_or((user_info, ""));
-    let (user, password): (Vec<u8>, Vec<u8>) = (percent_decode_str(user).collect(), percent_decode_str(password).collect());
+    let (user, password): (Vec<u8>, Vec<u8>) =
+        (percent_decode_str(user).collect(), percent_decode_str(password).collect());
     if user.contains(&b':') {
         return Err(Error::usage("the user name in the URL has a colon, which Basic authorization cannot express"));
     }

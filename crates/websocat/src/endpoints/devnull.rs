@@ -1,0 +1,38 @@
+//! `devnull:` and `dummy_stream_socket`: a byte stream with nothing behind it.
+
+use crate::{
+    error::Result,
+    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+};
+use rhai::Engine;
+use std::ffi::OsStr;
+
+/// A byte stream that ends at once and swallows everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DummyStream;
+
+impl EndpointSpec for DummyStream {
+    const FORMS: &'static [Form] = &[Form {
+        name: "devnull",
+        prefixes: &["devnull:", "dummy-stream:"],
+        value: "",
+        doc: "A byte stream: reads give EOF at once, what is written is discarded.",
+    }];
+
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        super::no_value(form, value)?;
+        Ok(Self)
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let dummy = script.assign("dummy", "dummy_stream_socket()");
+        super::empty::hang_up(script, &dummy);
+        then(script, dummy)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

@@ -1,0 +1,53 @@
+//! `empty:` and `dummy_datagram_socket`: a message socket with nothing behind it.
+
+use crate::{
+    error::Result,
+    spec::{EndpointSpec, Form, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+use std::ffi::OsStr;
+
+/// A message socket that ends at once and swallows everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DummyDatagrams;
+
+/// Shared by `empty:` and `devnull:`.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DummyArgs {
+    /// empty: and devnull: report a hangup at once
+    #[arg(long)]
+    pub dummy_hangup: bool,
+}
+
+impl EndpointSpec for DummyDatagrams {
+    const FORMS: &'static [Form] = &[Form {
+        name: "empty",
+        prefixes: &["empty:", "null:", "dummy-datagrams:", "dummy:"],
+        value: "",
+        doc: "A message socket: reads give EOF at once, what is written is discarded.",
+    }];
+
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        super::no_value(form, value)?;
+        Ok(Self)
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Datagram)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let dummy = script.assign("dummy", "dummy_datagram_socket()");
+        hang_up(script, &dummy);
+        then(script, dummy)
+    }
+}
+
+/// The statement that `--dummy-hangup` asks for.
+pub(super) fn hang_up(script: &mut Script, socket: &Var) {
+    if script.args.endpoints.dummy.dummy_hangup {
+        script.line(&format!("put_hangup_part({socket}, pre_triggered_hangup_handle());"));
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

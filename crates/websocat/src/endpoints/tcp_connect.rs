@@ -1,0 +1,161 @@
+//! `tcp:` and `connect_tcp`, `connect_tcp_race`: a TCP client.
+
+use super::sockopts::{BindOpts, TcpStreamOpts};
+use crate::{
+    cli::value::Duration,
+    error::{Error, Result},
+    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal},
+};
+use serde::{Deserialize, Serialize};
+use std::{ffi::OsStr, net::SocketAddr};
+
+/// A connection to one TCP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpConnect {
+    pub target: TcpTarget,
+}
+
+/// Where to connect to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TcpTarget {
+    Address(SocketAddr),
+    /// `HOST:PORT`, resolved for each connection.
+    Late(String),
+    /// Resolved once, at the top of the script.
+    Early {
+        name: String,
+        /// The script's variable with the addresses.
+        addrs: Var,
+    },
+}
+
+/// Delay between attempts at the addresses of one name, as upstream has it.
+const RACE_INTERVAL_MS: u32 = 20;
+/// Longer than three SYN retransmissions, shorter than anybody's patience.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct TcpConnectArgs {
+    /// Give up when looking up the name and connecting take longer than this together; inf or 0: wait as long as the system does
+    #[arg(long, value_name = "DURATION", default_value_t = CONNECT_TIMEOUT)]
+    pub connect_timeout: Duration,
+    /// Milliseconds between starting attempts when a name has several addresses
+    #[arg(long, value_name = "MS", default_value_t = RACE_INTERVAL_MS)]
+    pub tcp_race_interval_ms: u32,
+    /// Look names up again for every new connection rather than once at start
+    #[arg(long)]
+    pub late_resolve: bool,
+}
+
+impl Default for TcpConnectArgs {
+    fn default() -> Self {
+        Self { connect_timeout: CONNECT_TIMEOUT, tcp_race_interval_ms: RACE_INTERVAL_MS, late_resolve: false }
+    }
+}
+
+impl EndpointSpec for TcpConnect {
+    const FORMS: &'static [Form] = &[Form {
+        name: "tcp",
+        prefixes: &["tcp:", "tcp-connect:", "connect-tcp:", "tcp-c:", "c-tcp:"],
+        value: "HOST:PORT",
+        doc: "Connects to a TCP server, by name or by IP address (IPv6 in brackets). All addresses of a name are tried, \
+              with a short delay between starting, and the first that answers wins.",
+    }];
+
+    fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
+        const FORMAT: &str = "write HOST:PORT, IP:PORT or [IPV6]:PORT";
+        let text = value.to_str().ok_or_else(|| Error::usage(format!("the address is not UTF-8; {FORMAT}")))?;
+        let addr = text.parse::<SocketAddr>();
+        let port_0 = || Error::usage(format!("port 0 cannot be connected to; {FORMAT}"));
+        if let Ok(addr) = addr {
+            return if addr.port() == 0 { Err(port_0()) } else { Ok(Self { target: TcpTarget::Address(addr) }) };
+        }
+        let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
+            let missing = if text.is_empty() || text.starts_with(':') { "host" } else { "port" };
+            return Err(Error::usage(format!("the {missing} is missing in `{text}`; {FORMAT}")));
+        };
+        if host.contains([':', '[', ']']) {
+            return Err(Error::usage(format!("`{text}` is not an address; {FORMAT}")));
+        }
+        match port.parse::<u16>() {
+            Ok(0) => return Err(port_0()),
+            Ok(_) if port.bytes().all(|b| b.is_ascii_digit()) => {}
+            _ => return Err(Error::usage(format!("`{port}` is not a port; {FORMAT}"))),
+        }
+        if !host.is_ascii() {
+            return Err(Error::usage(format!("the host name `{host}` is not ASCII; write its xn-- form (IDNA)")));
+        }
+        if let Some(c) = host.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_')) {
+            return Err(Error::usage(format!("`{c}` cannot be in a host name; {FORMAT}")));
+        }
+        Ok(Self { target: TcpTarget::Late(text.to_owned()) })
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let args = script.args.endpoints.tcp_connect.clone();
+        let limit = args.connect_timeout.limit_millis();
+        match &self.target {
+            TcpTarget::Address(addr) => {
+                let map = OptionMap::new().text("addr", &addr.to_string()).number("timeout_ms", limit);
+                let map = with_socket_options(map, script)?;
+                script.callback(&format!("connect_tcp({map},"), "tcp", then)
+            }
+            TcpTarget::Early { addrs, .. } => race(script, &args, addrs, then),
+            TcpTarget::Late(name) => {
+                let lookup = format!("lookup_host({}{},", string_literal(name), lookup_options(limit));
+                script.callback(&lookup, "addrs", &mut |script, addrs| race(script, &args, &addrs, then))
+            }
+        }
+    }
+}
+
+/// What follows the name in a call of `lookup_host` with this time limit.
+pub fn lookup_options(limit_ms: Option<u64>) -> String {
+    limit_ms.map(|ms| format!(", #{{timeout_ms: {ms}}}")).unwrap_or_default()
+}
+
+fn race(script: &mut Script, args: &TcpConnectArgs, addrs: &str, then: &mut Then<'_>) -> Result<()> {
+    let map = OptionMap::new()
+        .number("race_interval_ms", Some(args.tcp_race_interval_ms))
+        .number("timeout_ms", args.connect_timeout.limit_millis());
+    let map = with_socket_options(map, script)?;
+    script.callback(&format!("connect_tcp_race({map}, {addrs},"), "tcp", then)
+}
+
+fn with_socket_options(mut map: OptionMap, script: &Script) -> Result<OptionMap> {
+    map.extend(&script.args.endpoints.tcp_bind)?;
+    map.extend(&script.args.endpoints.tcp)?;
+    Ok(map)
+}
+
+/// Options of `connect_tcp` beside those of the socket.
+#[derive(Serialize, Deserialize)]
+pub struct ConnectTcpOpts {
+    /// Address and port of the server
+    addr: SocketAddr,
+    /// Local address to bind to first
+    #[serde(default)]
+    bind: Option<SocketAddr>,
+    /// Milliseconds after which connecting fails; absent: as long as the system tries
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+}
+
+/// Options of `connect_tcp_race` beside those of the socket.
+#[derive(Serialize, Deserialize)]
+pub struct ConnectTcpRaceOpts {
+    /// Milliseconds between starting attempts
+    race_interval_ms: u32,
+    /// Local address to bind to first
+    #[serde(default)]
+    bind: Option<SocketAddr>,
+    /// Milliseconds after which connecting fails, all attempts together; absent: as long as the system tries
+    #[serde(default)]
+    timeout_ms: Option<u64>,
+}
+
+pub(super) fn register(_: &mut rhai::Engine) {}

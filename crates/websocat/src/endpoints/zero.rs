@@ -1,0 +1,37 @@
+//! `zero:` and `zero_socket`: endless zero bytes.
+
+use crate::{
+    error::Result,
+    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+};
+use rhai::Engine;
+use std::ffi::OsStr;
+
+/// An endless source of zero bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zero;
+
+impl EndpointSpec for Zero {
+    const FORMS: &'static [Form] = &[Form {
+        name: "zero",
+        prefixes: &["zero:"],
+        value: "",
+        doc: "Reads give zero bytes without end. What is written is discarded.",
+    }];
+
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        super::no_value(form, value)?;
+        Ok(Self)
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let zero = script.assign("zero", "zero_socket()");
+        then(script, zero)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}
