@@ -46,7 +46,7 @@ impl Schedule {
     }
 
     pub fn write_half(self, inner: BoxStreamWrite) -> BoxStreamWrite {
-        Box::new(ChoppedWrite { inner, size: self.write.max(1), gate: Gate::new(self.pending) })
+        Box::new(ChoppedWrite { inner, size: self.write.max(1), gate: Gate::new(self.pending), unflushed: false })
     }
 
     /// Chunks longer than the read size come as PARTIAL pieces.
@@ -57,7 +57,7 @@ impl Schedule {
 
     /// Says Pending and checks that the caller then repeats the same chunk.
     pub fn datagram_write_half(self, inner: BoxDatagramWrite) -> BoxDatagramWrite {
-        Box::new(ChoppedDatagramWrite { inner, gate: Gate::new(self.pending), repeated: None })
+        Box::new(ChoppedDatagramWrite { inner, gate: Gate::new(self.pending), unflushed: false, repeated: None })
     }
 
     pub fn stream(self, mut socket: StreamSocket) -> StreamSocket {
@@ -127,6 +127,8 @@ struct ChoppedWrite {
     inner: BoxStreamWrite,
     size: usize,
     gate: Gate,
+    /// Only then a flush may be Pending: machines flush again whenever they repeat a shutdown.
+    unflushed: bool,
 }
 
 /// Pending: as scheduled. EOF and control chunks pass whole.
@@ -150,6 +152,8 @@ struct Piece {
 struct ChoppedDatagramWrite {
     inner: BoxDatagramWrite,
     gate: Gate,
+    /// As in [`ChoppedWrite`].
+    unflushed: bool,
     repeated: Option<(usize, Flags)>,
 }
 
@@ -170,6 +174,7 @@ impl StreamRead for ChoppedRead {
 impl AsyncWrite for ChoppedWrite {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.gate.poll(cx));
+        self.unflushed = true;
         let part = data.get(..data.len().min(self.size)).unwrap_or_default();
         Pin::new(&mut *self.inner).poll_write(cx, part)
     }
@@ -180,6 +185,7 @@ impl AsyncWrite for ChoppedWrite {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.gate.poll(cx));
+        self.unflushed = true;
         let mut room = self.size;
         let mut parts: [IoSlice<'_>; 8] = std::array::from_fn(|_| IoSlice::new(&[]));
         for (part, slice) in parts.iter_mut().zip(slices) {
@@ -195,7 +201,10 @@ impl AsyncWrite for ChoppedWrite {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.gate.poll(cx));
+        if self.unflushed {
+            ready!(self.gate.poll(cx));
+        }
+        self.unflushed = false;
         Pin::new(&mut *self.inner).poll_flush(cx)
     }
 
@@ -258,13 +267,17 @@ impl DatagramWrite for ChoppedDatagramWrite {
         let before = self.repeated.replace(this);
         assert!(before.is_none_or(|b| b == this), "after Pending {before:?} must be repeated, not {this:?}");
         ready!(self.gate.poll(cx));
+        self.unflushed = true;
         let outcome = ready!(self.inner.poll_write(cx, chunk, flags));
         self.repeated = None;
         Poll::Ready(outcome)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.gate.poll(cx));
+        if self.unflushed {
+            ready!(self.gate.poll(cx));
+        }
+        self.unflushed = false;
         self.inner.poll_flush(cx)
     }
 

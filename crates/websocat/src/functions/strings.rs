@@ -40,7 +40,7 @@ fn describe(engine: &Engine, x: &Dynamic, out: &mut String) {
     } else if let Some(addr) = x.read_lock::<std::net::SocketAddr>() {
         let _ = write!(out, "{}", *addr);
     } else if let Some(text) = x.read_lock::<OsString>() {
-        let _ = write!(out, "{text:?}");
+        let _ = write!(out, "{:?}", *text);
     } else if x.is_unit() || x.is_bool() || x.is_int() || x.is_string() || x.is_char() || x.is_fnptr() {
         let _ = write!(out, "{x:?}");
     } else {
