@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result},
+    functions::decode_base64,
     spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
@@ -21,7 +22,7 @@ impl EndpointSpec for LiteralBase64 {
 
     fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
         let text = value.to_str().ok_or_else(|| Error::usage("this is not base64: it is not even UTF-8"))?;
-        decode(text).map_err(Error::usage)?;
+        decode_base64(text).map_err(Error::usage)?;
         Ok(Self(text.to_owned()))
     }
 
@@ -33,21 +34,6 @@ impl EndpointSpec for LiteralBase64 {
         let lit = script.assign("lit", &format!("literal_socket_base64({})", string_literal(&self.0)));
         then(script, lit)
     }
-}
-
-/// Standard alphabet, with or without padding; white space is left out.
-pub fn decode(text: &str) -> Result<Vec<u8>, String> {
-    use base64::{
-        Engine as _,
-        alphabet::STANDARD,
-        engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-    };
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let text: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    LENIENT.decode(text).map_err(|e| format!("this is not base64: {e}"))
 }
 
 pub(super) fn register(_: &mut Engine) {}

@@ -2,10 +2,19 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
     spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
+use sockets::{
+    endpoint::{
+        mirror_datagram::{MirrorDatagramOptions, mirror_datagram},
+        mirror_stream::{MirrorStreamOptions, mirror_stream},
+    },
+    socket::{DatagramSocket, StreamSocket},
+};
 use std::ffi::OsStr;
 
 /// An echo. Bytes or messages: that follows from what it is connected with, and a planner pass fills it in.
@@ -61,4 +70,21 @@ impl EndpointSpec for Mirror {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A byte stream that gives back what was written.
+fn bytemirror_socket(opts: RhOpts<ByteMirrorOpts>) -> RhResult<Handle<StreamSocket>> {
+    let opts: ByteMirrorOpts = OptsReader::read(opts)?;
+    if opts.max_buf_size == 0 {
+        return Err("option `max_buf_size`: a buffer has at least one byte".into());
+    }
+    Ok(handle(mirror_stream(MirrorStreamOptions { max_buf_size: Some(opts.max_buf_size) })))
+}
+
+/// A message socket that gives back what was written, with all its flags.
+fn packetmirror_socket(opts: RhOpts<PacketMirrorOpts>) -> RhResult<Handle<DatagramSocket>> {
+    let PacketMirrorOpts {} = OptsReader::read(opts)?;
+    Ok(handle(mirror_datagram(MirrorDatagramOptions::default())))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, bytemirror_socket, packetmirror_socket);
+}

@@ -2,9 +2,15 @@
 
 use crate::{
     error::{Error, Result},
+    register,
+    scenario::{Handle, RhResult, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
+use sockets::{
+    socket::StreamSocket,
+    testing::{script::Script as MockScript, scripted},
+};
 use std::ffi::OsStr;
 
 /// A scripted test peer.
@@ -23,6 +29,7 @@ impl EndpointSpec for MockStreamSocket {
 
     fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
         let text = value.to_str().ok_or_else(|| Error::usage("the script is not UTF-8; write other bytes as \\xHH"))?;
+        MockScript::parse(text).map_err(|e| Error::usage(e.to_string()))?;
         Ok(Self(text.to_owned()))
     }
 
@@ -36,4 +43,11 @@ impl EndpointSpec for MockStreamSocket {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A scripted test peer. When it is not used as its script says the program ends with status 101.
+fn mock_stream_socket(content: &str) -> RhResult<Handle<StreamSocket>> {
+    scripted(content).map(handle).map_err(|e| e.to_string().into())
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, mock_stream_socket);
+}

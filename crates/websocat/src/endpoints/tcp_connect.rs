@@ -3,11 +3,23 @@
 use super::sockopts::{BindOpts, TcpStreamOpts};
 use crate::{
     cli::value::Duration,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
+    functions::Addresses,
+    register,
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
     spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal},
 };
-use serde::{Deserialize, Serialize};
-use std::{ffi::OsStr, net::SocketAddr};
+use rhai::{Engine, NativeCallContext};
+use serde::Deserialize;
+use sockets::{
+    info::SocketInfo,
+    net::{
+        connect::{ConnectError, TcpOptions, connect, connect_race},
+        tcp::tcp_socket,
+    },
+    socket::StreamSocket,
+};
+use std::{ffi::OsStr, net::SocketAddr, time};
 
 /// A connection to one TCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,8 +145,8 @@ fn with_socket_options(mut map: OptionMap, script: &Script) -> Result<OptionMap>
 }
 
 /// Options of `connect_tcp` beside those of the socket.
-#[derive(Serialize, Deserialize)]
-pub struct ConnectTcpOpts {
+#[derive(Deserialize)]
+struct ConnectTcpOpts {
     /// Address and port of the server
     addr: SocketAddr,
     /// Local address to bind to first
@@ -146,8 +158,8 @@ pub struct ConnectTcpOpts {
 }
 
 /// Options of `connect_tcp_race` beside those of the socket.
-#[derive(Serialize, Deserialize)]
-pub struct ConnectTcpRaceOpts {
+#[derive(Deserialize)]
+struct ConnectTcpRaceOpts {
     /// Milliseconds between starting attempts
     race_interval_ms: u32,
     /// Local address to bind to first
@@ -158,4 +170,67 @@ pub struct ConnectTcpRaceOpts {
     timeout_ms: Option<u64>,
 }
 
-pub(super) fn register(_: &mut rhai::Engine) {}
+/// A task that connects by TCP to one address and goes on with a function that gets the socket.
+fn connect_tcp(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<(ConnectTcpOpts, BindOpts, TcpStreamOpts)>,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let mut reader = OptsReader::new(opts)?;
+    let ConnectTcpOpts { addr, bind, timeout_ms } = reader.take()?;
+    let options = tcp_options(reader, bind, timeout_ms)?;
+    let callback = Callback::new(&ctx, continuation)?;
+    Ok(task(async move {
+        let tcp = connect(addr, &options).await.map_err(connect_error)?;
+        Ok(Flow::Then(callback.task((named(tcp, format!("tcp:{addr}")),))?))
+    }))
+}
+
+/// A task that connects by TCP to the first of several addresses that answers, and goes on with a function that gets the
+/// socket.
+fn connect_tcp_race(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<(ConnectTcpRaceOpts, BindOpts, TcpStreamOpts)>,
+    addrs: Addresses,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let mut reader = OptsReader::new(opts)?;
+    let ConnectTcpRaceOpts { race_interval_ms, bind, timeout_ms } = reader.take()?;
+    let options = tcp_options(reader, bind, timeout_ms)?;
+    let interval = time::Duration::from_millis(race_interval_ms.into());
+    let callback = Callback::new(&ctx, continuation)?;
+    Ok(task(async move {
+        let tcp = connect_race(&addrs, &options, interval).await.map_err(connect_error)?;
+        let peer = tcp.peer_addr().map_or_else(|_| "tcp:".to_owned(), |addr| format!("tcp:{addr}"));
+        Ok(Flow::Then(callback.task((named(tcp, peer),))?))
+    }))
+}
+
+fn tcp_options(mut reader: OptsReader, bind: Option<SocketAddr>, timeout_ms: Option<u64>) -> RhResult<TcpOptions> {
+    let (bind_opts, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
+    reader.finish()?;
+    Ok(TcpOptions {
+        bind,
+        bind_options: bind_opts.options(),
+        route_options: stream.route_options(),
+        stream_options: stream.stream_options(),
+        timeout: timeout_ms.map(time::Duration::from_millis),
+    })
+}
+
+fn named(tcp: tokio::net::TcpStream, specifier: String) -> Handle<StreamSocket> {
+    handle(tcp_socket(tcp, SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() }))
+}
+
+fn connect_error(e: ConnectError) -> Error {
+    let kind = match &e {
+        ConnectError::NoAddresses => Kind::NoAddresses,
+        ConnectError::TimedOut { .. } => Kind::ConnectTimeout,
+        ConnectError::Failed { .. } | ConnectError::Option { .. } => Kind::Connect,
+    };
+    Error::with_source(kind, e.to_string(), e)
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, connect_tcp, connect_tcp_race);
+}

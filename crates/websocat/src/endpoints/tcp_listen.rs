@@ -5,10 +5,32 @@ use super::{
     sockopts::{BindOpts, TcpStreamOpts},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
+    functions::lookup_error,
+    register,
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, run, task},
     spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
-use std::ffi::OsStr;
+use rhai::{Engine, NativeCallContext};
+use serde::Deserialize;
+use sockets::{
+    info::{Address, SocketInfo},
+    net::{
+        listen::{ListenOptions, Listener, loopback},
+        resolve::{Resolver as _, SystemResolver},
+    },
+    socket::StreamSocket,
+    stop::Stop,
+    testing::MockMismatch,
+};
+use std::{
+    ffi::OsStr,
+    future::{Future as _, poll_fn},
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    task::Poll,
+};
+use tokio::task::{JoinError, JoinSet};
 
 /// A TCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,4 +126,183 @@ impl EndpointSpec for TcpListen {
     }
 }
 
-pub(super) fn register(_: &mut rhai::Engine) {}
+/// Options of `listen_tcp` beside those of the socket. One of `addr`, `addrs`, `host`, `fd` and `named_fd` says where.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ListenTcpOpts {
+    /// Address to listen on
+    addr: Option<SocketAddr>,
+    /// Several addresses to listen on; with port 0 all get the same free port
+    addrs: Option<Vec<SocketAddr>>,
+    /// Name and port to listen on, at all addresses of the name
+    host: Option<String>,
+    /// Inherited descriptor instead of an address
+    fd: Option<i32>,
+    /// Inherited descriptor by its name in LISTEN_FDNAMES
+    named_fd: Option<String>,
+    /// Do not check the type of the descriptor
+    fd_force: bool,
+    /// Each connection gets a task of its own; otherwise they are served one after another
+    autospawn: bool,
+    /// One connection only
+    oneshot: bool,
+    /// Connections that may wait to be accepted; 1024, or 1 with oneshot
+    backlog: Option<u32>,
+}
+
+impl ListenTcpOpts {
+    fn check(&self) -> RhResult<()> {
+        let places = [
+            self.addr.is_some(),
+            self.addrs.is_some(),
+            self.host.is_some(),
+            self.fd.is_some(),
+            self.named_fd.is_some(),
+        ];
+        if places.into_iter().filter(|given| *given).count() != 1 {
+            return Err("where to listen? Give one of the options `addr`, `addrs`, `host`, `fd`, `named_fd`".into());
+        }
+        if self.fd.is_some() || self.named_fd.is_some() || self.fd_force {
+            return Err(
+                "listening on an inherited descriptor (`fd`, `named_fd`) does not exist in this version yet".into()
+            );
+        }
+        Ok(())
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        if let Some(name) = &self.host {
+            return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                // Whatever the hosts file says of it: both loopback addresses.
+                Some(("localhost", Ok(port))) => Ok(loopback(port).to_vec()),
+                _ => SystemResolver.lookup(name).await.map_err(lookup_error),
+            };
+        }
+        Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.addr).collect())
+    }
+}
+
+/// A task that listens on TCP. When it can be connected to it calls one function with the address (the first of several)
+/// and waits for the task that it gives; then it calls another for each connection, with socket and address of the peer.
+/// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
+fn listen_tcp(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<(ListenTcpOpts, BindOpts, TcpStreamOpts)>,
+    when_listening: RhFn<(SocketAddr,)>,
+    on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
+) -> RhResult<TaskHandle> {
+    let mut reader = OptsReader::new(opts)?;
+    let opts: ListenTcpOpts = reader.take()?;
+    let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
+    reader.finish()?;
+    opts.check()?;
+    let options = ListenOptions {
+        bind_options: bind.options(),
+        route_options: stream.route_options(),
+        stream_options: stream.stream_options(),
+        backlog: opts.backlog.or(opts.oneshot.then_some(1)),
+    };
+    let when_listening = Callback::new(&ctx, when_listening)?;
+    let on_accept = Callback::new(&ctx, on_accept)?;
+    Ok(task(async move {
+        let addrs = opts.addresses().await?;
+        let listener =
+            Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?;
+        if let Some(addr) = listener.addresses().first() {
+            run(when_listening.task((*addr,))?).await?;
+        }
+        for addr in listener.addresses() {
+            tracing::info!("listening on {addr}");
+        }
+        let stop = on_accept.stop().clone();
+        let Listening { autospawn, oneshot } = Listening { autospawn: opts.autospawn, oneshot: opts.oneshot };
+        serve(listener, on_accept, &stop, autospawn, oneshot).await
+    }))
+}
+
+async fn serve(
+    mut listener: Listener,
+    on_accept: Callback,
+    stop: &Stop,
+    autospawn: bool,
+    oneshot: bool,
+) -> Result<Flow> {
+    let mut sessions = JoinSet::new();
+    let mut drained = pin!(stop.drained());
+    loop {
+        let next = {
+            let mut accept = pin!(listener.accept());
+            poll_fn(|cx| {
+                while let Poll::Ready(Some(ended)) = sessions.poll_join_next(cx) {
+                    session_ended(ended);
+                }
+                if drained.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(None);
+                }
+                accept.as_mut().poll(cx).map(Some)
+            })
+            .await
+        };
+        let Some(accepted) = next else {
+            break;
+        };
+        let socket = accepted.map_err(|e| {
+            let addrs: Vec<_> = listener.addresses().iter().map(ToString::to_string).collect();
+            Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
+        })?;
+        let session = session(on_accept.for_session(stop.child()), socket);
+        if oneshot {
+            drop(listener);
+            return session.await.map(|()| Flow::Done).map_err(|(_, e)| e);
+        }
+        if autospawn {
+            sessions.spawn(async move { log_failure(session.await) });
+        } else {
+            log_failure(session.await);
+        }
+    }
+    // Nobody new gets in; those inside are told to finish by the same token.
+    drop(listener);
+    while let Some(ended) = sessions.join_next().await {
+        session_ended(ended);
+    }
+    Ok(Flow::Done)
+}
+
+/// One connection, from the script's function to its end.
+async fn session(on_accept: Callback, socket: StreamSocket) -> Result<(), (String, Error)> {
+    let describe = |info: &SocketInfo| info.describe();
+    let name = describe(&socket.info);
+    let from = match &socket.info.peer {
+        Some(Address::Ip(addr)) => *addr,
+        // The listener fills it in; a kernel that knows no peer has nothing better either.
+        _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
+    };
+    let result = match on_accept.task((handle(socket), from)) {
+        Ok(task) => run(task).await,
+        Err(e) => Err(e),
+    };
+    result.map_err(|e| (name, e))
+}
+
+fn log_failure(result: Result<(), (String, Error)>) {
+    if let Err((name, error)) = result {
+        tracing::warn!("{name}: {error}");
+    }
+}
+
+/// A panic ends only its session, except that of a test peer, which is there to end the program.
+fn session_ended(ended: Result<(), JoinError>) {
+    if let Err(e) = ended
+        && let Ok(panic) = e.try_into_panic()
+    {
+        if panic.is::<MockMismatch>() {
+            std::panic::resume_unwind(panic);
+        }
+        tracing::error!("a session panicked; this is a bug");
+    }
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, listen_tcp);
+}

@@ -1,10 +1,23 @@
 //! Native functions that belong to no endpoint or overlay, one family per file.
 
+mod addresses;
+mod exchange;
 pub mod http;
+mod sockets;
+mod strings;
 mod tasks;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use addresses::{Addresses, lookup_error};
+pub use strings::decode_base64;
 
 /// Makes the functions of all families known to a script engine.
 pub fn register(engine: &mut rhai::Engine) {
+    addresses::register(engine);
+    exchange::register(engine);
     http::register(engine);
+    sockets::register(engine);
+    strings::register(engine);
     tasks::register(engine);
 }

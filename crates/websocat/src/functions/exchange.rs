@@ -1,0 +1,347 @@
+//! Moving bytes and messages between sockets, and what the end of a session means.
+//!
+//! How a WebSocket ended is read from the sockets' info after the exchange: a Close with a code that is no normal end, or no
+//! Close where one was required, fails the task.
+
+use crate::{
+    error::{Error, Kind},
+    register,
+    scenario::{Flow, Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, stop_for, task},
+};
+use rhai::{Engine, NativeCallContext};
+use serde::Deserialize;
+use sockets::{
+    copy::{CopyBytes, ExchangeBytes},
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
+    info::{Ending, SocketInfo},
+    socket::{DatagramSocket, StreamSocket},
+    stream::{BoxStreamRead, BoxStreamWrite},
+};
+use std::{error, io, sync::Arc, time::Duration};
+
+/// Options of `exchange_bytes`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ExchangeBytesOpts {
+    /// Only from s1 to s2
+    unidirectional: bool,
+    /// Only from s2 to s1
+    unidirectional_reverse: bool,
+    /// One side's EOF ends both directions
+    exit_on_eof: bool,
+    /// The writer of the unused direction stays open until the other one has ended
+    unidirectional_late_drop: bool,
+    /// Bytes per read from s1 at most; absent: follows the traffic
+    buffer_size_forward: Option<usize>,
+    /// Bytes per read from s2 at most; absent: follows the traffic
+    buffer_size_reverse: Option<usize>,
+    /// An error of the session fails the task instead of being logged only
+    end_on_error: bool,
+}
+
+/// Options of `exchange_packets`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ExchangePacketsOpts {
+    /// Only from s1 to s2
+    unidirectional: bool,
+    /// Only from s2 to s1
+    unidirectional_reverse: bool,
+    /// One side's EOF ends both directions
+    exit_on_eof: bool,
+    /// The writer of the unused direction stays open until the other one has ended
+    unidirectional_late_drop: bool,
+    /// Longest piece of a message from s1 to s2, in bytes; absent: follows the traffic
+    buffer_size_forward: Option<usize>,
+    /// Longest piece of a message from s2 to s1, in bytes; absent: follows the traffic
+    buffer_size_reverse: Option<usize>,
+    /// Milliseconds of silence after which a WebSocket is closed once the other side has ended; the largest integer: never
+    linger_ms: Option<u64>,
+    /// An error ends the session and tells the other side, instead of stopping its own direction only
+    end_on_error: bool,
+}
+
+/// A task that copies bytes both ways between two stream sockets until both directions have ended.
+fn exchange_bytes(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<ExchangeBytesOpts>,
+    s1: Handle<StreamSocket>,
+    s2: Handle<StreamSocket>,
+) -> RhResult<TaskHandle> {
+    let opts: ExchangeBytesOpts = OptsReader::read(opts)?;
+    let options = ExchangeBytesOptions {
+        unidirectional: opts.unidirectional,
+        unidirectional_reverse: opts.unidirectional_reverse,
+        exit_on_eof: opts.exit_on_eof,
+        late_drop: opts.unidirectional_late_drop,
+        buffer_size_forward: size("buffer_size_forward", opts.buffer_size_forward)?,
+        buffer_size_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?,
+    };
+    let (left, right) = (s1.take("socket")?, s2.take("socket")?);
+    let infos = [left.info.clone(), right.info.clone()];
+    let exchange = ExchangeBytes::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    Ok(task(async move {
+        if let Some(error) = exchange.await.err().and_then(|e| failure(e, &infos)) {
+            if opts.end_on_error {
+                return Err(error);
+            }
+            tracing::warn!("{error}");
+        }
+        Ok(Flow::Done)
+    }))
+}
+
+/// A task that copies messages both ways between two datagram sockets until both directions have ended.
+fn exchange_packets(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<ExchangePacketsOpts>,
+    s1: Handle<DatagramSocket>,
+    s2: Handle<DatagramSocket>,
+) -> RhResult<TaskHandle> {
+    let opts: ExchangePacketsOpts = OptsReader::read(opts)?;
+    let options = ExchangeOptions {
+        unidirectional: opts.unidirectional,
+        unidirectional_reverse: opts.unidirectional_reverse,
+        exit_on_eof: opts.exit_on_eof,
+        late_drop: opts.unidirectional_late_drop,
+        max_forward: size("buffer_size_forward", opts.buffer_size_forward)?.unwrap_or(usize::MAX),
+        max_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?.unwrap_or(usize::MAX),
+        linger: opts.linger_ms.map(|ms| if ms >= i64::MAX as u64 { Duration::MAX } else { Duration::from_millis(ms) }),
+        end_on_error: opts.end_on_error,
+    };
+    let (left, right) = (s1.take("socket")?, s2.take("socket")?);
+    let infos = [left.info.clone(), right.info.clone()];
+    let exchange = ExchangePackets::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    Ok(task(async move {
+        match exchange.await.err().and_then(|e| failure(e, &infos)) {
+            Some(error) => Err(error),
+            None => infos.iter().try_for_each(|info| ending(info)).map(|()| Flow::Done),
+        }
+    }))
+}
+
+/// A task that copies bytes from a reader to a writer until EOF, then shuts the writer down. `bufsize` bounds one read.
+fn copy_bytes(bufsize: i64, from: Handle<BoxStreamRead>, to: Handle<BoxStreamWrite>) -> RhResult<TaskHandle> {
+    let size = copy_size(bufsize)?;
+    let copy = CopyBytes::new(from.take("reader")?, to.take("writer")?, Some(size));
+    Ok(task(async move { copy.await.err().and_then(|e| failure(e, &unknown())).map_or(Ok(Flow::Done), Err) }))
+}
+
+/// A task that copies messages from a reader to a writer until EOF, which it hands on. `bufsize` bounds a piece of a message.
+fn copy_packets(bufsize: i64, from: Handle<BoxDatagramRead>, to: Handle<BoxDatagramWrite>) -> RhResult<TaskHandle> {
+    let size = copy_size(bufsize)?;
+    let copy = CopyPackets::new(from.take("reader")?, to.take("writer")?, size);
+    Ok(task(async move { copy.await.err().and_then(|e| failure(e, &unknown())).map_or(Ok(Flow::Done), Err) }))
+}
+
+/// Halves alone do not know what they belong to.
+fn unknown() -> [Arc<SocketInfo>; 2] {
+    [Arc::default(), Arc::default()]
+}
+
+fn size(option: &str, size: Option<usize>) -> RhResult<Option<usize>> {
+    match size {
+        Some(0) => Err(format!("option `{option}`: a buffer has at least one byte").into()),
+        size => Ok(size),
+    }
+}
+
+fn copy_size(size: i64) -> RhResult<usize> {
+    usize::try_from(size)
+        .ok()
+        .filter(|n| *n > 0)
+        .ok_or_else(|| format!("{size}: a buffer has at least one byte").into())
+}
+
+/// The error of a session; None when a reader of our output has simply left.
+fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
+    let [left, right] = infos;
+    let info = if e.side() == Side::Left { left } else { right };
+    let specifier = info.specifier.as_deref().unwrap_or_default();
+    let stdio = specifier.starts_with("stdio") || specifier == "-";
+    if stdio && e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
+        tracing::debug!("nobody reads standard output any more");
+        return None;
+    }
+    let kind = match status(&e.error) {
+        Some(kind) => kind,
+        None if stdio
+            || ["readfile:", "writefile:", "appendfile:", "file:"].iter().any(|p| specifier.starts_with(p)) =>
+        {
+            Kind::File
+        }
+        None => Kind::Transfer,
+    };
+    let verb = if e.part == Part::Source { "reading from" } else { "writing to" };
+    Some(Error::with_source(kind, format!("{verb} {} failed", info.describe()), e.error))
+}
+
+/// What an error says about itself: our own one, or one of the framing rules.
+fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
+    let mut next = Some(e);
+    while let Some(e) = next {
+        if let Some(own) = e.downcast_ref::<Error>() {
+            return Some(own.kind);
+        }
+        if e.downcast_ref::<wsframe::Error>().is_some() {
+            return Some(Kind::Framing);
+        }
+        // An io::Error answers `source()` with the source of what it wraps.
+        next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => e.source(),
+        };
+    }
+    None
+}
+
+/// How the WebSocket below ended, if it was one.
+fn ending(info: &SocketInfo) -> Result<(), Error> {
+    let (code, reason) = match info.ending.get() {
+        None => return Ok(()),
+        Some(Ending::Abrupt) => {
+            let text = format!("{}: the connection ended without a WebSocket Close", info.describe());
+            return Err(Error::new(Kind::NoClose, text));
+        }
+        Some(Ending::Silent) => {
+            let text = format!("{}: no sign of life from the peer", info.describe());
+            return Err(Error::new(Kind::Keepalive, text));
+        }
+        Some(Ending::Close { code, reason }) => (*code, reason),
+    };
+    let mut text = format!("{}: closed by the peer", info.describe());
+    match code {
+        None => text.push_str(" without a code"),
+        Some(code) => {
+            text.push_str(&format!(": {code}"));
+            if let Some(name) = close_code_name(code) {
+                text.push_str(&format!(" ({name})"));
+            }
+        }
+    }
+    if !reason.is_empty() {
+        // A reason is text from outside: nothing in it may move the cursor of a terminal.
+        text.push_str(&format!(": {}", reason.escape_debug()));
+    }
+    if matches!(code, None | Some(1000 | 1001)) {
+        tracing::info!("{text}");
+        return Ok(());
+    }
+    Err(Error::new(Kind::CloseCode, text))
+}
+
+/// RFC 6455 section 7.4.1 and the registry at IANA.
+fn close_code_name(code: u16) -> Option<&'static str> {
+    Some(match code {
+        1000 => "normal",
+        1001 => "going away",
+        1002 => "protocol error",
+        1003 => "unsupported data",
+        1007 => "invalid text",
+        1008 => "policy violation",
+        1009 => "message too big",
+        1010 => "extension missing",
+        1011 => "server error",
+        1012 => "service restart",
+        1013 => "try again later",
+        1014 => "bad gateway",
+        _ => return None,
+    })
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, exchange_bytes, exchange_packets, copy_bytes, copy_packets);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::functions::testing::{eval_error, run_script};
+    use sockets::exchange::Direction;
+
+    #[tokio::test]
+    async fn bytes_go_both_ways() {
+        let script = r#"exchange_bytes(#{buffer_size_forward: 2}, mock_stream_socket("R hello|X|W world|D"),
+            mock_stream_socket("W hello|D|R world|X"))"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn errors_count_when_told_so() {
+        let script = |opts: &str| {
+            format!(
+                "exchange_bytes(#{{{opts}}}, mock_stream_socket(\"N peer|ER\"), bytemirror_socket(#{{max_buf_size: 10}}))"
+            )
+        };
+        assert!(run_script(&script("")).await.is_ok());
+        let (e, _) = run_script(&script("end_on_error: true")).await.unwrap_err();
+        assert_eq!(e.kind, Kind::Transfer);
+        assert!(e.to_string().contains("reading from mock_stream_socket:N peer failed"), "{e}");
+    }
+
+    #[tokio::test]
+    async fn one_way() {
+        let script = r#"exchange_bytes(#{unidirectional: true}, mock_stream_socket("R hello|X"), mock_stream_socket("W hello|D"))"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    fn error_of(side: Direction, part: Part, error: io::Error, specifier: &str) -> Option<Error> {
+        let named = Arc::new(SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() });
+        failure(ExchangeError { direction: side, part, error }, &[Arc::default(), named])
+    }
+
+    #[test]
+    fn kinds_of_failures() {
+        let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(error_of(Direction::Forward, Part::Sink, pipe(), "stdio:").is_none());
+        let e = error_of(Direction::Forward, Part::Sink, pipe(), "tcp:h:1").unwrap();
+        assert_eq!(e.kind, Kind::Transfer);
+        assert!(e.to_string().starts_with("writing to tcp:h:1 failed: "), "{e}");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(error_of(Direction::Forward, Part::Sink, full, "writefile:f").unwrap().kind, Kind::File);
+        let own = io::Error::other(Error::new(Kind::Mismatch, "x"));
+        assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
+    }
+
+    #[test]
+    fn endings_of_websockets() {
+        let with = |ending: Ending| {
+            let info = SocketInfo { specifier: Some("ws://h/".into()), ..SocketInfo::default() };
+            info.ending.set(ending).unwrap();
+            super::ending(&info)
+        };
+        let close = |code, reason: &str| with(Ending::Close { code, reason: reason.into() });
+        assert!(close(None, "").is_ok() && close(Some(1000), "x").is_ok() && close(Some(1001), "").is_ok());
+        let e = close(Some(1008), "no\u{1b}[2J").unwrap_err();
+        assert_eq!(e.to_string(), "ws://h/: closed by the peer: 1008 (policy violation): no\\u{1b}[2J");
+        assert_eq!(e.exit_code(), 31);
+        assert!(close(Some(4999), "").unwrap_err().to_string().ends_with("4999"));
+        assert_eq!(with(Ending::Abrupt).unwrap_err().exit_code(), 30);
+        assert_eq!(with(Ending::Silent).unwrap_err().exit_code(), 32);
+        assert!(super::ending(&SocketInfo::default()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn wrong_options() {
+        for (script, part) in [
+            ("exchange_bytes(#{unidirectional: 5}, null_stream_socket(), null_stream_socket())", "`unidirectional`"),
+            (
+                "exchange_bytes(#{buffer_size_forward: 0}, null_stream_socket(), null_stream_socket())",
+                "buffer_size_forward",
+            ),
+            ("exchange_packets(#{linger_ms: \"x\"}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
+            ("exchange_packets(#{linger_ms: -1}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
+            ("exchange_packets(#{nope: 1}, null_datagram_socket(), null_datagram_socket())", "unknown option `nope`"),
+            ("exchange_packets(5, null_datagram_socket(), null_datagram_socket())", "options must be a map"),
+            ("let s = null_stream_socket(); copy_bytes(0, take_read_part(s), take_write_part(s))", "no reader"),
+            (
+                "let m = mock_stream_socket(\"\"); copy_bytes(0, take_read_part(m), take_write_part(m))",
+                "at least one byte",
+            ),
+        ] {
+            let e = eval_error(script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! Sockets in a script's hands: taking them apart, putting them together, letting them go.
+//!
+//! A socket handle stays usable when halves were taken out of it; what it lost is simply missing then.
+
+use super::tasks::until_aborted;
+use crate::{
+    error::{Error, Kind},
+    register,
+    scenario::{Handle, RhResult, Scenario, Take, TaskHandle, handle, missing, stop_for, throw},
+};
+use rhai::{Dynamic, Engine, NativeCallContext};
+use sockets::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    hangup::Hangup,
+    socket::{DatagramSocket, StreamSocket},
+    stream::{BoxStreamRead, BoxStreamWrite},
+};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::PoisonError,
+};
+
+type StreamHandle = Handle<StreamSocket>;
+type DatagramHandle = Handle<DatagramSocket>;
+
+/// Takes the reader out of a stream socket.
+fn take_read_part(h: StreamHandle) -> RhResult<Handle<BoxStreamRead>> {
+    within(&h, |socket| socket.read.take())?.map(handle).ok_or_else(|| lacks("reader"))
+}
+
+/// Takes the writer out of a stream socket.
+fn take_write_part(h: StreamHandle) -> RhResult<Handle<BoxStreamWrite>> {
+    within(&h, |socket| socket.write.take())?.map(handle).ok_or_else(|| lacks("writer"))
+}
+
+/// Takes the reader out of a datagram socket.
+fn take_source_part(h: DatagramHandle) -> RhResult<Handle<BoxDatagramRead>> {
+    within(&h, |socket| socket.read.take())?.map(handle).ok_or_else(|| lacks("reader"))
+}
+
+/// Takes the writer out of a datagram socket.
+fn take_sink_part(h: DatagramHandle) -> RhResult<Handle<BoxDatagramWrite>> {
+    within(&h, |socket| socket.write.take())?.map(handle).ok_or_else(|| lacks("writer"))
+}
+
+/// Takes the hangup out of a socket of either kind. The handle is empty if the socket has none.
+fn take_hangup_part(h: Dynamic) -> RhResult<Handle<Hangup>> {
+    let hangup = match Either::of(h)? {
+        Either::Stream(h) => within(&h, |socket| socket.hangup.take())?,
+        Either::Datagram(h) => within(&h, |socket| socket.hangup.take())?,
+    };
+    Ok(hangup.map_or_else(missing, handle))
+}
+
+/// Sets the reader of a stream socket; an old one is dropped.
+fn put_read_part(h: StreamHandle, x: Handle<BoxStreamRead>) -> RhResult<()> {
+    let x = x.take("reader")?;
+    within(&h, |socket| socket.read = Some(x))
+}
+
+/// Sets the writer of a stream socket; an old one is dropped.
+fn put_write_part(h: StreamHandle, x: Handle<BoxStreamWrite>) -> RhResult<()> {
+    let x = x.take("writer")?;
+    within(&h, |socket| socket.write = Some(x))
+}
+
+/// Sets the reader of a datagram socket; an old one is dropped.
+fn put_source_part(h: DatagramHandle, x: Handle<BoxDatagramRead>) -> RhResult<()> {
+    let x = x.take("reader")?;
+    within(&h, |socket| socket.read = Some(x))
+}
+
+/// Sets the writer of a datagram socket; an old one is dropped.
+fn put_sink_part(h: DatagramHandle, x: Handle<BoxDatagramWrite>) -> RhResult<()> {
+    let x = x.take("writer")?;
+    within(&h, |socket| socket.write = Some(x))
+}
+
+/// Sets the hangup of a socket of either kind; an empty handle takes it away.
+fn put_hangup_part(h: Dynamic, x: Handle<Hangup>) -> RhResult<()> {
+    let x = x.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match Either::of(h)? {
+        Either::Stream(h) => within(&h, |socket| socket.hangup = x),
+        Either::Datagram(h) => within(&h, |socket| socket.hangup = x),
+    }
+}
+
+/// A new stream socket with the reader of `s1` and the writer of `s2`, and the hangups of both; they lose those parts.
+fn combine_read_and_write_bytestream(s1: StreamHandle, s2: StreamHandle) -> RhResult<StreamHandle> {
+    // One after the other: they may be the same socket.
+    let (read, hangup1, link1, info) =
+        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.info.clone()))?;
+    let (write, hangup2, link2) = within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone()))?;
+    let hangup = Hangup::either(hangup1, hangup2);
+    Ok(handle(StreamSocket { read, write, hangup, link: link1.or(link2), info }))
+}
+
+/// A new datagram socket with the reader of `s1` and the writer of `s2`, and the hangups of both; they lose those parts.
+fn combine_read_and_write_datagram(s1: DatagramHandle, s2: DatagramHandle) -> RhResult<DatagramHandle> {
+    let (read, hangup1, link1, info) =
+        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.info.clone()))?;
+    let (write, hangup2, link2) = within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone()))?;
+    let hangup = Hangup::either(hangup1, hangup2);
+    Ok(handle(DatagramSocket { read, write, hangup, link: link1.or(link2), info }))
+}
+
+/// Exchanges the readers of two sockets of one kind.
+fn swap_readers(a: Dynamic, b: Dynamic) -> RhResult<()> {
+    match Either::both(a, b)? {
+        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, |s| &mut s.read),
+        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, |s| &mut s.read),
+        _ => Err(different_kinds()),
+    }
+}
+
+/// Exchanges the writers of two sockets of one kind.
+fn swap_writers(a: Dynamic, b: Dynamic) -> RhResult<()> {
+    match Either::both(a, b)? {
+        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, |s| &mut s.write),
+        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, |s| &mut s.write),
+        _ => Err(different_kinds()),
+    }
+}
+
+/// Lets go of a socket, a half, a task or a hangup. Anything else only gives a warning.
+fn drop(x: Dynamic) {
+    let x = x.flatten();
+    let emptied = empty::<StreamSocket>(&x)
+        || empty::<DatagramSocket>(&x)
+        || empty::<BoxStreamRead>(&x)
+        || empty::<BoxStreamWrite>(&x)
+        || empty::<BoxDatagramRead>(&x)
+        || empty::<BoxDatagramWrite>(&x)
+        || empty::<Hangup>(&x)
+        || empty::<crate::scenario::Task>(&x);
+    if !emptied {
+        tracing::warn!("drop: there is nothing to let go of in a value of type {}", x.type_name());
+    }
+}
+
+/// In the background, shuts the writer of a socket, or a writer alone, down, and lets go of it.
+fn shutdown_and_drop(ctx: NativeCallContext<'_>, x: Dynamic) -> RhResult<()> {
+    let x = x.flatten();
+    if let Some(h) = x.read_lock::<StreamHandle>() {
+        let mut socket = h.take("socket")?;
+        if let Some(write) = socket.write.take() {
+            // The socket stays whole until the direction has ended: closing it earlier could reset the connection.
+            shut_down(&ctx, stream_shutdown(write), socket)?;
+        }
+    } else if let Some(h) = x.read_lock::<DatagramHandle>() {
+        let mut socket = h.take("socket")?;
+        if let Some(write) = socket.write.take() {
+            shut_down(&ctx, datagram_shutdown(write), socket)?;
+        }
+    } else if let Some(h) = x.read_lock::<Handle<BoxStreamWrite>>() {
+        shut_down(&ctx, stream_shutdown(h.take("writer")?), ())?;
+    } else if let Some(h) = x.read_lock::<Handle<BoxDatagramWrite>>() {
+        shut_down(&ctx, datagram_shutdown(h.take("writer")?), ())?;
+    } else {
+        return Err(format!("shutdown_and_drop takes a socket or a writer, not {}", x.type_name()).into());
+    }
+    Ok(())
+}
+
+async fn stream_shutdown(mut write: BoxStreamWrite) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut *write).poll_shutdown(cx)).await
+}
+
+async fn datagram_shutdown(mut write: BoxDatagramWrite) -> io::Result<()> {
+    poll_fn(|cx| write.poll_shutdown(cx)).await
+}
+
+fn shut_down(
+    ctx: &NativeCallContext<'_>,
+    shutdown: impl Future<Output = io::Result<()>> + Send + 'static,
+    rest: impl Send + 'static,
+) -> RhResult<()> {
+    let stop = stop_for(&*Scenario::of(ctx)?);
+    let runtime = tokio::runtime::Handle::try_current()
+        .map_err(|e| throw(Error::with_source(Kind::Start, "cannot run anything in the background", e)))?;
+    runtime.spawn(async move {
+        if let Some(Err(error)) = until_aborted(&stop, shutdown).await {
+            tracing::debug!(%error, "cannot shut a writer down before letting go of it");
+        }
+        std::mem::drop(rest);
+    });
+    Ok(())
+}
+
+/// A stream socket with every part missing, to be filled.
+fn null_stream_socket() -> StreamHandle {
+    handle(StreamSocket::default())
+}
+
+/// A datagram socket with every part missing, to be filled.
+fn null_datagram_socket() -> DatagramHandle {
+    handle(DatagramSocket::default())
+}
+
+/// Whether a handle is empty: its content was used, was taken away or never existed.
+fn is_null(x: Dynamic) -> RhResult<bool> {
+    let x = x.flatten();
+    let null = is_empty::<StreamSocket>(&x)
+        .or_else(|| is_empty::<DatagramSocket>(&x))
+        .or_else(|| is_empty::<BoxStreamRead>(&x))
+        .or_else(|| is_empty::<BoxStreamWrite>(&x))
+        .or_else(|| is_empty::<BoxDatagramRead>(&x))
+        .or_else(|| is_empty::<BoxDatagramWrite>(&x))
+        .or_else(|| is_empty::<Hangup>(&x))
+        .or_else(|| is_empty::<crate::scenario::Task>(&x));
+    null.ok_or_else(|| format!("is_null takes a socket, a half, a task or a hangup, not {}", x.type_name()).into())
+}
+
+fn is_empty<T: Send + 'static>(x: &Dynamic) -> Option<bool> {
+    x.read_lock::<Handle<T>>().map(|h| h.lock().unwrap_or_else(PoisonError::into_inner).is_none())
+}
+
+/// Takes the content out of a handle of this type.
+fn empty<T: Send + 'static>(x: &Dynamic) -> bool {
+    let Some(h) = x.read_lock::<Handle<T>>() else {
+        return false;
+    };
+    let content = h.lock().unwrap_or_else(PoisonError::into_inner).take();
+    std::mem::drop(content);
+    true
+}
+
+/// A socket of either kind.
+enum Either {
+    Stream(StreamHandle),
+    Datagram(DatagramHandle),
+}
+
+impl Either {
+    fn of(x: Dynamic) -> RhResult<Self> {
+        let x = x.flatten();
+        if let Some(h) = x.read_lock::<StreamHandle>() {
+            return Ok(Self::Stream(h.clone()));
+        }
+        if let Some(h) = x.read_lock::<DatagramHandle>() {
+            return Ok(Self::Datagram(h.clone()));
+        }
+        Err(format!("a socket is needed here, not {}", x.type_name()).into())
+    }
+
+    fn both(a: Dynamic, b: Dynamic) -> RhResult<(Self, Self)> {
+        Ok((Self::of(a)?, Self::of(b)?))
+    }
+}
+
+fn different_kinds() -> Box<rhai::EvalAltResult> {
+    "one socket carries bytes, the other messages; put chunks or lines on top of the first".into()
+}
+
+fn lacks(part: &str) -> Box<rhai::EvalAltResult> {
+    format!("this socket has no {part}, or it was taken away before").into()
+}
+
+/// Works on the socket of a handle without taking it out.
+fn within<S, T>(h: &Handle<S>, f: impl FnOnce(&mut S) -> T) -> RhResult<T> {
+    let mut socket = h.lock().unwrap_or_else(PoisonError::into_inner);
+    socket.as_mut().map(f).ok_or_else(|| "this socket was used up or taken away before".into())
+}
+
+/// One after the other, since both may be the same socket.
+fn swap<S, P>(a: &Handle<S>, b: &Handle<S>, part: impl Fn(&mut S) -> &mut Option<P>) -> RhResult<()> {
+    let of_a = within(a, |s| part(s).take())?;
+    let of_b = within(b, |s| std::mem::replace(part(s), of_a))?;
+    within(a, |s| {
+        if of_b.is_some() || part(s).is_none() {
+            *part(s) = of_b;
+        }
+    })
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<StreamHandle>("StreamSocket");
+    engine.register_type_with_name::<DatagramHandle>("DatagramSocket");
+    engine.register_type_with_name::<Handle<BoxStreamRead>>("StreamRead");
+    engine.register_type_with_name::<Handle<BoxStreamWrite>>("StreamWrite");
+    engine.register_type_with_name::<Handle<BoxDatagramRead>>("DatagramRead");
+    engine.register_type_with_name::<Handle<BoxDatagramWrite>>("DatagramWrite");
+    engine.register_type_with_name::<TaskHandle>("Task");
+    register!(
+        engine,
+        take_read_part,
+        take_write_part,
+        take_source_part,
+        take_sink_part,
+        take_hangup_part,
+        put_read_part,
+        put_write_part,
+        put_source_part,
+        put_sink_part,
+        put_hangup_part,
+        combine_read_and_write_bytestream,
+        combine_read_and_write_datagram,
+        swap_readers,
+        swap_writers,
+        drop,
+        shutdown_and_drop,
+        null_stream_socket,
+        null_datagram_socket,
+        is_null,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::functions::testing::{eval_error, run_script};
+
+    /// Copies what a socket gives into a scripted peer that expects it.
+    async fn gives(socket: &str, expected: &str) {
+        let script = format!(
+            "{socket} copy_bytes(100, take_read_part(s), take_write_part(mock_stream_socket(\"W {expected}|D\")))"
+        );
+        assert_eq!(run_script(&script).await.unwrap(), "", "{script}");
+    }
+
+    #[tokio::test]
+    async fn parts_move_between_sockets() {
+        gives("let s = mock_stream_socket(\"R ok\");", "ok").await;
+        gives("let s = null_stream_socket(); put_read_part(s, take_read_part(mock_stream_socket(\"R ok\")));", "ok")
+            .await;
+        let combine =
+            "let m = mock_stream_socket(\"R ok\"); let s = combine_read_and_write_bytestream(m, null_stream_socket());";
+        gives(combine, "ok").await;
+        gives("let m = mock_stream_socket(\"R ok\"); let s = null_stream_socket(); swap_readers(s, m);", "ok").await;
+        gives("let s = mock_stream_socket(\"R ok\"); swap_readers(s, s);", "ok").await;
+    }
+
+    #[tokio::test]
+    async fn writers_move_too() {
+        let script = r#"
+            let sink = mock_stream_socket("W ok|D");
+            let s = null_stream_socket();
+            let other = null_stream_socket();
+            swap_writers(other, sink);
+            put_write_part(s, take_write_part(other));
+            copy_bytes(100, take_read_part(mock_stream_socket("R ok")), take_write_part(s))"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn hangups_of_sockets() {
+        let script = r#"
+            let a = null_stream_socket();
+            put_hangup_part(a, pre_triggered_hangup_handle());
+            let b = null_datagram_socket();
+            put_hangup_part(b, pre_triggered_hangup_handle());
+            let c = null_datagram_socket();
+            put_hangup_part(c, empty_hangup_handle());
+            note(str(is_null(take_hangup_part(c))));
+            let both = combine_read_and_write_bytestream(a, null_stream_socket());
+            sequential([take_hangup_part(both), take_hangup_part(b), task_wrap(|| { note(" ok"); dummy_task() })])"#;
+        assert_eq!(run_script(script).await.unwrap(), "true ok");
+    }
+
+    #[tokio::test]
+    async fn letting_go() {
+        let script = r#"
+            let s = null_stream_socket();
+            drop(s);
+            note(str(is_null(s)) + str(is_null(dummy_task())));
+            drop(5);
+            shutdown_and_drop(mock_stream_socket("D"));
+            shutdown_and_drop(take_write_part(mock_stream_socket("D")));
+            shutdown_and_drop(null_datagram_socket());
+            sleep_ms(1)"#;
+        assert_eq!(run_script(script).await.unwrap(), "truefalse");
+    }
+
+    #[tokio::test]
+    async fn wrong_use() {
+        for (script, part) in [
+            ("take_read_part(null_stream_socket())", "has no reader"),
+            ("take_sink_part(null_datagram_socket())", "has no writer"),
+            ("let s = null_stream_socket(); drop(s); take_read_part(s)", "used up"),
+            ("swap_readers(null_stream_socket(), null_datagram_socket())", "one socket carries bytes"),
+            ("take_hangup_part(1)", "a socket is needed here"),
+            ("shutdown_and_drop(1)", "takes a socket or a writer"),
+            ("is_null(1)", "is_null takes"),
+            ("take_read_part(null_datagram_socket())", "take_read_part (DatagramSocket)"),
+            ("put_read_part(null_stream_socket(), null_stream_socket())", "put_read_part (StreamSocket, StreamSocket)"),
+        ] {
+            let e = eval_error(script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+}
