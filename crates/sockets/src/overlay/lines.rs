@@ -6,7 +6,7 @@
 
 use super::terminal_escape::{Carry, Piece};
 use crate::{
-    buffer::{SIZES, Window},
+    buffer::Window,
     datagram::{DatagramRead, DatagramWrite, Flags},
     gather::{Gather, poll_fill},
     socket::{DatagramSocket, StreamSocket},
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A line of up to this size is one chunk: what the largest pooled buffer holds.
-const HOLD: usize = SIZES[SIZES.len() - 1];
+const HOLD: usize = 256 << 10;
 /// Most separator bytes in a row that can mean one separator: an unfinished run is held back and must stay small beside
 /// [`HOLD`].
 pub const MAX_SEPARATOR_N: usize = 4096;
