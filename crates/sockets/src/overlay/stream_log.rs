@@ -152,12 +152,12 @@ mod tests {
         drive(async {
             let (mut r, mut w) = (socket.read.unwrap(), socket.write.unwrap());
             let mut buf = [0; 10];
-            r.read(&mut buf).await.unwrap();
+            assert_eq!(r.read(&mut buf).await.unwrap(), 6);
             w.write_all(b"bcd").await.unwrap();
-            w.write_vectored(&[IoSlice::new(b"e"), IoSlice::new(b"")]).await.unwrap();
+            assert_eq!(w.write_vectored(&[IoSlice::new(b"e"), IoSlice::new(b"")]).await.unwrap(), 1);
             w.flush().await.unwrap();
             r.read(&mut buf).await.unwrap_err();
-            r.read(&mut buf).await.unwrap();
+            assert_eq!(r.read(&mut buf).await.unwrap(), 0);
             w.shutdown().await.unwrap();
         });
         lines.lock().unwrap().clone()
