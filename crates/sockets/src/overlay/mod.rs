@@ -12,3 +12,6 @@ pub mod traffic_log;
 pub mod write_buffer;
 pub mod write_limiter;
 pub mod ws;
+
+#[cfg(test)]
+mod chopper_tests;

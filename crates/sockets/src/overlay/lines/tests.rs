@@ -167,3 +167,23 @@ fn lines_read_are_lines_written() {
     drive(write_chunks(&mut LineWriter::new(recorder.stream(), &options), &lines)).unwrap();
     assert_eq!(recorder.bytes(), input);
 }
+
+#[test]
+fn lines_before_a_fault_arrive_and_the_fault_is_told() {
+    let kind = io::ErrorKind::ConnectionReset;
+    let inner = crate::testing::faults::fail_read(literal(&b"one\ntwo\nthr"[..]).read.unwrap(), 10, kind);
+    let mut reader = LineReader::new(inner, &options(1));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for line in [b"one", b"two"] {
+        assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Ok(_))));
+        assert_eq!(reader.chunk_mut(), line);
+        reader.consume();
+    }
+    assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Err(e)) if e.kind() == kind));
+
+    let recorder = Recorder::new();
+    let inner = crate::testing::faults::fail_write(recorder.stream(), 2, io::ErrorKind::StorageFull);
+    let line = [(b"one".to_vec(), Flags::TEXT)];
+    let error = drive(write_chunks(&mut LineWriter::new(inner, &options(1)), &line)).unwrap_err();
+    assert_eq!((error.kind(), &*recorder.bytes()), (io::ErrorKind::StorageFull, &b"on"[..]));
+}
