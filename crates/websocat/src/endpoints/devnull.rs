@@ -2,9 +2,12 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
+use sockets::{endpoint::empty::empty_stream, socket::StreamSocket};
 use std::ffi::OsStr;
 
 /// A byte stream that ends at once and swallows everything.
@@ -35,4 +38,11 @@ impl EndpointSpec for DummyStream {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket: reads give EOF at once, what is written is discarded.
+fn dummy_stream_socket() -> Handle<StreamSocket> {
+    handle(super::named(empty_stream(), "devnull:"))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, dummy_stream_socket);
+}

@@ -2,10 +2,13 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
-use std::ffi::OsStr;
+use sockets::{endpoint::empty::empty_datagram, info::SocketInfo, socket::DatagramSocket};
+use std::{ffi::OsStr, sync::Arc};
 
 /// A message socket that ends at once and swallows everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,4 +53,12 @@ pub(super) fn hang_up(script: &mut Script, socket: &Var) {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A datagram socket: reads give EOF at once, what is written is discarded.
+fn dummy_datagram_socket() -> Handle<DatagramSocket> {
+    let info = SocketInfo { specifier: Some("empty:".into()), half_close: true, ..SocketInfo::default() };
+    handle(DatagramSocket { info: Arc::new(info), ..empty_datagram() })
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, dummy_datagram_socket);
+}

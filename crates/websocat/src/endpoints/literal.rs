@@ -2,9 +2,12 @@
 
 use crate::{
     error::{Error, Result},
+    register,
+    scenario::{Handle, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
+use sockets::{endpoint::literal::literal, socket::StreamSocket};
 use std::ffi::OsStr;
 
 /// Text that is in the specifier itself.
@@ -34,4 +37,11 @@ impl EndpointSpec for Literal {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket that gives this text, then EOF; what is written is discarded.
+fn literal_socket(data: &str) -> Handle<StreamSocket> {
+    handle(super::named(literal(data.as_bytes().to_vec()), "literal:"))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, literal_socket);
+}

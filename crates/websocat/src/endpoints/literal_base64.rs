@@ -3,9 +3,12 @@
 use crate::{
     error::{Error, Result},
     functions::decode_base64,
+    register,
+    scenario::{Handle, RhResult, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
+use sockets::{endpoint::literal::literal, socket::StreamSocket};
 use std::ffi::OsStr;
 
 /// Bytes that are in the specifier itself, as base64 text.
@@ -36,4 +39,11 @@ impl EndpointSpec for LiteralBase64 {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket that gives the bytes that this base64 text stands for, then EOF; what is written is discarded.
+fn literal_socket_base64(data: &str) -> RhResult<Handle<StreamSocket>> {
+    Ok(handle(super::named(literal(decode_base64(data)?), "literal-base64:")))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, literal_socket_base64);
+}

@@ -4,7 +4,8 @@ use crate::{
     error::{Error, Kind, Result},
     spec::{EndpointSpec, Form, Script, SocketKind, Then},
 };
-use std::ffi::OsStr;
+use sockets::{info::SocketInfo, socket::StreamSocket};
+use std::{ffi::OsStr, sync::Arc};
 
 pub mod devnull;
 pub mod empty;
@@ -72,6 +73,12 @@ fn no_value(form: &Form, value: &OsStr) -> Result<()> {
     }
     let prefix = form.prefixes[0];
     Err(Error::usage(format!("nothing may follow {prefix}; it takes no value, `{}` is too much", value.display())))
+}
+
+/// Says in the socket's info what it is, for messages.
+fn named(socket: StreamSocket, specifier: &str) -> StreamSocket {
+    let info = SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() };
+    StreamSocket { info: Arc::new(info), ..socket }
 }
 
 /// For endpoints that a planner pass replaces before printing.

@@ -2,10 +2,14 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, handle},
     spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
-use rhai::Engine;
+use rand_core::{Rng as _, SeedableRng as _};
+use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
+use sockets::{endpoint::random::random, socket::StreamSocket};
 use std::ffi::OsStr;
 
 /// An endless source of random bytes.
@@ -46,4 +50,21 @@ impl EndpointSpec for Random {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket that gives random bytes without end; what is written is discarded.
+fn random_socket(ctx: NativeCallContext<'_>, opts: RhOpts<RandomOpts>) -> RhResult<Handle<StreamSocket>> {
+    let RandomOpts { fast } = OptsReader::read(opts)?;
+    let mut source = Scenario::of(&ctx)?.random().bytes_source();
+    let socket = if fast {
+        let mut seed = [0; 32];
+        source.fill(&mut seed);
+        let mut fast = rand_pcg::Pcg64::from_seed(seed);
+        random(Box::new(move |to| fast.fill_bytes(to)))
+    } else {
+        random(Box::new(move |to| source.fill(to)))
+    };
+    Ok(handle(super::named(socket, "random:")))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, random_socket);
+}

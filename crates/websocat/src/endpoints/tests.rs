@@ -204,3 +204,160 @@ fn scripts_of_processes() {
         format!("let cmd1 = subprocess_new(\"sh\");\ncmd1.arg(\"-c\");\ncmd1.arg(\"a | b\");\n{tail}")
     );
 }
+
+mod functions {
+    //! The native functions of endpoints, through scripts.
+
+    use crate::functions::testing::{eval_error, run_script, run_under};
+    use sockets::stop::Stop;
+    use std::time::Duration;
+
+    /// What a hanging test shall not exceed.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Copies what a socket gives into a scripted peer that expects it.
+    async fn gives(socket: &str, expected: &str) {
+        let script = format!(
+            "copy_bytes(100, take_read_part({socket}), take_write_part(mock_stream_socket(\"W {expected}|D\")))"
+        );
+        assert!(run_script(&script).await.is_ok(), "{script}");
+    }
+
+    #[tokio::test]
+    async fn fixed_content() {
+        gives("literal_socket(\"ok\\n\")", "ok\\\\n").await;
+        gives("literal_socket_base64(\"b2sK\")", "ok\\\\n").await;
+        assert!(eval_error("literal_socket_base64(\"*\")").contains("not base64"));
+        let script = "exchange_bytes(#{}, dummy_stream_socket(), dummy_stream_socket())";
+        assert!(run_script(script).await.is_ok());
+        let script = "exchange_packets(#{}, dummy_datagram_socket(), dummy_datagram_socket())";
+        assert!(run_script(script).await.is_ok());
+    }
+
+    /// In real time: endless sources keep a paused clock from moving on.
+    #[tokio::test]
+    async fn endless_content() {
+        for call in ["zero_socket()", "random_socket(#{})", "random_socket(#{fast: true})"] {
+            let script = format!("race([exchange_bytes(#{{}}, {call}, zero_socket()), sleep_ms(20)])");
+            tokio::time::timeout(LONG, run_script(&script)).await.unwrap().unwrap();
+        }
+        let e = eval_error("random_socket(#{fast: 5})");
+        assert!(e.contains("`fast`"), "{e}");
+        let e = eval_error("random_socket(#{fest: true})");
+        assert!(e.contains("unknown option `fest`"), "{e}");
+    }
+
+    #[tokio::test]
+    async fn mirrors() {
+        let script =
+            r#"exchange_bytes(#{}, mock_stream_socket("R hello|W hello|X|D"), bytemirror_socket(#{max_buf_size: 3}))"#;
+        assert!(run_script(script).await.is_ok());
+        let script = "exchange_packets(#{}, dummy_datagram_socket(), packetmirror_socket(#{}))";
+        assert!(run_script(script).await.is_ok());
+        for (script, part) in [
+            ("bytemirror_socket(#{})", "missing field `max_buf_size`"),
+            ("bytemirror_socket(#{max_buf_size: 0})", "at least one byte"),
+            ("bytemirror_socket(#{max_buf_size: \"x\"})", "`max_buf_size`"),
+            ("packetmirror_socket(#{max_buf_size: 1})", "unknown option"),
+            ("mock_stream_socket(\"?\")", "?"),
+        ] {
+            let e = eval_error(script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tcp_from_end_to_end() {
+        let script = r#"listen_tcp(#{addr: "127.0.0.1:0", oneshot: true, reuseaddr: true, backlog: 2}, |at| {
+            spawn_task(connect_tcp(#{addr: "127.0.0.1:" + str(at.get_port()), bind: "127.0.0.1:0", nodelay: true, linger_s: 1, timeout_ms: 5000}, |c| {
+                exchange_bytes(#{}, mock_stream_socket("R hello|X|W world|D"), c)
+            }));
+            dummy_task()
+        }, |s, from| { note(from.get_ip()); exchange_bytes(#{}, s, mock_stream_socket("W hello|D|R world|X")) })"#;
+        let out = tokio::time::timeout(LONG, run_script(script)).await.unwrap();
+        assert_eq!(out.unwrap(), "127.0.0.1");
+    }
+
+    #[tokio::test]
+    async fn races_over_addresses_and_several_addresses_to_listen_on() {
+        for place in [r#"addrs: ["127.0.0.1:0", "[::1]:0"]"#, r#"host: "localhost:0""#] {
+            let script = format!(
+                r#"listen_tcp(#{{{place}, oneshot: true}}, |at| {{
+                spawn_task(lookup_host("localhost:" + str(at.get_port()), |addrs| {{
+                    connect_tcp_race(#{{race_interval_ms: 5}}, addrs, |c| {{ dummy_task() }})
+                }}));
+                dummy_task()
+            }}, |s, from| {{ note("ok"); dummy_task() }})"#
+            );
+            let out = tokio::time::timeout(LONG, run_script(&script)).await.unwrap();
+            assert_eq!(out.unwrap(), "ok", "{place}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_ends_alone_and_draining_ends_the_listener() {
+        // The first session fails, the second notes; then the listener is told to finish.
+        let script = r#"
+            let n = 0;
+            listen_tcp(#{addr: "127.0.0.1:0", autospawn: true}, |at| {
+                let addr = "127.0.0.1:" + str(at.get_port());
+                let client = |s| copy_bytes(10, take_read_part(s), take_write_part(mock_stream_socket("D")));
+                spawn_task(sequential([
+                    connect_tcp(#{addr: addr}, client),
+                    connect_tcp(#{addr: addr}, client),
+                    task_wrap(|| { drain(); dummy_task() }),
+                ]));
+                dummy_task()
+            }, |s, from| { n += 1; if n == 1 { fail(25) } else { note("second"); shutdown_and_drop(s); dummy_task() } })"#;
+        let out = tokio::time::timeout(LONG, run_under(script, Stop::new())).await.unwrap();
+        assert_eq!(out.unwrap(), "second");
+    }
+
+    #[tokio::test]
+    async fn sessions_one_after_another() {
+        let script = r#"listen_tcp(#{addr: "127.0.0.1:0"}, |at| {
+                let addr = "127.0.0.1:" + str(at.get_port());
+                let wait = |s| copy_bytes(10, take_read_part(s), take_write_part(mock_stream_socket("D")));
+                spawn_task(sequential([connect_tcp(#{addr: addr}, wait), connect_tcp(#{addr: addr}, wait), task_wrap(|| { drain(); dummy_task() })]));
+                dummy_task()
+            }, |s, from| { note("("); sequential([sleep_ms(5), task_wrap(|| { note(")"); drop(s); dummy_task() })]) })"#;
+        let out = tokio::time::timeout(LONG, run_script(script)).await.unwrap();
+        assert_eq!(out.unwrap(), "()()");
+    }
+
+    #[tokio::test]
+    async fn failures_to_connect_and_to_listen_have_their_status() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = taken.local_addr().unwrap();
+        let listen = format!("listen_tcp(#{{addr: \"{addr}\"}}, |a| dummy_task(), |s, from| dummy_task())");
+        let (e, _) = run_script(&listen).await.unwrap_err();
+        assert_eq!(e.exit_code(), 24, "{e}");
+        assert!(e.to_string().contains(&addr.to_string()), "{e}");
+        drop(taken);
+        let connect = format!("connect_tcp(#{{addr: \"{addr}\"}}, |s| dummy_task())");
+        let (e, _) = run_script(&connect).await.unwrap_err();
+        assert_eq!(e.exit_code(), 14, "{e}");
+        assert!(e.to_string().contains(&addr.to_string()), "{e}");
+    }
+
+    #[tokio::test]
+    async fn wrong_options_are_named() {
+        let listen = |opts: &str| format!("listen_tcp(#{{{opts}}}, |a| dummy_task(), |s, from| dummy_task())");
+        let connect = |opts: &str| format!("connect_tcp(#{{{opts}}}, |s| dummy_task())");
+        for (script, part) in [
+            (listen(""), "where to listen?"),
+            (listen("addr: \"127.0.0.1:0\", host: \"x:1\""), "where to listen?"),
+            (listen("addr: \"nonsense\""), "`addr`"),
+            (listen("addr: \"127.0.0.1:0\", autospawn: 5"), "`autospawn`"),
+            (listen("addr: \"127.0.0.1:0\", keepalive_retries: \"x\""), "`keepalive_retries`"),
+            (listen("fd: 3"), "inherited descriptor"),
+            (connect(""), "missing field `addr`"),
+            (connect("addr: \"127.0.0.1:1\", nodelay: 5"), "`nodelay`"),
+            (connect("addr: \"127.0.0.1:1\", timeout_ms: -5"), "`timeout_ms`"),
+            (connect("addr: \"127.0.0.1:1\", no_such: 5"), "unknown option `no_such`"),
+        ] {
+            let e = eval_error(&script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+}

@@ -2,9 +2,12 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
+use sockets::{endpoint::zero::zero, socket::StreamSocket};
 use std::ffi::OsStr;
 
 /// An endless source of zero bytes.
@@ -34,4 +37,11 @@ impl EndpointSpec for Zero {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket that gives zero bytes without end; what is written is discarded.
+fn zero_socket() -> Handle<StreamSocket> {
+    handle(super::named(zero(), "zero:"))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, zero_socket);
+}

@@ -1,4 +1,4 @@
-//! For tests of scenario functions: scripts with two more functions, `note(text)` and `fail(status)`.
+//! For tests of scenario functions: scripts with three more functions: `note(text)`, `fail(status)` and `drain()`.
 
 use crate::{
     error::{Error, Kind},
@@ -36,6 +36,8 @@ pub(crate) fn eval_error(text: &str) -> String {
 
 fn prepare(text: &str, stop: Stop, notes: Arc<Mutex<String>>) -> Result<(Arc<Scenario>, TaskHandle), Error> {
     let mut engine = exec::engine();
+    let root = stop.clone();
+    engine.register_fn("drain", move || root.drain());
     engine.register_fn("note", move |text: &str| notes.lock().unwrap().push_str(text));
     engine.register_fn("fail", |status: i64| -> crate::scenario::RhResult<TaskHandle> {
         let kinds = [Kind::Start, Kind::Connect, Kind::Listen, Kind::File, Kind::Process];
