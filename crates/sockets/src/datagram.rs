@@ -107,6 +107,12 @@ pub trait DatagramRead: Send {
     /// The sink has no message borders: hand out parts as they arrive instead of waiting for whole frames. Called before
     /// the first read; wrappers pass it on if they do not care for borders themselves.
     fn parts_suffice(&mut self) {}
+
+    /// Identity of the queue that this is the end of, if all it does is to give back what the other end takes. An exchange
+    /// joins whoever talks to both ends of one queue to itself.
+    fn loop_id(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Write half of a message socket.
@@ -132,6 +138,11 @@ pub trait DatagramWrite: Send {
     /// Message borders mean something to this sink. False for sinks that are byte streams.
     fn keeps_borders(&self) -> bool {
         true
+    }
+
+    /// See [`DatagramRead::loop_id`].
+    fn loop_id(&self) -> Option<usize> {
+        None
     }
 }
 

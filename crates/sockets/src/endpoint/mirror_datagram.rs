@@ -140,6 +140,10 @@ impl MirrorWriter {
 }
 
 impl DatagramWrite for MirrorWriter {
+    fn loop_id(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.pipe).addr())
+    }
+
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>> {
         let limit = if flags.any(Flags::CONTROL) { LONGEST } else { self.limit };
         loop {
@@ -221,6 +225,10 @@ impl MirrorReader {
 }
 
 impl DatagramRead for MirrorReader {
+    fn loop_id(&self) -> Option<usize> {
+        Some(Arc::as_ptr(&self.pipe).addr())
+    }
+
     fn poll_chunk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
         if let Some(flags) = self.announced {
             return Poll::Ready(Ok(flags));

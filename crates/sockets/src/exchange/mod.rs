@@ -77,9 +77,18 @@ fn direction(
     }
 }
 
+/// Both halves are the ends of one queue, with nothing between.
+fn is_bare_mirror(socket: &DatagramSocket) -> bool {
+    let id = socket.read.as_ref().and_then(|read| read.loop_id());
+    id.is_some() && id == socket.write.as_ref().and_then(|write| write.loop_id()) && socket.hangup.is_none()
+}
+
 impl ExchangePackets {
     /// `stop` asks for an orderly end by draining; dropping the future ends it at once.
     pub fn new(left: DatagramSocket, right: DatagramSocket, options: ExchangeOptions, stop: Stop) -> Self {
+        if options.copies_both() && left.read.is_some() && left.write.is_some() && is_bare_mirror(&right) {
+            return Self::mirrored(left, options, stop);
+        }
         let late = options.late_drop;
         let forward = (options.unidirectional_reverse, late, options.max_forward);
         let reverse = (options.unidirectional, late, options.max_reverse);
@@ -92,9 +101,8 @@ impl ExchangePackets {
 
     /// A socket with a bare mirror: its reader is joined to its own writer, without a queue or a copy between them.
     pub fn mirrored(socket: DatagramSocket, options: ExchangeOptions, stop: Stop) -> Self {
-        let one_way = options.unidirectional || options.unidirectional_reverse;
         match (socket.read, socket.write) {
-            (Some(read), Some(write)) if !one_way => {
+            (Some(read), Some(write)) if options.copies_both() => {
                 let forward = Mover::new(read, write, options.max_forward.min(options.max_reverse));
                 let infos = [socket.info, std::sync::Arc::default()];
                 let mut session = Session::new(socket.hangup, [socket.link, None], infos, &options, stop);

@@ -39,6 +39,13 @@ impl Default for ExchangeOptions {
     }
 }
 
+impl ExchangeOptions {
+    /// Neither direction is switched off.
+    pub(super) fn copies_both(&self) -> bool {
+        !self.unidirectional && !self.unidirectional_reverse
+    }
+}
+
 /// For bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeBytesOptions {

@@ -284,3 +284,12 @@ fn messages_survive_however_their_halves_are_cut() {
         }
     }
 }
+
+#[test]
+fn a_bare_mirror_is_noticed_and_one_with_a_foreign_half_is_not() {
+    use crate::endpoint::mirror_datagram::{MirrorDatagramOptions, mirror_datagram};
+    let mirror = || mirror_datagram(MirrorDatagramOptions::default());
+    assert!(super::super::is_bare_mirror(&mirror()));
+    let mixed = crate::socket::DatagramSocket { write: mirror().write, ..mirror() };
+    assert!(!super::super::is_bare_mirror(&mixed));
+}
