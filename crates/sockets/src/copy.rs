@@ -9,7 +9,7 @@ use crate::splice::{SpliceCopy, Spliced};
 use crate::{
     buffer::Window,
     exchange::{
-        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset,
+        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset, warn_of_missing_half,
         watch::{Event, Watch},
     },
     gather::poll_fill_up_to,
@@ -109,33 +109,30 @@ impl Way {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        loop {
-            let ended = match self {
-                Self::Copy(copy) => copy.poll_copy(cx),
-                #[cfg(target_os = "linux")]
-                Self::Splice(splice) => match ready!(splice.poll_splice(cx)?) {
-                    Spliced::Ended => Poll::Ready(Ok(())),
-                    Spliced::Unsupported => {
-                        if let Self::Splice(splice) = std::mem::replace(self, Self::Ended) {
-                            let (from, to) = splice.into_halves();
-                            *self = Self::Copy(StreamCopy::new(from, to, None));
-                        }
-                        continue;
+        let ended = match self {
+            Self::Copy(copy) => copy.poll_copy(cx),
+            #[cfg(target_os = "linux")]
+            Self::Splice(splice) => match ready!(splice.poll_splice(cx)?) {
+                Spliced::Ended => Poll::Ready(Ok(())),
+                Spliced::Unsupported => {
+                    if let Self::Splice(splice) = std::mem::replace(self, Self::Ended) {
+                        *self = Self::Copy(splice.into_copy());
                     }
-                },
-                Self::Idle(_) => return Poll::Pending,
-                Self::Shutdown(to) => {
-                    if let Err(error) = ready!(Pin::new(&mut **to).poll_shutdown(cx)) {
-                        tracing::debug!(%error, "cannot shut an unused writer down");
-                    }
-                    Poll::Ready(Ok(()))
+                    return self.poll(cx);
                 }
-                Self::Ended => Poll::Ready(Ok(())),
-            };
-            ready!(ended?);
-            *self = Self::Ended;
-            return Poll::Ready(Ok(()));
-        }
+            },
+            Self::Idle(_) => Poll::Pending,
+            Self::Shutdown(to) => {
+                if let Err(error) = ready!(Pin::new(&mut **to).poll_shutdown(cx)) {
+                    tracing::debug!(%error, "cannot shut an unused writer down");
+                }
+                Poll::Ready(Ok(()))
+            }
+            Self::Ended => Poll::Ready(Ok(())),
+        };
+        ready!(ended?);
+        *self = Self::Ended;
+        Poll::Ready(Ok(()))
     }
 
     /// Offers what was read already to the sink, without waiting.
@@ -194,7 +191,7 @@ impl ExchangeBytes {
             (_, Some(to)) if off => Way::Shutdown(to),
             (Some(from), Some(to)) => Way::new(from, to, size),
             (from, to) => {
-                super::exchange::warn_of_missing_half(direction, from.is_some());
+                warn_of_missing_half(direction, from.is_some());
                 to.map_or(Way::Ended, Way::Idle)
             }
         };
@@ -235,7 +232,7 @@ impl ExchangeBytes {
     }
 
     fn reset(&mut self, cx: &mut Context<'_>, error: ExchangeError, side: Side) -> Poll<Result<(), ExchangeError>> {
-        self.way(Direction::from(side)).offer_rest(cx);
+        self.way(Direction::reading(side)).offer_rest(cx);
         if let Some(watch) = &self.watch {
             watch.reset_on_close(side.other());
         }

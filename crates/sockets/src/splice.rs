@@ -4,6 +4,7 @@
 //! pipes cannot be made (descriptors or the user's pipe quota used up) the caller goes on with a plain copy.
 
 use crate::{
+    copy::StreamCopy,
     exchange::Failed,
     stream::{BoxStreamRead, BoxStreamWrite, wrote},
 };
@@ -77,7 +78,7 @@ impl Drop for Pipe {
 pub(crate) enum Spliced {
     /// The end of the stream arrived and was handed on.
     Ended,
-    /// The kernel refuses. Nothing is lost: go on with [`SpliceCopy::into_halves`].
+    /// The kernel refuses. Nothing is lost: go on with [`SpliceCopy::into_copy`].
     Unsupported,
 }
 
@@ -107,8 +108,10 @@ impl SpliceCopy {
         Ok(Self { from, to, pipe: None, limit, eof: false })
     }
 
-    pub(crate) fn into_halves(self) -> Halves {
-        (self.from, self.to)
+    /// Goes on through a buffer, with the same bound per call.
+    pub(crate) fn into_copy(self) -> StreamCopy {
+        let size = Some(self.limit).filter(|n| *n < CAPACITY);
+        StreamCopy::new(self.from, self.to, size)
     }
 
     /// Writes what is in the pipe.

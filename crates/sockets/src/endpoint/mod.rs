@@ -1,10 +1,14 @@
 //! Sockets that exist without the operating system, or with little of it: one file each.
 
+mod blocking;
 pub mod empty;
+pub mod file;
 pub mod literal;
 pub mod mirror_datagram;
 pub mod mirror_stream;
+pub mod process;
 pub mod random;
+pub mod stdio;
 pub mod zero;
 
 use crate::stream::{StreamRead, StreamWrite};

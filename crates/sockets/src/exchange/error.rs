@@ -18,6 +18,20 @@ impl Side {
             Self::Right => Self::Left,
         }
     }
+
+    pub(crate) fn of<T>(self, [left, right]: &[T; 2]) -> &T {
+        match self {
+            Self::Left => left,
+            Self::Right => right,
+        }
+    }
+
+    pub(crate) fn of_mut<T>(self, [left, right]: &mut [T; 2]) -> &mut T {
+        match self {
+            Self::Left => left,
+            Self::Right => right,
+        }
+    }
 }
 
 impl fmt::Display for Side {
@@ -53,7 +67,7 @@ impl Direction {
     }
 
     /// The direction that reads from `side`.
-    pub const fn from(side: Side) -> Self {
+    pub const fn reading(side: Side) -> Self {
         match side {
             Side::Left => Self::Forward,
             Side::Right => Self::Reverse,
@@ -105,7 +119,7 @@ pub struct ExchangeError {
 }
 
 impl ExchangeError {
-    /// The socket that failed.
+    /// The socket that failed. A mirrored socket stands on both sides.
     pub fn side(&self) -> Side {
         match self.part {
             Part::Source => self.direction.source(),
@@ -119,7 +133,7 @@ impl ExchangeError {
         } else {
             io::Error::new(io::ErrorKind::ConnectionReset, error)
         };
-        Self { direction: Direction::from(side), part: Part::Source, error }
+        Self { direction: Direction::reading(side), part: Part::Source, error }
     }
 }
 

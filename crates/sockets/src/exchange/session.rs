@@ -97,36 +97,16 @@ impl Session {
         self.timer.is_some()
     }
 
-    fn info(&self, side: Side) -> &SocketInfo {
-        let [left, right] = &self.infos;
-        match side {
-            Side::Left => left,
-            Side::Right => right,
-        }
+    fn info(&self, side: Side) -> &Arc<SocketInfo> {
+        side.of(&self.infos)
     }
 
     fn is_gone(&self, side: Side) -> bool {
-        let [left, right] = self.gone;
-        match side {
-            Side::Left => left,
-            Side::Right => right,
-        }
-    }
-
-    fn set_gone(&mut self, side: Side) {
-        let [left, right] = &mut self.gone;
-        match side {
-            Side::Left => *left = true,
-            Side::Right => *right = true,
-        }
+        *side.of(&self.gone)
     }
 
     fn copies(&self, direction: Direction) -> bool {
-        let [forward, reverse] = self.copies;
-        match direction {
-            Direction::Forward => forward,
-            Direction::Reverse => reverse,
-        }
+        *direction.source().of(&self.copies)
     }
 
     fn got_close(&self, side: Side) -> bool {
@@ -153,7 +133,7 @@ impl Session {
 impl ExchangePackets {
     /// The socket's only way to end its outgoing direction is a Close frame, and the session lingers for that.
     fn ends_by_close(&mut self, session: &Session, side: Side) -> bool {
-        let writing = Direction::from(side.other());
+        let writing = Direction::reading(side.other());
         session.linger.is_some() && !session.info(side).half_close && self.mover(writing).keeps_borders()
     }
 
@@ -195,7 +175,7 @@ impl ExchangePackets {
         if session.drained {
             return Some(session.error.take().map_or(Ok(()), Err));
         }
-        let from = Direction::from(side);
+        let from = Direction::reading(side);
         // Offers what was read already, without waiting. Errors are those of the reset.
         for _ in 0..super::TURN {
             let moved = self.mover(from).poll_move(cx);
@@ -227,13 +207,19 @@ impl ExchangePackets {
             return None;
         }
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        // The writer would not send this message (text that is not UTF-8), but works: its peer can be told.
+        let refused = error.kind() == io::ErrorKind::InvalidInput;
         let error = ExchangeError { direction, part, error };
-        let side = error.side();
+        let side = if session.mirrored { Side::Left } else { error.side() };
         let has_link = session.watch.link(side).is_some();
         if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
             return self.was_reset(cx, session, side, error);
         }
-        tracing::warn!(%direction, error = %error.error, "{error}");
+        if session.end_on_error {
+            tracing::debug!(%direction, error = %error.error, "{error}"); // soon told by the result
+        } else {
+            tracing::warn!(error = %error.error, "{error}, this direction stops");
+        }
         session.error.get_or_insert(error);
         if !session.end_on_error || session.ending {
             return None;
@@ -244,6 +230,10 @@ impl ExchangePackets {
                 // Whoever reads our standard output has seen enough: that is no fault of ours.
                 let why = if broken_pipe { Body::GOING_AWAY } else { Body::INTERNAL_ERROR };
                 self.mover(other).end(End::Eof(why));
+                if refused {
+                    let mover = self.mover(direction);
+                    (mover.state, mover.quiet) = (State::Eof(Body::INTERNAL_ERROR), true);
+                }
             }
             Part::Source => {
                 let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::EMPTY) };
@@ -284,6 +274,8 @@ impl ExchangePackets {
             {
                 again |= self.at_eof(session, direction, flags);
             }
+        }
+        for direction in [Direction::Forward, Direction::Reverse] {
             let other = direction.other();
             let other_ended = self.mover(other).has_ended();
             if session.holds(direction) && self.mover(other).source_ended() {
@@ -316,7 +308,7 @@ impl ExchangePackets {
     fn at_eof(&mut self, session: &mut Session, direction: Direction, flags: Flags) -> bool {
         let (source, other) = (direction.source(), direction.other());
         if flags.any(Flags::GONE) {
-            session.set_gone(source);
+            *source.of_mut(&mut session.gone) = true;
             let back = if session.mirrored { direction } else { other };
             self.mover(direction).pass_eof();
             if back == direction {

@@ -119,11 +119,7 @@ impl Watch {
     }
 
     pub fn link(&self, side: Side) -> Option<&Link> {
-        let [left, right] = &self.links;
-        match side {
-            Side::Left => left.as_ref(),
-            Side::Right => right.as_ref(),
-        }
+        side.of(&self.links).as_ref()
     }
 
     /// Makes the coming close of `side` a reset. Without a kernel socket below it is an ordinary close.

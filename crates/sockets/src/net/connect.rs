@@ -261,6 +261,14 @@ mod tests {
     }
 
     #[test]
+    fn futures_may_move_between_threads() {
+        fn is_send<T: Send>(_: &T) {}
+        let options = TcpOptions::default();
+        is_send(&connect("127.0.0.1:1".parse().unwrap(), &options));
+        is_send(&connect_race(&[], &options, RACE_INTERVAL));
+    }
+
+    #[test]
     fn ip_versions_alternate() {
         let a = |s: &str| s.parse::<SocketAddr>().unwrap();
         let (a1, a2, b1, b2) = (a("[::1]:1"), a("[::1]:2"), a("1.1.1.1:1"), a("1.1.1.1:2"));

@@ -307,6 +307,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn accepting_may_move_between_threads() {
+        fn is_send<T: Send>(_: &T) {}
+        let mut listener = Listener::bind(&["127.0.0.1:0".parse().unwrap()], ListenOptions::default()).unwrap();
+        is_send(&listener);
+        is_send(&listener.accept());
+    }
+
+    #[tokio::test]
+    async fn the_wildcards_of_both_ip_versions_share_a_port() {
+        let any = ["[::]:0".parse().unwrap(), "0.0.0.0:0".parse().unwrap()];
+        let mut listener = Listener::bind(&any, ListenOptions::default()).unwrap();
+        for mut address in listener.addresses().to_vec() {
+            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            accepts_at(&mut listener, address).await;
+        }
+        assert!(listener.addresses().iter().any(SocketAddr::is_ipv4));
+    }
+
+    #[tokio::test]
     async fn a_taken_port_is_an_error() {
         let first = Listener::bind(&["127.0.0.1:0".parse().unwrap()], ListenOptions::default()).unwrap();
         let e = Listener::bind(first.addresses(), ListenOptions::default()).err().unwrap();

@@ -53,13 +53,12 @@ pub async fn lookup_within(
     }
 }
 
-/// The port number after the last colon, if there is a host in front of it and no bare IPv6 address.
-fn is_well_formed(target: &str) -> bool {
-    target.rsplit_once(':').is_some_and(|(host, port)| {
-        let bare = !host.is_empty() && !host.contains(':');
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        (bare || bracketed) && port.parse::<u16>().is_ok()
-    })
+/// Host without brackets, and port: `a:1`, `[::1]:1`, `[fe80::1%eth0]:1`. A bare IPv6 address is ambiguous and refused.
+fn parse(target: &str) -> Option<(&str, u16)> {
+    let (host, port) = target.rsplit_once(':')?;
+    let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    let host = bracketed.or_else(|| (!host.contains([':', '[', ']'])).then_some(host))?;
+    if host.is_empty() { None } else { Some((host, port.parse().ok()?)) }
 }
 
 /// The resolver of the operating system (hosts file, DNS, whatever it is told to use).
@@ -69,10 +68,8 @@ pub struct SystemResolver;
 impl Resolver for SystemResolver {
     fn lookup<'a>(&'a self, target: &'a str) -> Lookup<'a> {
         Box::pin(async move {
-            if !is_well_formed(target) {
-                return Err(LookupError::Malformed { target: target.into() });
-            }
-            match tokio::net::lookup_host(target).await {
+            let (host, port) = parse(target).ok_or_else(|| LookupError::Malformed { target: target.into() })?;
+            match tokio::net::lookup_host((host, port)).await {
                 Err(source) => Err(LookupError::Failed { target: target.into(), source }),
                 Ok(found) => distinct(target, found),
             }
@@ -122,7 +119,7 @@ mod tests {
         for (target, addr) in [("127.0.0.1:80", "127.0.0.1:80"), ("[::1]:443", "[::1]:443")] {
             assert_eq!(SystemResolver.lookup(target).await.unwrap(), [addr.parse().unwrap()]);
         }
-        for target in ["localhost", "localhost:", ":80", "localhost:70000", "::1:80", ""] {
+        for target in ["localhost", "localhost:", ":80", "localhost:70000", "::1:80", "[]:80", "[::1:80", ""] {
             let e = SystemResolver.lookup(target).await.unwrap_err();
             assert!(matches!(e, LookupError::Malformed { .. }), "{target}: {e}");
         }

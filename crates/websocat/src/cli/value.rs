@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr, time};
 
 /// DURATION: a number with ns, us, ms, s, m, h or d (bare: seconds), or `inf`. 0 means off or at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub time::Duration);
 
 impl Duration {
@@ -21,6 +21,11 @@ impl Duration {
         let up = self.0.as_nanos().div_ceil(1_000_000);
         // Scripts count in i64.
         Some(u64::try_from(up).unwrap_or(u64::MAX).min(i64::MAX as u64))
+    }
+
+    /// None: no limit.
+    pub fn finite(self) -> Option<time::Duration> {
+        (self != Self::INFINITE).then_some(self.0)
     }
 
     /// As a time limit: neither `inf` nor 0 limits anything.
@@ -67,6 +72,13 @@ impl fmt::Display for Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
+impl Size {
+    /// Parser of options for which zero makes no sense.
+    pub fn positive(text: &str) -> Result<Self, String> {
+        text.parse().and_then(|size: Self| if size.0 > 0 { Ok(size) } else { Err("must be at least 1".to_owned()) })
+    }
+}
+
 impl FromStr for Size {
     type Err = String;
 
@@ -79,6 +91,8 @@ impl FromStr for Size {
         };
         let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
         let bytes = number.parse::<u64>().ok().filter(|_| digits).and_then(|n| n.checked_mul(1 << shift));
+        // Script numbers are signed.
+        let bytes = bytes.filter(|n| i64::try_from(*n).is_ok());
         bytes.map(Self).ok_or_else(|| format!("`{text}` is not a size; write a number, if you like with k, m or g"))
     }
 }

@@ -17,6 +17,7 @@ pub mod mirror;
 pub mod mock_stream_socket;
 pub mod process;
 pub mod random;
+pub mod reuser;
 pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
@@ -35,6 +36,7 @@ endpoints! {
     mock_stream_socket::MockStreamSocket,
     process::Process,
     random::Random,
+    reuser::Reuser,
     stdio::Stdio,
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
@@ -125,5 +127,21 @@ macro_rules! endpoints {
 }
 use endpoints;
 
+impl Endpoint {
+    /// Standard input and output.
+    pub fn is_stdio(&self) -> bool {
+        matches!(self, Self::Stdio(_))
+    }
+
+    /// A network connection or a process: where a traffic log shows something.
+    pub fn is_external(&self) -> bool {
+        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+    }
+
+    /// Something to leave in a place for the moment.
+    pub fn placeholder() -> Self {
+        Self::Zero(zero::Zero)
+    }
+}
 #[cfg(test)]
 mod tests;

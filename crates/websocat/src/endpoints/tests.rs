@@ -23,7 +23,7 @@ fn parse(text: &str) -> Result<Endpoint> {
 /// The script of an endpoint alone, with the socket as its last line.
 fn script(text: &str, args: &[&str]) -> Result<String> {
     let args = Args::try_parse_from([&["websocat"], args].concat()).unwrap();
-    let mut script = Script::new(Arc::new(args));
+    let mut script = Script::new(Arc::new(args), crate::plan::Names::default());
     let stack = Stack { endpoint: parse(text)?, overlays: Vec::new() };
     stack.emit(&mut script, &mut |script, socket| {
         script.line(&socket);

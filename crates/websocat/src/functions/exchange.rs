@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sockets::{
     copy::{CopyBytes, ExchangeBytes},
     datagram::{BoxDatagramRead, BoxDatagramWrite},
+    endpoint::{file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
     socket::{DatagramSocket, StreamSocket},
@@ -158,21 +159,15 @@ fn copy_size(size: i64) -> RhResult<usize> {
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
-    let specifier = info.specifier.as_deref().unwrap_or_default();
-    let stdio = specifier.starts_with("stdio") || specifier == "-";
-    if stdio && e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
-        tracing::debug!("nobody reads standard output any more");
-        return None;
-    }
-    let kind = match status(&e.error) {
-        Some(kind) => kind,
-        None if stdio
-            || ["readfile:", "writefile:", "appendfile:", "file:"].iter().any(|p| specifier.starts_with(p)) =>
-        {
-            Kind::File
+    let kind = status(&e.error).unwrap_or(Kind::Transfer);
+    if kind == Kind::File {
+        if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
+            tracing::debug!("nobody reads our output any more: {}", e.error);
+            return None;
         }
-        None => Kind::Transfer,
-    };
+        // These errors name the file or stream themselves.
+        return Some(Error::with_source(kind, e.error.to_string(), e.error));
+    }
     let verb = if e.part == Part::Source { "reading from" } else { "writing to" };
     Some(Error::with_source(kind, format!("{verb} {} failed", info.describe()), e.error))
 }
@@ -183,6 +178,9 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
     while let Some(e) = next {
         if let Some(own) = e.downcast_ref::<Error>() {
             return Some(own.kind);
+        }
+        if e.downcast_ref::<StdioError>().is_some() || e.downcast_ref::<FileError>().is_some() {
+            return Some(Kind::File);
         }
         if e.downcast_ref::<wsframe::Error>().is_some() {
             return Some(Kind::Framing);
@@ -258,7 +256,7 @@ pub(super) fn register(engine: &mut Engine) {
 mod tests {
     use super::*;
     use crate::functions::testing::{eval_error, run_script};
-    use sockets::exchange::Direction;
+    use sockets::{endpoint::file::FileOperation, exchange::Direction};
 
     #[tokio::test]
     async fn bytes_go_both_ways() {
@@ -294,12 +292,17 @@ mod tests {
     #[test]
     fn kinds_of_failures() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(error_of(Direction::Forward, Part::Sink, pipe(), "stdio:").is_none());
+        let stdout = || StdioError::Write(pipe()).into();
+        assert!(error_of(Direction::Forward, Part::Sink, stdout(), "stdio:").is_none());
+        let e = error_of(Direction::Reverse, Part::Source, StdioError::Read(pipe()).into(), "stdio:").unwrap();
+        assert!(e.kind == Kind::File && e.to_string().starts_with("cannot read standard input"), "{e}");
         let e = error_of(Direction::Forward, Part::Sink, pipe(), "tcp:h:1").unwrap();
         assert_eq!(e.kind, Kind::Transfer);
         assert!(e.to_string().starts_with("writing to tcp:h:1 failed: "), "{e}");
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(error_of(Direction::Forward, Part::Sink, full, "writefile:f").unwrap().kind, Kind::File);
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let full = FileError { path: "f".into(), operation: FileOperation::Write, source };
+        let e = error_of(Direction::Forward, Part::Sink, full.into(), "writefile:f").unwrap();
+        assert!(e.kind == Kind::File && e.to_string().starts_with("cannot write file f"), "{e}");
         let own = io::Error::other(Error::new(Kind::Mismatch, "x"));
         assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
     }

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod exchange;
+pub mod http;
+mod process;
 mod sockets;
 mod strings;
 mod tasks;
@@ -15,6 +17,8 @@ pub use strings::decode_base64;
 pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     exchange::register(engine);
+    http::register(engine);
+    process::register(engine);
     sockets::register(engine);
     strings::register(engine);
     tasks::register(engine);

@@ -1,20 +1,65 @@
-//! `log:`: every read and write of the socket below goes to stderr too.
+//! `log:` and its native functions: every read and write of the socket below goes to stderr too.
 
 use crate::{
-    error::Result,
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    error::{Error, Kind, Result},
+    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
+use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug)]
-pub struct Log;
+/// The overlay.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// What it wraps; filled in by a rewriting pass.
+    pub kind: Option<SocketKind>,
+}
+
+/// What the traffic log shows. Options of `stream_logger` and `datagram_logger`.
+#[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogOptions {
+    /// Traffic log also shows extra events and details
+    #[arg(id = "log_verbose", long = "log-verbose")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub verbose: bool,
+    /// Line prefix instead of READ
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_prefix: Option<String>,
+    /// Line prefix instead of WRITE
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_prefix: Option<String>,
+    /// Traffic log shows only chunk sizes
+    #[arg(long = "log-omit-content")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub omit_content: bool,
+    /// Traffic log prints bytes as hex instead of an escaped string
+    #[arg(long = "log-hex")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub hex: bool,
+    /// Traffic log lines begin with the time since program start
+    #[arg(long = "log-timestamps")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub include_timestamps: bool,
+}
+
+/// Options of traffic logs as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LogArgs {
+    #[command(flatten)]
+    pub options: LogOptions,
+    /// Put a log overlay at a sensible place by itself: above TLS, else above the socket
+    #[arg(long)]
+    pub log_traffic: bool,
+}
 
 impl OverlaySpec for Log {
     const FORMS: &'static [Form] =
         &[Form { name: "log", prefixes: &["log:"], value: "", doc: "Prints each read and write to stderr." }];
 
     fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
+        Ok(Self::default())
     }
 
     fn takes(&self) -> Option<SocketKind> {
@@ -26,7 +71,13 @@ impl OverlaySpec for Log {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let log = script.assign("log", &format!("stream_logger(#{{}}, {inner})"));
+        let function = match self.kind {
+            Some(SocketKind::Stream) => "stream_logger",
+            Some(SocketKind::Datagram) => "datagram_logger",
+            None => return Err(Error::new(Kind::Start, "log: does not know what it wraps; remove --no-fixups")),
+        };
+        let options = OptionMap::of(&script.args.overlays.log.options)?;
+        let log = script.assign("log", &format!("{function}({options}, {inner})"));
         then(script, log)
     }
 }

@@ -1,19 +1,100 @@
 //! The list of overlays. Everything about one overlay lives in its own file; this file only lists them.
 
 use crate::{
+    cli::value::Duration,
     error::Result,
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 
-mod log;
+pub mod chunks;
+pub mod defragment;
+pub mod lines;
+pub mod log;
+pub mod read_chunk_limiter;
+pub mod reuse;
+pub mod tls;
+pub mod write_buffer;
+pub mod write_chunk_limiter;
+pub mod ws_accept;
+pub mod ws_connect;
+pub mod ws_framer;
+pub mod ws_request;
+pub mod ws_serve;
 
 overlays! {
+    chunks::StreamChunks,
+    defragment::Defragment,
+    lines::LineChunks,
     log::Log,
+    read_chunk_limiter::ReadChunkLimiter,
+    reuse::ReuseRaw,
+    tls::Tls,
+    write_buffer::WriteBuffer,
+    write_chunk_limiter::WriteChunkLimiter,
+    ws_accept::WsAccept,
+    ws_connect::WsConnect,
+    ws_framer::WsFramer,
+    ws_request::WsRequest,
+    ws_serve::WsServe,
 }
 
 /// Command line options that belong to one overlay each.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct OverlayArgs {}
+pub struct OverlayArgs {
+    #[command(flatten, next_help_heading = "Text framing")]
+    pub lines: lines::LineArgs,
+    #[command(flatten, next_help_heading = "Traffic log")]
+    pub log: log::LogArgs,
+    #[command(flatten, next_help_heading = "WebSocket")]
+    pub ws_request: ws_request::RequestArgs,
+    #[command(flatten)]
+    pub ws_accept: ws_accept::AcceptArgs,
+    #[command(flatten)]
+    pub ws_framer: ws_framer::FramerArgs,
+    #[command(flatten)]
+    pub handshake: HandshakeArgs,
+    #[command(flatten, next_help_heading = "TLS")]
+    pub tls: tls::TlsArgs,
+    #[command(flatten, next_help_heading = "Tests")]
+    pub read_limiter: read_chunk_limiter::ReadLimiterArgs,
+    #[command(flatten)]
+    pub write_limiter: write_chunk_limiter::WriteLimiterArgs,
+}
+
+/// What TLS and HTTP handshakes have in common.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct HandshakeArgs {
+    /// Time that a TLS handshake, and then a WebSocket handshake, may take; 10s when absent
+    #[arg(long, value_name = "DURATION")]
+    pub handshake_timeout: Option<Duration>,
+}
+
+impl HandshakeArgs {
+    /// Value of the script option `timeout_ms`; None is no limit.
+    pub fn timeout_ms(&self) -> Option<u64> {
+        let Some(timeout) = self.handshake_timeout else { return Some(DEFAULT_HANDSHAKE_TIMEOUT_MS) };
+        // Both 0 and `inf` are no limit.
+        timeout.limit_millis()
+    }
+}
+
+/// Long enough for two round trips with retransmissions, short enough for a script that waits.
+const DEFAULT_HANDSHAKE_TIMEOUT_MS: u64 = 10_000;
+
+impl OverlayArgs {
+    /// Options were typed that only text framing looks at.
+    pub fn has_separator_options(&self) -> bool {
+        let lines = &self.lines;
+        lines.separator.is_some() || lines.separator_n.is_some() || lines.null_terminated
+    }
+}
+
+impl Overlay {
+    /// The first of the forms in which it is written, for messages.
+    pub fn prefix(&self) -> &'static str {
+        self.form().prefixes.first().copied().unwrap_or_default()
+    }
+}
 
 /// Builds the enum, the prefix table, the dispatch and the registration from the list above.
 macro_rules! overlays {
@@ -34,6 +115,10 @@ macro_rules! overlays {
         ];
 
         impl Overlay {
+            /// The form in which it is written.
+            pub fn form(&self) -> &'static Form {
+                match self { $( $(#[$cfg])* Self::$Variant(x) => x.form(), )* }
+            }
             pub fn takes(&self) -> Option<SocketKind> {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.takes(), )* }
             }

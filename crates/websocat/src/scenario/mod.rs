@@ -15,7 +15,10 @@ pub use task::{Flow, Task, TaskHandle, run, task};
 use crate::error::{Error, Kind};
 use rhai::{AST, Engine, EvalAltResult, NativeCallContext};
 use sockets::{random::Randomness, stop::Stop};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 /// Result of a native function.
 pub type RhResult<T> = Result<T, Box<EvalAltResult>>;
@@ -32,6 +35,8 @@ pub struct Scenario {
     /// Parent of all stop tokens.
     pub stop: Stop,
     random: Mutex<Randomness>,
+    /// Something listens for more than one connection: a server, which ends well when it was asked to.
+    serves: AtomicBool,
 }
 
 impl Scenario {
@@ -41,13 +46,22 @@ impl Scenario {
         let random = Randomness::new(seed).map_err(|e| Error::with_source(Kind::Start, "cannot start", e))?;
         Ok(Arc::new_cyclic(|this: &Weak<Self>| {
             engine.set_default_tag(rhai::Dynamic::from(Current(this.clone())));
-            Self { engine, ast, stop, random: Mutex::new(random) }
+            Self { engine, ast, stop, random: Mutex::new(random), serves: AtomicBool::new(false) }
         }))
     }
 
     /// The parent of all random generators.
     pub fn random(&self) -> MutexGuard<'_, Randomness> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listeners for many connections say so when they start.
+    pub fn mark_server(&self) {
+        self.serves.store(true, Relaxed);
+    }
+
+    pub fn is_server(&self) -> bool {
+        self.serves.load(Relaxed)
     }
 
     /// The scenario that a native function was called by.

@@ -56,6 +56,10 @@ pub trait EndpointSpec: Clone + fmt::Debug + Sized {
 pub trait OverlaySpec: Clone + fmt::Debug + Sized {
     const FORMS: &'static [Form];
     fn parse(form: &'static Form) -> Result<Self>;
+    /// The form in which it is written; to be said only where there are several.
+    fn form(&self) -> &'static Form {
+        &Self::FORMS[0]
+    }
     /// Kind of socket that it wraps; None: either.
     fn takes(&self) -> Option<SocketKind>;
     /// Kind of socket that it gives, on top of `inner`.

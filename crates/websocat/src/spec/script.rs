@@ -4,9 +4,10 @@ use super::string_literal;
 use crate::{
     cli::Args,
     error::{Error, Kind, Result},
+    plan::Names,
 };
 use serde::Serialize;
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Name of a variable in the script.
 pub type Var = String;
@@ -111,20 +112,19 @@ pub struct Script {
     pub args: Arc<Args>,
     /// For listeners in the stack that is being written.
     pub listening: Listening,
+    /// The other side is a socket or a process, which can say "no more from me" and go on listening: a WebSocket in the
+    /// stack that is being written shall ask its peer to keep such half-closes.
+    pub half_close: bool,
     text: String,
     indent: usize,
-    counters: HashMap<&'static str, usize>,
+    names: Names,
 }
 
 impl Script {
-    pub fn new(args: Arc<Args>) -> Self {
+    /// `names`: variables that the plan has named already.
+    pub fn new(args: Arc<Args>, names: Names) -> Self {
         let listening = Listening { autospawn: true, oneshot: false };
-        Self { args, listening, text: String::new(), indent: 0, counters: HashMap::new() }
-    }
-
-    /// Another part of the same script starts with other options (`--compose`); numbering goes on.
-    pub fn set_args(&mut self, args: Arc<Args>) {
-        self.args = args;
+        Self { args, listening, half_close: false, text: String::new(), indent: 0, names }
     }
 
     pub fn line(&mut self, text: &str) {
@@ -135,9 +135,7 @@ impl Script {
 
     /// A fresh variable name: `tcp1`, `tcp2`, …
     pub fn var(&mut self, stem: &'static str) -> Var {
-        let n = self.counters.entry(stem).or_insert(0);
-        *n += 1;
-        format!("{stem}{n}")
+        self.names.fresh(stem)
     }
 
     /// `let stem1 = expression;`

@@ -23,6 +23,19 @@ impl Stack {
         kind
     }
 
+    /// A WebSocket in it was expanded with the right-by-default options.
+    pub fn is_complete(&self) -> bool {
+        self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.complete))
+    }
+
+    /// Standard input and output are at its bottom, shared or not.
+    pub fn reaches_stdio(&self) -> bool {
+        match &self.endpoint {
+            Endpoint::Reuser(reuser) => reuser.inner.reaches_stdio(),
+            other => other.is_stdio(),
+        }
+    }
+
     /// Writes the calls that make the whole socket, inside out; `then` writes what is done with it.
     pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         self.endpoint.emit(script, &mut |script, socket| wrap(&self.overlays, script, socket, then))

@@ -63,6 +63,45 @@ impl WsAddress {
     }
 }
 
+/// What a handshake asks for: the part of a URI that goes into the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestUri {
+    /// Path and query, percent-encoded, never empty.
+    pub path_and_query: String,
+    /// Value of the `Host` header, if the URI says it.
+    pub host: Option<String>,
+    /// Value of the `Authorization` header, from user info.
+    pub authorization: Option<String>,
+}
+
+impl Default for RequestUri {
+    fn default() -> Self {
+        Self { path_and_query: "/".to_owned(), host: None, authorization: None }
+    }
+}
+
+impl From<WsAddress> for RequestUri {
+    fn from(url: WsAddress) -> Self {
+        let Authority { host_header, authorization, .. } = url.authority;
+        Self { path_and_query: url.target, host: Some(host_header), authorization }
+    }
+}
+
+impl std::str::FromStr for RequestUri {
+    type Err = Error;
+
+    /// A path with query, or a whole URI, whose scheme does not matter.
+    fn from_str(text: &str) -> Result<Self> {
+        if let Some((_, rest)) = text.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?'])) {
+            return WsAddress::parse(false, rest.as_bytes()).map(Self::from);
+        }
+        if text.starts_with(['/', '?']) {
+            return Ok(Self { path_and_query: target_from(text.as_bytes())?, ..Self::default() });
+        }
+        Err(Error::usage("write a path such as /chat or a URI such as ws://example.org/chat"))
+    }
+}
+
 impl Authority {
     pub fn parse(text: &[u8]) -> Result<Self> {
         let text = std::str::from_utf8(text).map_err(|_| Error::usage("the host is not UTF-8; write it in ASCII"))?;
@@ -248,5 +287,19 @@ mod tests {
             assert!(e.to_string().contains(part), "{text}: {e}");
             assert_eq!(e.kind, crate::error::Kind::Usage);
         }
+    }
+
+    #[test]
+    fn request_uris() {
+        let parse = |text: &str| text.parse::<RequestUri>().map(|uri| (uri.path_and_query, uri.host));
+        assert_eq!(parse("/a b?c").unwrap(), ("/a%20b?c".into(), None));
+        assert_eq!(parse("?c").unwrap(), ("/?c".into(), None));
+        assert_eq!(parse("http://h:81/x#y").unwrap(), ("/x".into(), Some("h:81".into())));
+        assert_eq!(parse("/to?u=http://h").unwrap(), ("/to?u=http://h".into(), None));
+        for bad in ["", "h/x", "ws://", "ws:///x", "/a\r\nb"] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
+        let with_user: RequestUri = "ws://u:p@h/".parse().unwrap();
+        assert_eq!(with_user.authorization.as_deref(), Some("Basic dTpw"));
     }
 }

@@ -1,0 +1,162 @@
+//! The same with real WebSocket halves: which frames leave, and when.
+
+use super::*;
+use crate::{
+    overlay::ws::{Role, WsOptions, ws_wrap},
+    socket::StreamSocket,
+    testing::pair::pair,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// The peer's end of a WebSocket's stream.
+struct Wire {
+    socket: StreamSocket,
+    masks: bool,
+}
+
+fn options(role: Role) -> WsOptions {
+    WsOptions { role, answer_close: true, close_code: Some(1000), require_close: true, ..WsOptions::default() }
+}
+
+fn websocket(options: WsOptions) -> (Wire, crate::socket::DatagramSocket) {
+    let (theirs, ours, _) = pair(10_000);
+    let masks = options.role == Role::Server;
+    (Wire { socket: theirs, masks }, ws_wrap(options, ours))
+}
+
+impl Wire {
+    async fn send(&mut self, first: u8, payload: &[u8]) {
+        let mut frame = vec![first, payload.len() as u8];
+        if self.masks {
+            frame[1] |= 0x80;
+            frame.extend([0; 4]);
+        }
+        frame.extend(payload);
+        self.socket.write.as_mut().unwrap().write_all(&frame).await.unwrap();
+    }
+
+    async fn receive(&mut self) -> (u8, Vec<u8>) {
+        let read = self.socket.read.as_mut().unwrap();
+        let (first, second) = (read.read_u8().await.unwrap(), read.read_u8().await.unwrap());
+        let mut key = [0; 4];
+        if second & 0x80 != 0 {
+            read.read_exact(&mut key).await.unwrap();
+        }
+        let mut payload = vec![0; usize::from(second & 0x7f)];
+        read.read_exact(&mut payload).await.unwrap();
+        payload.iter_mut().zip(key.iter().cycle()).for_each(|(b, k)| *b ^= k);
+        (first, payload)
+    }
+
+    async fn ends(&mut self) {
+        assert_eq!(self.socket.read.as_mut().unwrap().read(&mut [0]).await.unwrap(), 0);
+    }
+}
+
+fn run_ws(left: crate::socket::DatagramSocket, right: crate::socket::DatagramSocket, linger_ms: u64) -> Running {
+    let stop = Stop::new();
+    let options = ExchangeOptions { end_on_error: true, ..linger(linger_ms) };
+    run_this(ExchangePackets::new(left, right, options, stop.clone()), stop)
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_with_a_code_is_answered_at_once() {
+    let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
+    let mut running = run_ws(ws, tcp.socket(), 1000);
+    wire.send(0x82, b"hi").await;
+    wire.send(0x88, b"\x03\xe9").await;
+    assert_eq!(wire.receive().await, (0x88, b"\x03\xe9".to_vec()));
+    assert_eq!(running.ended_well_at().await, 0);
+    wire.ends().await;
+    assert_eq!(tcp.heard(), ["hi", "EOF 03e9", "shutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_without_a_code_is_answered_after_the_linger_time() {
+    let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
+    let mut running = run_ws(ws, tcp.socket(), 1000);
+    wire.send(0x88, b"").await;
+    at(900, running.start).await;
+    assert_eq!(tcp.heard(), ["EOF", "shutdown"]);
+    tcp.text("late");
+    assert_eq!(wire.receive().await, (0x81, b"late".to_vec()));
+    let (opcode, _) = wire.receive().await;
+    assert_eq!((opcode, running.start.elapsed().as_millis()), (0x88, 1900));
+    assert_eq!(running.ended_well_at().await, 1900);
+    wire.ends().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_at_the_end_of_its_input_waits_for_replies_and_then_closes() {
+    let ((mut wire, ws), stdio) = (websocket(options(Role::Client)), Peer::bytes());
+    stdio.text("hi");
+    stdio.ends();
+    let mut running = run_ws(stdio.socket(), ws, 1000);
+    assert_eq!(wire.receive().await, (0x81, b"hi".to_vec()));
+    at(800, running.start).await;
+    wire.send(0x81, b"reply").await;
+    assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+    assert_eq!(running.start.elapsed().as_millis(), 1800);
+    wire.send(0x88, b"\x03\xe8").await;
+    assert_eq!(running.ended_well_at().await, 1800);
+    wire.ends().await;
+    assert_eq!(stdio.heard(), ["reply", "EOF 03e8", "shutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_just_ends_ends_the_session() {
+    let ((wire, ws), stdio) = (websocket(options(Role::Client)), Peer::bytes());
+    let mut running = run_ws(stdio.socket(), ws, 1000);
+    drop(wire);
+    running.ended_well_at().await;
+    assert_eq!(stdio.heard(), ["EOF", "shutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
+    let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
+    let mut running = run_ws(ws, tcp.socket(), 1000);
+    wire.send(0x82, b"fine").await;
+    wire.send(0xb2, b"reserved bits").await;
+    assert_eq!(wire.receive().await, (0x88, b"\x03\xea".to_vec()));
+    let (result, ms) = running.ended().await;
+    assert_eq!((what(&result), ms), ((Direction::Forward, Part::Source, io::ErrorKind::InvalidData), 0));
+    assert_eq!(tcp.heard(), ["fine", "EOF", "shutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_closes_with_going_away_and_waits_for_the_answer() {
+    let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
+    let mut running = run_ws(ws, tcp.socket(), 1000);
+    quiet().await;
+    running.stop.drain();
+    assert_eq!(wire.receive().await, (0x88, b"\x03\xe9".to_vec()));
+    at(3000, running.start).await;
+    wire.send(0x88, b"\x03\xe9").await;
+    assert_eq!(running.ended_well_at().await, 3000);
+    wire.ends().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_answered_while_nothing_moves_and_while_the_idle_direction_is_kept() {
+    let ((mut wire, ws), stdio) = (websocket(options(Role::Client)), Peer::bytes());
+    let stop = Stop::new();
+    let late = ExchangeOptions { unidirectional_reverse: true, late_drop: true, ..linger(1000) };
+    let mut running = run_this(ExchangePackets::new(stdio.socket(), ws, late, stop.clone()), stop);
+    wire.send(0x89, b"?").await;
+    assert_eq!(wire.receive().await, (0x8a, b"?".to_vec()));
+    wire.send(0x88, b"\x03\xe8").await;
+    assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+    assert_eq!(running.ended_well_at().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_relay_hands_close_on() {
+    let ((mut client, left), (mut server, right)) =
+        (websocket(options(Role::Server)), websocket(options(Role::Client)));
+    let mut running = run_ws(left, right, 1000);
+    server.send(0x88, b"\x0f\xa0why").await;
+    assert_eq!(client.receive().await, (0x88, b"\x0f\xa0why".to_vec()));
+    assert_eq!(server.receive().await, (0x88, b"\x0f\xa0".to_vec()));
+    running.ended_well_at().await;
+}

@@ -1,0 +1,178 @@
+//! Arguments as typed. Collecting them cannot fail for reasons of meaning; what they mean is decided in `plan`.
+//!
+//! Options of one endpoint or overlay stand in its own file; here are those that concern sessions and the process.
+
+use super::value::{Duration, Size};
+use std::ffi::OsString;
+
+/// The command line as typed.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(
+    name = "websocat",
+    version,
+    about = "Connects WebSockets, TCP, processes, files and terminals to each other",
+    long_about = "Connects two sides, each given by a specifier: WebSocket URLs, TCP and TLS sockets, processes, files, \
+the terminal. With one specifier the other side is standard input and output.",
+    after_help = EXAMPLES,
+    override_usage = "websocat [OPTIONS] SPEC1 [SPEC2]\n       websocat -s [ADDRESS:]PORT [SPEC2]\n       websocat -x FILE",
+    disable_help_subcommand = true,
+    max_term_width = 110
+)]
+pub struct Args {
+    /// Left specifier: an endpoint, with overlays in front of it, such as `ws://example.org/chat` or `ws-l:127.0.0.1:8080`
+    #[arg(value_name = "SPEC1")]
+    pub spec1: Option<OsString>,
+    /// Right specifier; `-` (standard input and output) when absent
+    #[arg(value_name = "SPEC2")]
+    pub spec2: Option<OsString>,
+
+    #[command(flatten)]
+    pub session: SessionArgs,
+    #[command(flatten)]
+    pub program: ProgramArgs,
+    #[command(flatten)]
+    pub endpoints: crate::endpoints::EndpointArgs,
+    #[command(flatten)]
+    pub overlays: crate::overlays::OverlayArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  websocat ws://127.0.0.1:1234/            talk to a WebSocket server, line by line
+  websocat -s 1234                         be a WebSocket server on loopback port 1234
+  websocat -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22    let WebSocket clients reach a TCP server
+  websocat -b tcp-l:127.0.0.1:2222 wss://example.org/ssh    the other way round
+  websocat --dump-spec ws://example.org/   show the script that this command line means";
+
+/// What a session does with its two sides.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Sessions")]
+pub struct SessionArgs {
+    /// Text mode: byte streams are cut into lines, each line is a text message
+    #[arg(short = 't', long)]
+    pub text: bool,
+    /// Binary mode: byte streams are cut as the bytes arrive, each piece is a binary message
+    #[arg(short = 'b', long)]
+    pub binary: bool,
+    /// Server: SPEC1 is a port (on loopback) or ADDRESS:PORT to accept WebSocket clients on
+    #[arg(short = 's', long)]
+    pub server: bool,
+    /// Copy from left to right only
+    #[arg(short = 'u', long)]
+    pub unidirectional: bool,
+    /// Copy from right to left only
+    #[arg(short = 'U', long)]
+    pub unidirectional_reverse: bool,
+    /// With -u or -U: leave the unused direction open until the other one has ended
+    #[arg(long)]
+    pub unidirectional_late_drop: bool,
+    /// The end of one direction ends the other one, too
+    #[arg(short = 'E', long)]
+    pub exit_on_eof: bool,
+    /// Leave the program when either side hangs up
+    #[arg(long)]
+    pub exit_on_hangup: bool,
+    /// Leave the program when the first session is over
+    #[arg(long)]
+    pub exit_after_one_session: bool,
+    /// Serve one connection only, then stop listening
+    #[arg(long)]
+    pub oneshot: bool,
+    /// Fixed size of the buffer of each direction, and largest piece of a message, in bytes
+    #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive)]
+    pub buffer_size: Option<Size>,
+    /// How long to wait for messages of the other side after our own input has ended, or after a Close without a code,
+    /// before a WebSocket is closed; counted anew from each message. `inf`: until it closes itself
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    pub linger: Duration,
+    /// Give up on everything after so many milliseconds
+    #[arg(long, value_name = "MS")]
+    pub global_timeout_ms: Option<u64>,
+    /// The global timeout ends the program at once, with status 1
+    #[arg(long)]
+    pub global_timeout_force_exit: bool,
+    /// Wait so many milliseconds before anything is opened
+    #[arg(long, value_name = "MS")]
+    pub sleep_ms_before_start: Option<u64>,
+}
+
+/// What concerns the process as a whole; these work with -x, too.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Program")]
+pub struct ProgramArgs {
+    /// Run a script: SPEC1 is its file
+    #[arg(short = 'x', long)]
+    pub scenario: bool,
+    /// Print the script that would run, and leave
+    #[arg(long)]
+    pub dump_spec: bool,
+    /// Print the arguments as parsed to stderr, and leave
+    #[arg(long)]
+    pub dump_spec_phase0: bool,
+    /// Print both sides as parsed to stderr, and leave
+    #[arg(long)]
+    pub dump_spec_phase1: bool,
+    /// Print both sides after all rewriting to stderr, and leave
+    #[arg(long)]
+    pub dump_spec_phase2: bool,
+    /// No warnings about doubtful command lines
+    #[arg(long)]
+    pub no_lints: bool,
+    /// Fixed seed of all randomness. Makes WebSocket keys and masks predictable: for tests only
+    #[arg(long, value_name = "NUMBER")]
+    pub random_seed: Option<u64>,
+    /// Worker threads; by default one per core for servers, one in all for clients
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// After a first SIGINT or SIGTERM: how long sessions may take to finish
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub drain: Duration,
+    /// More messages on stderr; repeat for even more
+    #[arg(short = 'v', long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Fewer messages on stderr: errors only; twice: none at all
+    #[arg(short = 'q', long, action = clap::ArgAction::Count, conflicts_with = "verbose")]
+    pub quiet: u8,
+    /// Form of messages on stderr
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Print generated documentation: endpoints, overlays or options
+    #[arg(long, value_name = "PAGE", hide = true)]
+    pub generate: Option<super::generate::Page>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// A line for people
+    #[default]
+    Text,
+    /// A JSON object per line
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_and_specifiers_come_in_any_order() {
+        let args = Args::try_parse_from(["websocat", "a:", "-bu", "--linger=2s", "b:", "-E"]).unwrap();
+        assert_eq!((args.spec1.unwrap(), args.spec2.unwrap()), ("a:".into(), "b:".into()));
+        assert!(args.session.binary && args.session.unidirectional && args.session.exit_on_eof);
+        assert!(Args::try_parse_from(["websocat", "-b", "-b", "a:"]).is_err(), "a flag given twice");
+        assert!(Args::try_parse_from(["websocat", "--", "-"]).unwrap().spec1.is_some());
+    }
+
+    #[test]
+    fn every_option_is_documented() {
+        for arg in Args::command().get_arguments().filter(|a| !["help", "version"].contains(&a.get_id().as_str())) {
+            assert!(arg.get_help().is_some(), "{} has no help", arg.get_id());
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The program: arguments to script, script to tasks, tasks to an exit status.
+
+use super::{Args, generate, logging, signals::Signals};
+use crate::{
+    error::{Error, Kind, Result},
+    exec, plan, scenario,
+};
+use clap::Parser as _;
+use sockets::stop::Stop;
+use std::{
+    io::{IsTerminal as _, Write as _},
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    sync::Arc,
+};
+
+/// Exit status of a panic: a bug, or a scripted test socket that saw something else than its script says.
+const PANICKED: u8 = 101;
+
+/// Runs the program and gives its exit status.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse_from(plan::arguments(std::env::args_os())) {
+        Ok(args) => Arc::new(args),
+        Err(e) => {
+            // Help and version are "errors" that go to stdout. Nobody is left to tell if printing fails.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { Kind::Usage as u8 } else { 0 });
+        }
+    };
+    let talks = args.spec2.is_none() && !args.program.scenario;
+    logging::start(&args.program, talks && std::io::stderr().is_terminal());
+    quiet_mismatches();
+    let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&args))) {
+        Ok(Ok(status)) => status,
+        Ok(Err(e)) => {
+            tracing::error!("{e}");
+            e.exit_code()
+        }
+        Err(_) => PANICKED,
+    };
+    // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
+    let _ = std::io::stdout().flush();
+    std::process::exit(status.into())
+}
+
+/// What a scripted socket finds wrong is a result, not a bug: one line, no backtrace.
+fn quiet_mismatches() {
+    let default = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        match info.payload().downcast_ref::<sockets::testing::scripted::MockMismatch>() {
+            Some(mismatch) => tracing::error!("{mismatch}"),
+            None => default(info),
+        }
+    }));
+}
+
+fn work(args: &Arc<Args>) -> Result<u8> {
+    if let Some(page) = args.program.generate {
+        return print(&generate::page(page));
+    }
+    if args.program.dump_spec_phase0 {
+        eprintln!("{args:#?}");
+        return Ok(0);
+    }
+    let text = if args.program.scenario {
+        script_file(args)?
+    } else {
+        let mut planned = plan::parse(args)?;
+        if args.program.dump_spec_phase1 {
+            eprintln!("{planned:#?}");
+            return Ok(0);
+        }
+        plan::rewrite(&mut planned)?;
+        if args.program.dump_spec_phase2 {
+            eprintln!("{planned:#?}");
+            return Ok(0);
+        }
+        plan::print(&planned)?
+    };
+    if args.program.dump_spec {
+        return print(&text);
+    }
+    let runtime = runtime(args, &text)?;
+    let status = runtime.block_on(run(&text, args));
+    // Blocked helper threads (a terminal that nobody types at) are left behind.
+    runtime.shutdown_background();
+    status
+}
+
+/// Prints what was asked for; a reader that has seen enough is no error.
+fn print(text: &str) -> Result<u8> {
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::with_source(Kind::File, "cannot write to standard output", e))
+        }
+        _ => Ok(0),
+    }
+}
+
+fn script_file(args: &Args) -> Result<String> {
+    let usage = |text: &str| Err(Error::usage(text));
+    let (Some(path), None) = (&args.spec1, &args.spec2) else {
+        return usage("-x takes exactly one argument, the script file");
+    };
+    let shown = path.display();
+    let bytes =
+        std::fs::read(path).map_err(|e| Error::with_source(Kind::Start, format!("cannot read script {shown}"), e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        Error::new(
+            Kind::Start,
+            format!("script {shown} is not UTF-8 (byte {} is the first bad one)", e.utf8_error().valid_up_to()),
+        )
+    })
+}
+
+/// One thread for a client; workers where a listener may serve many connections.
+fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let serves_many = script.contains("listen_") || script.contains("udp_server");
+    let threads = args.program.threads.map_or(if serves_many { cores } else { 1 }, usize::from);
+    let mut builder = if threads > 1 {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(threads);
+        builder
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    builder.enable_all().build().map_err(|e| Error::with_source(Kind::Start, "cannot start the runtime", e))
+}
+
+/// Runs the script to its end, or to the end that signals ask for.
+async fn run(text: &str, args: &Args) -> Result<u8> {
+    let stop = Stop::new();
+    let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
+    let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
+    // Boxed: it lives as long as the program, and a thread's stack is no place for what scripts build.
+    let mut main = Box::pin(scenario::run(task));
+    let signal = tokio::select! {
+        result = &mut main => return result.map(|()| 0),
+        signal = signals.next() => signal,
+    };
+    tracing::info!("signal {signal}: finishing; once more ends at once");
+    stop.drain();
+    let limit = async {
+        match args.program.drain.finite() {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    let by_signal = 128 + signal;
+    let drained = tokio::select! {
+        result = &mut main => {
+            if let Err(e) = result {
+                tracing::warn!("while finishing: {e}");
+            }
+            true
+        }
+        () = limit => {
+            tracing::warn!("sessions were still open after {}", args.program.drain);
+            false
+        }
+        _ = signals.next() => false,
+    };
+    Ok(if drained && scenario.is_server() { 0 } else { by_signal })
+}

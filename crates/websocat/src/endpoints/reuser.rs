@@ -1,0 +1,45 @@
+//! A stack that many connections share. Passes make it from `reuse-raw:`; it has no prefix of its own.
+
+use crate::{
+    error::{Error, Kind, Result},
+    spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then, Var},
+};
+use std::ffi::OsStr;
+
+#[derive(Clone, Debug)]
+pub struct Reuser {
+    pub inner: Box<Stack>,
+    /// Script variable of the object that holds the shared socket.
+    pub reuser: Var,
+}
+
+impl EndpointSpec for Reuser {
+    const FORMS: &'static [Form] = &[];
+
+    fn parse(_: &'static Form, _: &OsStr) -> Result<Self> {
+        Err(Error::new(Kind::Start, "a shared socket has no specifier of its own"))
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Datagram)
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let slot = script.var("slot");
+        let open = format!("{}.maybe_init_then_connect(#{{}}, |{slot}| {{", self.reuser);
+        script.line(&open);
+        script.indent(&mut |script| {
+            self.inner.emit(script, &mut |script, socket| {
+                script.line(&format!("{slot}.send({socket})"));
+                Ok(())
+            })
+        })?;
+        let socket = script.var("reuseconn");
+        script.line(&format!("}}, |{socket}| {{"));
+        script.indent(&mut |script| then(script, socket.clone()))?;
+        script.line("})");
+        Ok(())
+    }
+}
+
+pub(super) fn register(_: &mut rhai::Engine) {}

@@ -1,0 +1,244 @@
+//! The client's half of the opening handshake: `http1_client` and `ws_upgrade`.
+
+use super::{
+    HALF_CLOSE, HALF_CLOSE_YES, HEAD_LIMIT, HEADERS_LIMIT,
+    carrier::Carrier,
+    headers,
+    reply::{self, Agreed, Asked},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    register,
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, task, throw,
+    },
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    client::conn::http1::{self, Connection},
+    header::{self, HeaderName, HeaderValue},
+};
+use rhai::{Engine, Map, NativeCallContext};
+use serde::{Deserialize, Serialize};
+use sockets::{info::SocketInfo, socket::StreamSocket};
+use std::{
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+/// A socket on which HTTP/1 requests can be made.
+pub struct Http1Client(StreamSocket);
+
+/// Options of `http1_client`: none so far.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClientOptions {}
+
+/// Options of `ws_upgrade`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct UpgradeOptions {
+    /// Request target: path and query, or an absolute URI.
+    pub url: String,
+    /// Value of Host; absent: the host of an absolute URI, or no Host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Take any reply with status 101.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lax: bool,
+    /// Send only Host and the custom headers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub omit_headers: bool,
+    /// Ask the other end to keep half-closes (`Websocat-Half-Close: 1`), if it is one of ours.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub half_close: bool,
+    /// Time for the whole handshake, in milliseconds; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// Speaks the client side of HTTP/1 over a stream socket. Nothing is sent until a request is made.
+fn http1_client(opts: RhOpts<ClientOptions>, inner: Handle<StreamSocket>) -> RhResult<Handle<Http1Client>> {
+    OptsReader::read::<ClientOptions>(opts)?;
+    Ok(handle(Http1Client(inner.take("socket")?)))
+}
+
+/// Asks for a WebSocket and hands the byte stream that follows the answer to the callback; framing is up to `ws_wrap`.
+///
+/// Custom headers are a map from name to string or blob, or to an array of them for a name that comes several times. They
+/// replace headers that would be sent otherwise, Host too.
+fn ws_upgrade(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<UpgradeOptions>,
+    custom_headers: Map,
+    client: Handle<Http1Client>,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let options: UpgradeOptions = OptsReader::read(opts)?;
+    let custom = headers::custom_headers(custom_headers)?;
+    let key = Scenario::of(&ctx)?.random().websocket_key();
+    let (request, asked) = request(&options, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
+    let limit = options.timeout_ms.map(Duration::from_millis);
+    let continuation = Callback::new(&ctx, continuation)?;
+    let Http1Client(socket) = client.take("HTTP client")?;
+    Ok(task(async move {
+        let socket = upgrade(socket, request, &asked, limit).await?;
+        Ok(Flow::Then(continuation.task((handle(socket),))?))
+    }))
+}
+
+/// The request, and what the reply will be measured by.
+fn request(options: &UpgradeOptions, custom: HeaderMap, key: &str) -> Result<(Request<Empty<Bytes>>, Asked)> {
+    let bad = |what: &str, text: &str| {
+        Error::new(
+            Kind::Start,
+            format!("WebSocket handshake: {what} `{}` cannot be sent", headers::shown(text.as_bytes())),
+        )
+    };
+    let uri: Uri = options.url.parse().map_err(|_| bad("the URL", &options.url))?;
+    let host = options.host.as_deref().or_else(|| uri.authority().map(|a| a.as_str()));
+    let mut own: Vec<(HeaderName, HeaderValue)> = Vec::new();
+    if !options.omit_headers {
+        own.push((header::CONNECTION, HeaderValue::from_static("Upgrade")));
+        own.push((header::UPGRADE, HeaderValue::from_static("websocket")));
+        own.push((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+        own.push((header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).map_err(|_| bad("the key", key))?));
+    }
+    if let Some(host) = host {
+        own.push((header::HOST, HeaderValue::from_str(host).map_err(|_| bad("the host", host))?));
+    }
+    if options.half_close {
+        own.push((HeaderName::from_static(HALF_CLOSE), HeaderValue::from_static(HALF_CLOSE_YES)));
+    }
+    let mut fields = HeaderMap::new();
+    for (name, value) in own {
+        if !custom.contains_key(&name) {
+            fields.insert(name, value);
+        }
+    }
+    // `extend` would replace; a name that comes several times keeps the order of its values.
+    for (name, value) in &custom {
+        fields.append(name, value.clone());
+    }
+    let asked = Asked {
+        accept: fields.get(header::SEC_WEBSOCKET_KEY).map(|key| headers::accept_value(key.as_bytes())),
+        protocols: headers::elements(&fields, &header::SEC_WEBSOCKET_PROTOCOL).map(Into::into).collect(),
+        extensions: headers::extension_names(&fields, &header::SEC_WEBSOCKET_EXTENSIONS).map(Into::into).collect(),
+        half_close: options.half_close,
+        lax: options.lax,
+    };
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields;
+    Ok((request, asked))
+}
+
+/// Sends the request and judges the answer. Dropped midway it closes the socket.
+async fn upgrade(
+    socket: StreamSocket,
+    request: Request<Empty<Bytes>>,
+    asked: &Asked,
+    limit: Option<Duration>,
+) -> Result<StreamSocket> {
+    let peer = socket.info.describe();
+    let handshake = exchange(socket, request, asked);
+    let result = match limit {
+        None => handshake.await,
+        Some(limit) => tokio::time::timeout(limit, handshake).await.unwrap_or_else(|_| {
+            let text = format!("no answer within {limit:?}; --handshake-timeout sets this limit");
+            Err(Error::new(Kind::HandshakeTimeout, text))
+        }),
+    };
+    result.map_err(|e| e.context(format!("WebSocket handshake with {peer}")))
+}
+
+async fn exchange(socket: StreamSocket, request: Request<Empty<Bytes>>, asked: &Asked) -> Result<StreamSocket> {
+    let (carrier, mut rest) = Carrier::open(socket)?;
+    let mut http = http1::Builder::new();
+    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_LIMIT);
+    let (mut sender, mut connection) = http.handshake(carrier).await.map_err(broken)?;
+    let response = drive(&mut connection, pin!(sender.send_request(request))).await.map_err(broken)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Err(refused(&mut connection, response).await);
+    }
+    let (head, _) = response.into_parts();
+    let agreed = reply::check(&head, asked)
+        .map_err(|why| Error::new(Kind::BrokenUpgrade, format!("the server's answer is not right: {why}")))?;
+    poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(broken)?;
+    let parts = connection.into_parts();
+    rest.info = with_agreed(rest.info, agreed);
+    Ok(parts.io.close(rest, parts.read_buf))
+}
+
+/// Polls the connection, without which nothing moves, and the future until that is ready.
+async fn drive<F: Future>(connection: &mut Connection<Carrier, Empty<Bytes>>, mut future: Pin<&mut F>) -> F::Output {
+    let mut over = false;
+    poll_fn(|cx| {
+        // An error of the connection reaches whoever waits for its answer.
+        over = over || connection.poll_without_shutdown(cx).is_ready();
+        future.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// The error for a status other than 101, with the beginning of the body as far as it comes soon.
+async fn refused(connection: &mut Connection<Carrier, Empty<Bytes>>, response: Response<Incoming>) -> Error {
+    /// Enough for a line of text; error pages can be endless.
+    const BODY_LIMIT: usize = 4096;
+    /// A body that stalls must not keep the status from the user.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let (head, mut body) = response.into_parts();
+    let mut text = Vec::new();
+    let read = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            if let Some(data) = frame.data_ref() {
+                text.extend_from_slice(data.get(..BODY_LIMIT - text.len()).unwrap_or(data));
+            }
+            // Only the first line that has something in it is shown.
+            if text.len() >= BODY_LIMIT || text.trim_ascii_start().contains(&b'\n') {
+                break;
+            }
+        }
+    };
+    // Whatever came until then is what there is.
+    let _ = tokio::time::timeout(PATIENCE, drive(connection, pin!(read))).await;
+    Error::new(Kind::HttpStatus, reply::refusal(&head, &text))
+}
+
+fn with_agreed(info: Arc<SocketInfo>, agreed: Agreed) -> Arc<SocketInfo> {
+    let mut info = Arc::unwrap_or_clone(info);
+    info.subprotocol = agreed.subprotocol;
+    info.extensions = agreed.extensions;
+    info.half_close = agreed.half_close;
+    Arc::new(info)
+}
+
+/// The error for an answer that is no HTTP, or none at all.
+fn broken(error: hyper::Error) -> Error {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(e) = source {
+        let io = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
+        if io.is_some_and(|e| e.is::<rustls::Error>()) {
+            return Error::with_source(Kind::Tls, "TLS failed", error);
+        }
+        source = e.source();
+    }
+    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        return Error::new(Kind::BrokenUpgrade, "the server closed the connection without an answer");
+    }
+    if error.is_parse_too_large() {
+        return Error::new(Kind::BrokenUpgrade, "the server's answer has too many or too long headers");
+    }
+    if error.is_parse() {
+        return Error::with_source(Kind::BrokenUpgrade, "the server's answer is not HTTP/1", error);
+    }
+    Error::with_source(Kind::BrokenUpgrade, "no answer", error)
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, http1_client, ws_upgrade);
+}

@@ -1,0 +1,36 @@
+//! HTTP/1.1 on byte streams, as far as WebSockets need it: the opening handshake in both roles (RFC 6455 4).
+//!
+//! hyper parses and writes heads; everything that makes a handshake a WebSocket's is checked here. A handshake is a stage of
+//! its own: when it is over the halves of the socket below come back as they were, and nothing of HTTP stays in memory.
+//!
+//! - [`client`]: `http1_client`, `ws_upgrade`; [`reply`] judges what the server answered.
+//! - [`server`]: `http1_serve`; [`accept`]: `ws_accept`, which judges requests.
+//! - [`carrier`] connects our sockets to hyper, [`headers`] has what both roles need of header fields.
+
+mod accept;
+mod carrier;
+mod client;
+mod headers;
+mod reply;
+mod server;
+
+pub use accept::AcceptOptions;
+pub use client::UpgradeOptions;
+pub use headers::{check_header, check_subprotocols};
+pub use server::ServeOptions;
+
+/// Most bytes of a request or response head; larger heads are attacks or accidents (browsers stay below 16 KiB).
+const HEAD_LIMIT: usize = 64 << 10;
+/// Most header fields in a head.
+const HEADERS_LIMIT: usize = 100;
+/// Private header by which two of our own ends agree to keep half-closes; others never see it answered.
+const HALF_CLOSE: &str = "websocat-half-close";
+/// Name for [`HALF_CLOSE`] being asked for or agreed to.
+const HALF_CLOSE_YES: &str = "1";
+
+/// Makes the functions known to a script engine.
+pub(super) fn register(engine: &mut rhai::Engine) {
+    client::register(engine);
+    server::register(engine);
+    accept::register(engine);
+}

@@ -1,0 +1,207 @@
+//! What the server answered to an upgrade request: the client's checks of RFC 6455 4.1, and words for refusals.
+
+use super::{HALF_CLOSE, HALF_CLOSE_YES, headers};
+use hyper::{
+    StatusCode, Version,
+    header::{self, HeaderName},
+    http::response,
+};
+
+/// What the request asked for.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    /// Sec-WebSocket-Accept has to be this; None when no key was sent.
+    pub accept: Option<String>,
+    pub protocols: Vec<Box<[u8]>>,
+    /// Names of the extensions.
+    pub extensions: Vec<Box<[u8]>>,
+    pub half_close: bool,
+    /// Take any 101.
+    pub lax: bool,
+}
+
+/// What both sides agreed on.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub subprotocol: Option<Box<str>>,
+    pub extensions: Option<Box<str>>,
+    pub half_close: bool,
+}
+
+/// Judges a reply with status 101; the error says what is wrong with it.
+pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, String> {
+    let fields = &reply.headers;
+    let agreed = Agreed {
+        subprotocol: headers::joined(fields, &header::SEC_WEBSOCKET_PROTOCOL),
+        extensions: headers::joined(fields, &header::SEC_WEBSOCKET_EXTENSIONS),
+        half_close: asked.half_close && fields.get(HALF_CLOSE).is_some_and(|v| v == HALF_CLOSE_YES),
+    };
+    if asked.lax {
+        return Ok(agreed);
+    }
+    let one = |name: &HeaderName| headers::single(fields, name).map_err(|()| format!("it has more than one {name}"));
+
+    // 6455-4.1-42
+    if reply.version < Version::HTTP_11 {
+        return Err(format!("it is {:?}, but HTTP/1.1 is needed", reply.version));
+    }
+    // 6455-4.1-37
+    match one(&header::UPGRADE)? {
+        Some(value) if value.eq_ignore_ascii_case(b"websocket") => {}
+        Some(value) => return Err(format!("its Upgrade is `{}`, not websocket", headers::shown(value))),
+        None => return Err("it has no Upgrade".into()),
+    }
+    // 6455-4.1-38
+    if !headers::has_token(fields, &header::CONNECTION, "upgrade") {
+        return Err("its Connection is not Upgrade".into());
+    }
+    // 6455-4.1-39, 6455-11.3.3-1
+    if let Some(expected) = &asked.accept {
+        match one(&header::SEC_WEBSOCKET_ACCEPT)? {
+            Some(value) if value == expected.as_bytes() => {}
+            Some(_) => return Err("its Sec-WebSocket-Accept does not fit the key that was sent".into()),
+            None => return Err("it has no Sec-WebSocket-Accept".into()),
+        }
+    }
+    // 6455-4.1-40
+    for name in headers::extension_names(fields, &header::SEC_WEBSOCKET_EXTENSIONS) {
+        if !asked.extensions.iter().any(|e| e.eq_ignore_ascii_case(name)) {
+            return Err(format!("it uses the extension `{}`, which was not asked for", headers::shown(name)));
+        }
+    }
+    // 6455-4.1-41, 6455-11.3.4-2
+    if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)? {
+        if !asked.protocols.iter().any(|p| **p == *chosen) {
+            return Err(format!("it chose the subprotocol `{}`, which was not asked for", headers::shown(chosen)));
+        }
+    }
+    Ok(agreed)
+}
+
+/// Words for a reply with another status than 101. `body` is its beginning.
+pub(super) fn refusal(reply: &response::Parts, body: &[u8]) -> String {
+    let status = reply.status;
+    let mut text = format!("the server answered {}", status.as_u16());
+    let reason = reply.extensions.get::<hyper::ext::ReasonPhrase>().map(|r| headers::shown(r.as_bytes()));
+    if let Some(reason) = reason.or_else(|| status.canonical_reason().map(str::to_owned)).filter(|r| !r.is_empty()) {
+        text.push(' ');
+        text.push_str(&reason);
+    }
+    text.push_str(" instead of switching to WebSocket");
+    if let Some(location) = reply.headers.get(header::LOCATION) {
+        text.push_str(&format!("; Location: {}", headers::shown(location.as_bytes())));
+    }
+    if status == StatusCode::UPGRADE_REQUIRED {
+        // 6455-11.3.5-1
+        if let Some(versions) = headers::joined(&reply.headers, &header::SEC_WEBSOCKET_VERSION) {
+            text.push_str(&format!("; it speaks WebSocket version {}", headers::shown(versions.as_bytes())));
+        }
+    }
+    if let Some(line) = first_line(body) {
+        text.push_str(&format!("; it says: {line}"));
+    }
+    text
+}
+
+/// The first line of a body that has something in it.
+fn first_line(body: &[u8]) -> Option<String> {
+    let line = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
+    Some(headers::shown(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::Response;
+
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+    fn asked() -> Asked {
+        Asked {
+            accept: Some(ACCEPT.into()),
+            protocols: vec![(*b"a").into(), (*b"b").into()],
+            extensions: vec![(*b"x-known").into()],
+            half_close: true,
+            lax: false,
+        }
+    }
+
+    fn reply(fields: &[(&str, &str)]) -> response::Parts {
+        let mut builder = Response::builder().status(101);
+        for (name, value) in fields {
+            builder = builder.header(*name, *value);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    const GOOD: [(&str, &str); 3] =
+        [("Upgrade", "WebSocket"), ("Connection", "keep-alive, upgrade"), ("Sec-WebSocket-Accept", ACCEPT)];
+
+    #[test]
+    fn good_replies() {
+        assert_eq!(check(&reply(&GOOD), &asked()), Ok(Agreed::default()));
+        let more = [
+            ("sec-websocket-protocol", "b"),
+            ("websocat-half-close", "1"),
+            ("sec-websocket-extensions", "X-Known; a=1"),
+        ];
+        let agreed = check(&reply(&[&GOOD[..], &more].concat()), &asked()).unwrap();
+        assert_eq!(agreed.subprotocol.as_deref(), Some("b"));
+        assert_eq!(agreed.extensions.as_deref(), Some("X-Known; a=1"));
+        assert!(agreed.half_close);
+        let not_asked = Asked { half_close: false, ..asked() };
+        assert!(!check(&reply(&[&GOOD[..], &more].concat()), &not_asked).unwrap().half_close);
+    }
+
+    #[test]
+    fn each_bad_reply_is_refused_unless_lax() {
+        let cases: &[(&str, &str, &str, &str)] = &[
+            // what is replaced in a good reply, by which value ("-": left out), what is added, what the error says
+            ("Upgrade", "-", "", "no Upgrade"),
+            ("Upgrade", "h2c", "", "`h2c`"),
+            ("Upgrade", "websocket", "Upgrade: websocket", "more than one upgrade"),
+            ("Connection", "-", "", "Connection"),
+            ("Connection", "close", "", "Connection"),
+            ("Sec-WebSocket-Accept", "-", "", "no Sec-WebSocket-Accept"),
+            ("Sec-WebSocket-Accept", "AAAA", "", "does not fit"),
+            ("Sec-WebSocket-Accept", ACCEPT, "Sec-WebSocket-Accept: x", "more than one sec-websocket-accept"),
+            ("", "", "Sec-WebSocket-Extensions: x-unknown", "`x-unknown`"),
+            ("", "", "Sec-WebSocket-Protocol: c", "`c`"),
+            ("", "", "Sec-WebSocket-Protocol: A", "`A`"),
+            ("", "", "Sec-WebSocket-Protocol: a, b", "`a, b`"),
+        ];
+        for (name, value, added, says) in cases {
+            let mut fields: Vec<_> = GOOD.iter().filter(|f| f.0 != *name).copied().collect();
+            if !name.is_empty() && *value != "-" {
+                fields.push((name, value));
+            }
+            fields.extend(added.split_once(": "));
+            let reply = reply(&fields);
+            let error = check(&reply, &asked()).expect_err(says);
+            assert!(error.contains(says), "{error} / {says}");
+            check(&reply, &Asked { lax: true, ..asked() }).unwrap();
+        }
+        let mut old = reply(&GOOD);
+        old.version = Version::HTTP_10;
+        assert!(check(&old, &asked()).unwrap_err().contains("HTTP/1.0"));
+    }
+
+    #[test]
+    fn a_subprotocol_that_was_not_asked_for_is_refused() {
+        let reply = reply(&[&GOOD[..], &[("Sec-WebSocket-Protocol", "a")]].concat());
+        assert!(check(&reply, &Asked { protocols: vec![], ..asked() }).is_err());
+    }
+
+    #[test]
+    fn refusals_say_what_came() {
+        let mut reply = reply(&[("Location", "https://x/\u{1}".trim_end_matches('\u{1}'))]);
+        reply.status = StatusCode::FOUND;
+        assert_eq!(
+            refusal(&reply, b"\r\n <b>moved\x07</b>\r\nmore"),
+            "the server answered 302 Found instead of switching to WebSocket; Location: https://x/; it says: <b>moved\\u{7}</b>"
+        );
+        reply.status = StatusCode::UPGRADE_REQUIRED;
+        reply.headers.insert(header::SEC_WEBSOCKET_VERSION, "8, 12".parse().unwrap());
+        assert!(refusal(&reply, b"").contains("version 8, 12"));
+    }
+}

@@ -1,0 +1,234 @@
+//! The server's half of HTTP/1: `http1_serve`, a connection whose requests a script answers.
+//!
+//! Requests are answered one after the other until one of them is upgraded, the client leaves, or nothing comes within the
+//! time limit. After an upgrade the socket goes on to that request's continuation, and all that hyper had is freed.
+
+use super::{
+    HEAD_LIMIT, HEADERS_LIMIT,
+    accept::Accepted,
+    carrier::{Carrier, Rest},
+};
+use crate::{
+    error::{Error, Kind, Result},
+    register,
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, script_error, task,
+    },
+};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, StatusCode, body::Incoming, http::request, server::conn::http1, service::Service};
+use rhai::{Engine, NativeCallContext};
+use serde::{Deserialize, Serialize};
+use sockets::{
+    hangup::Hangup,
+    info::{self, SocketInfo},
+    socket::StreamSocket,
+    stop::Stop,
+};
+use std::{
+    convert::Infallible,
+    future::{Future as _, Ready, poll_fn, ready},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWrite as _,
+    time::{Instant, sleep_until},
+};
+
+/// Options of `http1_serve`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServeOptions {
+    /// Time for each request to arrive and be answered, in milliseconds; no limit when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+/// The head of a request, in the hands of a script.
+pub struct IncomingRequest {
+    pub(super) head: request::Parts,
+    pub(super) info: Arc<SocketInfo>,
+}
+
+/// What a script answers.
+pub struct OutgoingResponse {
+    pub(super) response: Response<Full<Bytes>>,
+    /// What happens to the socket afterwards; None: it stays with HTTP.
+    pub(super) accepted: Option<Accepted>,
+    /// Why the request was turned down, for the log and the exit status.
+    pub(super) refusal: Option<String>,
+}
+
+/// Speaks the server side of HTTP/1 over a stream socket. The callback gets each request, the socket's hangup (first request
+/// only) and its descriptor (-1 when it has none), and gives the response.
+fn http1_serve(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<ServeOptions>,
+    inner: Handle<StreamSocket>,
+    continuation: RhFn<((Handle<IncomingRequest>, Handle<Hangup>, i64), Handle<OutgoingResponse>)>,
+) -> RhResult<TaskHandle> {
+    let options: ServeOptions = OptsReader::read(opts)?;
+    let callback = Callback::new(&ctx, continuation)?;
+    let stop = callback.stop().clone();
+    let socket = inner.take("socket")?;
+    Ok(task(async move {
+        let peer = socket.info.describe();
+        let limit = options.timeout_ms.map(Duration::from_millis);
+        match serve(socket, callback, limit, stop).await {
+            Ok(Some((socket, next))) => Ok(Flow::Then(next.task((handle(socket),))?)),
+            Ok(None) => Ok(Flow::Done),
+            Err(e) => Err(e.context(format!("HTTP request from {peer}"))),
+        }
+    }))
+}
+
+/// What the connection's requests have led to so far.
+#[derive(Default)]
+struct Progress {
+    requests: u64,
+    accepted: Option<Accepted>,
+    refusal: Option<String>,
+}
+
+/// Answers requests by calling the script.
+struct Responder {
+    callback: Callback,
+    info: Arc<SocketInfo>,
+    hangup: Arc<Mutex<Option<Hangup>>>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Service<Request<Incoming>> for Responder {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // The body, if there is one, is read past by hyper as far as that is little.
+        let (mut head, _) = request.into_parts();
+        // What hyper keeps there would keep its upgrade machinery alive; the socket is taken back in another way.
+        head.extensions.clear();
+        let request = handle(IncomingRequest { head, info: self.info.clone() });
+        let hangup = Arc::new(Mutex::new(lock(&self.hangup).take()));
+        let fd = i64::from(self.info.fd.unwrap_or(-1));
+        let answer = self.callback.call::<Handle<OutgoingResponse>>((request, hangup.clone(), fd));
+        let answer = answer.and_then(|answer| answer.take("response").map_err(script_error));
+        // A request that was not accepted leaves the hangup to the next one.
+        if let Some(unused) = lock(&hangup).take() {
+            *lock(&self.hangup) = Some(unused);
+        }
+        let mut progress = lock(&self.progress);
+        progress.requests += 1;
+        ready(Ok(match answer {
+            Ok(answer) => {
+                progress.accepted = answer.accepted;
+                progress.refusal = answer.refusal;
+                answer.response
+            }
+            Err(e) => {
+                progress.refusal = Some(e.to_string());
+                let mut response = Response::new(Full::default());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                response
+            }
+        }))
+    }
+}
+
+/// Serves until an upgrade, whose socket and continuation it gives, or until the connection is over.
+async fn serve(
+    socket: StreamSocket,
+    callback: Callback,
+    limit: Option<Duration>,
+    stop: Stop,
+) -> Result<Option<(StreamSocket, Callback)>> {
+    let (carrier, Rest { hangup, link, info }) = Carrier::open(socket)?;
+    let progress = Arc::new(Mutex::new(Progress::default()));
+    let hangup = Arc::new(Mutex::new(hangup));
+    let responder = Responder { callback, info: info.clone(), hangup: hangup.clone(), progress: progress.clone() };
+    let mut http = http1::Builder::new();
+    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_LIMIT);
+    // A client may end its direction right behind the request and still wants the answer.
+    http.half_close(true);
+    // Time is limited below, for the whole of a request and its answer.
+    http.header_read_timeout(None);
+    let mut connection = http.serve_connection(carrier, responder);
+
+    let deadline = |limit| Instant::now() + limit;
+    let mut timer = pin!(limit.map(|limit| sleep_until(deadline(limit))));
+    let mut drained = pin!(stop.drained());
+    let (mut seen, mut draining) = (0, false);
+    let end = poll_fn(|cx| {
+        if !draining && drained.as_mut().poll(cx).is_ready() {
+            draining = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(end) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(Ok(end));
+        }
+        let (Some(limit), Some(mut timer)) = (limit, timer.as_mut().as_pin_mut()) else { return Poll::Pending };
+        let requests = lock(&progress).requests;
+        if requests != seen {
+            seen = requests;
+            timer.as_mut().reset(deadline(limit));
+        }
+        timer.poll(cx).map(|()| Err(limit))
+    })
+    .await;
+
+    let mut progress = std::mem::take(&mut *lock(&progress));
+    let parts = connection.into_parts();
+    let mut carrier = parts.io;
+    if let (Some(accepted), Ok(Ok(()))) = (progress.accepted.take(), &end) {
+        let rest = Rest { hangup: accepted.hangup, link, info: with_request(info, accepted.request, accepted.agreed) };
+        return Ok(Some((carrier.close(rest, parts.read_buf), accepted.next)));
+    }
+    // The last answer shall arrive before the connection closes; whoever does not take it in this time never will.
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let shutdown = poll_fn(|cx| Pin::new(&mut carrier.write).poll_shutdown(cx));
+    if !matches!(tokio::time::timeout(PATIENCE, shutdown).await, Ok(Ok(()))) {
+        tracing::debug!("the connection was gone before the end of the answer");
+    }
+    match (progress.refusal, end) {
+        (Some(why), _) => Err(Error::new(Kind::BrokenUpgrade, format!("refused: {why}"))),
+        (None, Ok(Ok(()))) if progress.requests > 0 || draining => Ok(None),
+        (None, Ok(Ok(()))) => Err(Error::new(Kind::BrokenUpgrade, "the client left before it sent a request")),
+        (None, Err(limit)) => {
+            let text = format!("none within {limit:?}; --handshake-timeout sets this limit");
+            Err(Error::new(Kind::HandshakeTimeout, text))
+        }
+        (None, Ok(Err(e))) => Err(broken(e)),
+    }
+}
+
+fn broken(error: hyper::Error) -> Error {
+    if error.is_incomplete_message() {
+        return Error::new(Kind::BrokenUpgrade, "the client left in the middle of it");
+    }
+    if error.is_parse_too_large() {
+        return Error::new(Kind::BrokenUpgrade, "it has too many or too long headers");
+    }
+    let what = if error.is_parse() { "it is not HTTP/1" } else { "the connection failed" };
+    Error::with_source(Kind::BrokenUpgrade, what, error)
+}
+
+fn with_request(info: Arc<SocketInfo>, request: Box<info::Request>, agreed: super::reply::Agreed) -> Arc<SocketInfo> {
+    let mut info = Arc::unwrap_or_clone(info);
+    info.request = Some(request);
+    info.subprotocol = agreed.subprotocol;
+    info.extensions = agreed.extensions;
+    info.half_close = agreed.half_close;
+    Arc::new(info)
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, http1_serve);
+}

@@ -1,0 +1,124 @@
+//! `lines:` and its native function: a byte stream cut at separators, each piece one text message.
+//!
+//! Over a real stdio the planner asks for console rules (`binary: "auto"`): there a binary message keeps its bytes when
+//! stdout is a file or pipe, and a terminal gets escapes instead of what would confuse it.
+
+use crate::{
+    error::Result,
+    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+use serde::{Deserialize, Serialize};
+
+/// The overlay; text mode puts it on byte streams by itself.
+#[derive(Clone, Debug, Default)]
+pub struct LineChunks {
+    /// Over a real stdio.
+    pub console: bool,
+}
+
+/// Options of text framing as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LineArgs {
+    /// Byte value that ends a text message on byte stream sides; 10 (newline) when absent
+    #[arg(long, value_name = "BYTE", conflicts_with = "null_terminated")]
+    pub separator: Option<u8>,
+    /// How many separator bytes in a row end a message; 1 when absent
+    #[arg(long, value_name = "N", value_parser = separator_count)]
+    pub separator_n: Option<usize>,
+    /// Leave separator bytes inside outgoing messages as they are, and do not trim them at the edges
+    #[arg(long)]
+    pub separator_inhibit_substitution: bool,
+    /// Keep the separator bytes at the end of each message
+    #[arg(long)]
+    pub separator_inline: bool,
+    /// Messages end in a zero byte instead of a newline
+    #[arg(long, short = '0')]
+    pub null_terminated: bool,
+}
+
+/// More separators in a row than this are a mistake; the reader must hold them in its buffer.
+const MAX_SEPARATORS: usize = 1024;
+
+fn separator_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n @ 1..=MAX_SEPARATORS) => Ok(n),
+        _ => Err(format!("must be a number from 1 to {MAX_SEPARATORS}")),
+    }
+}
+
+/// Byte that replaces separators inside messages unless the user forbids it: a space.
+const SUBSTITUTE: u8 = b' ';
+
+/// Options of `line_chunks`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LineOptions {
+    /// Byte that ends a message; 10 (newline) when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator: Option<u8>,
+    /// How many of them in a row end a message; 1 when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator_n: Option<usize>,
+    /// Byte that replaces separators inside written messages; also trims them at the edges. Absent: bytes are unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub substitute: Option<u8>,
+    /// Keep the separators at the end of each message that is read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub inline: bool,
+    /// What happens to binary messages: `raw` writes them unchanged, with a separator behind them; `escape` writes `\xNN`
+    /// for what is not text; `auto` escapes on a terminal only. Absent: they are treated like text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binary: Option<BinaryMessages>,
+}
+
+/// What a line sink does with binary messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BinaryMessages {
+    Raw,
+    Escape,
+    Auto,
+}
+
+impl LineChunks {
+    fn options(&self, args: &LineArgs) -> LineOptions {
+        LineOptions {
+            separator: if args.null_terminated { Some(0) } else { args.separator },
+            separator_n: args.separator_n,
+            substitute: (!args.separator_inhibit_substitution).then_some(SUBSTITUTE),
+            inline: args.separator_inline,
+            binary: self.console.then_some(BinaryMessages::Auto),
+        }
+    }
+}
+
+impl OverlaySpec for LineChunks {
+    const FORMS: &'static [Form] = &[Form {
+        name: "lines",
+        prefixes: &["lines:"],
+        value: "",
+        doc: "Cuts a byte stream into lines, each one a text message. Separators inside messages that are written are \
+              replaced by spaces, so that one message stays one line.",
+    }];
+
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Datagram
+    }
+
+    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let options = OptionMap::of(&self.options(&script.args.overlays.lines))?;
+        let lines = script.assign("lines", &format!("line_chunks({options}, {inner})"));
+        then(script, lines)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

@@ -1,0 +1,48 @@
+//! `read_chunk_limiter:` and its native function: reads give only a few bytes at a time.
+
+use crate::{
+    error::Result,
+    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+use std::num::NonZeroU32;
+
+/// The overlay.
+#[derive(Clone, Debug, Default)]
+pub struct ReadChunkLimiter;
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ReadLimiterArgs {
+    /// Most bytes that one read through read_chunk_limiter: gives; 1 when absent
+    #[arg(long, value_name = "BYTES")]
+    pub read_buffer_limit: Option<NonZeroU32>,
+}
+
+impl OverlaySpec for ReadChunkLimiter {
+    const FORMS: &'static [Form] = &[Form {
+        name: "read_chunk_limiter",
+        prefixes: &["read_chunk_limiter:"],
+        value: "",
+        doc: "Makes reads short, for tests.",
+    }];
+
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Stream
+    }
+
+    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let limit = script.args.overlays.read_limiter.read_buffer_limit.map_or(1, NonZeroU32::get);
+        script.line(&format!("put_read_part({inner}, read_chunk_limiter(take_read_part({inner}), {limit}));"));
+        then(script, inner)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

@@ -1,0 +1,43 @@
+//! `reuse-raw:`: many clients share one message socket, which the first of them opens.
+//!
+//! Its calls stand around those that make the inner socket, because those run for the first client only: a rewriting pass
+//! therefore turns it, with all that is below it, into an endpoint of its own. The functions are in `functions/`.
+
+use crate::{
+    error::{Error, Kind, Result},
+    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+
+/// The overlay.
+#[derive(Clone, Debug, Default)]
+pub struct ReuseRaw;
+
+impl OverlaySpec for ReuseRaw {
+    const FORMS: &'static [Form] = &[Form {
+        name: "reuse_raw",
+        prefixes: &["reuse-raw:", "raw-reuse:"],
+        value: "",
+        doc: "Lets many clients share one inner connection: what they write goes there in turn, and each message that \
+              comes from there goes to one of them.",
+    }];
+
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Datagram)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Datagram
+    }
+
+    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
+        Err(Error::new(Kind::Start, "internal: reuse-raw: was not turned into a shared endpoint; remove --no-fixups"))
+    }
+}
+
+/// It has no function of its own.
+pub(super) fn register(_: &mut Engine) {}

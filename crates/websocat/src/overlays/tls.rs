@@ -1,0 +1,178 @@
+//! `tls:` and its native functions: a TLS client over any byte stream, by rustls (TLS 1.2 and 1.3).
+//!
+//! Certificates and the server's name are checked unless the user says otherwise. [`connector`] turns options into a rustls
+//! configuration, [`explain`] turns its errors into plain words, [`stream`] is the protected socket.
+
+mod connector;
+mod explain;
+mod stream;
+
+pub use connector::{Connector, ConnectorOptions};
+
+use crate::{
+    error::{Error, Kind, Result},
+    register,
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, task, throw},
+    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::{Engine, NativeCallContext};
+use rustls::pki_types::ServerName;
+use serde::{Deserialize, Serialize};
+use sockets::{socket::StreamSocket, split::Joined};
+use std::{sync::Arc, time::Duration};
+
+/// The overlay.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Name of the server; a bare `tls:` has none.
+    pub domain: Option<String>,
+    /// The script variable with the shared connector; None: one of its own is made.
+    pub connector: Option<Var>,
+}
+
+/// TLS options as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct TlsArgs {
+    /// Do not check the certificate and the name of a TLS server
+    #[arg(long, short = 'k')]
+    pub insecure: bool,
+    /// Host name to ask a TLS server for (SNI) and to check its certificate against
+    #[arg(long = "tls-domain", value_name = "NAME", value_parser = domain)]
+    pub domain: Option<String>,
+}
+
+fn domain(text: &str) -> Result<String, String> {
+    server_name(text).map(|_| text.to_owned())
+}
+
+/// Name of the server when nobody said it; no certificate is valid for it.
+const NO_DOMAIN: &str = "nodomain";
+
+/// Options of `tls_client`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ClientOptions {
+    /// Host name or IP address that the server is asked for (SNI) and that its certificate must be valid for.
+    pub domain: String,
+    /// Time for the handshake, in milliseconds; no limit when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+}
+
+impl TlsArgs {
+    /// Options of the connector that all TLS overlays share.
+    pub fn connector_options(&self) -> ConnectorOptions {
+        ConnectorOptions {
+            danger_accept_invalid_certs: self.insecure,
+            danger_accept_invalid_hostnames: self.insecure,
+            ..ConnectorOptions::default()
+        }
+    }
+}
+
+impl OverlaySpec for Tls {
+    const FORMS: &'static [Form] = &[Form {
+        name: "tls",
+        prefixes: &[
+            "tls:",
+            "ssl-connect:",
+            "ssl-c:",
+            "ssl:",
+            "tls-connect:",
+            "tls-c:",
+            "c-ssl:",
+            "connect-ssl:",
+            "c-tls:",
+            "connect-tls:",
+        ],
+        value: "",
+        doc: "TLS client over any byte stream. --tls-domain names the server, -k turns all checks off.",
+    }];
+
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self::default())
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Stream
+    }
+
+    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let overlays = &script.args.overlays;
+        let options = OptionMap::of(&ClientOptions {
+            domain: self.domain.clone().unwrap_or_else(|| NO_DOMAIN.to_owned()),
+            timeout_ms: overlays.handshake.timeout_ms(),
+        })?;
+        let call = format!("tls_client_connector({})", OptionMap::of(&overlays.tls.connector_options())?);
+        let connector = self.connector.clone().unwrap_or_else(|| script.assign("tlsctx", &call));
+        script.callback(&format!("tls_client({options}, {connector}, {inner},"), "tls", then)
+    }
+}
+
+/// Settings for TLS clients, to be used any number of times. Trusted roots are those of the system (or of SSL_CERT_FILE and
+/// SSL_CERT_DIR), or Mozilla's where the system has none.
+fn tls_client_connector(opts: RhOpts<ConnectorOptions>) -> RhResult<Arc<Connector>> {
+    let options: ConnectorOptions = OptsReader::read(opts)?;
+    Connector::new(&options).map(Arc::new).map_err(throw)
+}
+
+/// TLS client handshake over a stream socket; the protected socket goes to the callback.
+fn tls_client(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<ClientOptions>,
+    connector: Arc<Connector>,
+    inner: Handle<StreamSocket>,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let options: ClientOptions = OptsReader::read(opts)?;
+    let name = server_name(&options.domain)
+        .map_err(|why| throw(Error::new(Kind::Tls, format!("TLS: {why}; --tls-domain gives another name"))))?;
+    let continuation = Callback::new(&ctx, continuation)?;
+    let socket = inner.take("socket")?;
+    Ok(task(async move {
+        let limit = options.timeout_ms.map(Duration::from_millis);
+        let socket = handshake(socket, &connector, name, &options.domain, limit).await?;
+        Ok(Flow::Then(continuation.task((handle(socket),))?))
+    }))
+}
+
+/// An IP address, with or without brackets, or a DNS name.
+fn server_name(text: &str) -> Result<ServerName<'static>, String> {
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{}` is not a host name", text.escape_debug()))
+}
+
+async fn handshake(
+    socket: StreamSocket,
+    connector: &Connector,
+    name: ServerName<'static>,
+    domain: &str,
+    limit: Option<Duration>,
+) -> Result<StreamSocket> {
+    let StreamSocket { read: Some(read), write: Some(write), hangup, link, mut info } = socket else {
+        return Err(Error::new(Kind::Start, "TLS needs a socket with both directions"));
+    };
+    let connecting = connector.connect(name, Joined::new(read, write));
+    let result = match limit {
+        None => connecting.await,
+        Some(limit) => match tokio::time::timeout(limit, connecting).await {
+            Ok(result) => result,
+            Err(_) => {
+                let text =
+                    format!("TLS with {domain}: no handshake within {limit:?}; --handshake-timeout sets this limit");
+                return Err(Error::new(Kind::HandshakeTimeout, text));
+            }
+        },
+    };
+    let protected = result.map_err(|e| explain::handshake_error(domain, e))?;
+    Arc::make_mut(&mut info).tls_server_name = Some(domain.into());
+    let (read, write) = stream::split(protected);
+    Ok(StreamSocket { read: Some(Box::new(read)), write: Some(Box::new(write)), hangup, link, info })
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, tls_client_connector, tls_client);
+}

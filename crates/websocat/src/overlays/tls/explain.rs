@@ -1,0 +1,107 @@
+//! Errors of TLS handshakes in plain words, with what to do about them.
+
+use crate::error::{Error, Kind};
+use rustls::{AlertDescription, CertificateError};
+use std::io;
+
+/// The error of a handshake with `domain`.
+pub(super) fn handshake_error(domain: &str, error: io::Error) -> Error {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let Some(tls) = tls else {
+        let what = format!("TLS with {domain}");
+        return if error.kind() == io::ErrorKind::UnexpectedEof {
+            Error::new(Kind::Tls, format!("{what}: the server closed the connection during the handshake"))
+        } else {
+            Error::with_source(Kind::Tls, what, error)
+        };
+    };
+    Error::new(Kind::Tls, format!("TLS with {domain}: {}", words(domain, tls)))
+}
+
+fn words(domain: &str, error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(e) => format!("{}; -k turns the check off", certificate(domain, e)),
+        E::InvalidMessage(_) => "the server does not speak TLS on this port".into(),
+        E::PeerIncompatible(_) | E::AlertReceived(AlertDescription::ProtocolVersion) => {
+            format!("the server speaks no TLS version or cipher that this program knows ({error})")
+        }
+        E::AlertReceived(AlertDescription::UnrecognisedName) => {
+            "the server does not know this name; --tls-domain gives another one".into()
+        }
+        E::AlertReceived(AlertDescription::CertificateRequired) => "the server wants a client certificate".into(),
+        E::AlertReceived(alert) => format!("the server refused ({alert:?})"),
+        other => other.to_string(),
+    }
+}
+
+fn certificate(domain: &str, error: &CertificateError) -> String {
+    use CertificateError as C;
+    match error {
+        C::Expired | C::ExpiredContext { .. } => "the server's certificate has expired".into(),
+        C::NotValidYet | C::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; is this computer's clock right?".into()
+        }
+        C::UnknownIssuer => {
+            "the server's certificate is not signed by a trusted authority (unknown issuer); SSL_CERT_FILE names a file \
+             with other trusted roots"
+                .into()
+        }
+        C::NotValidForName => format!("the server's certificate is not for {domain}; --tls-domain gives another name"),
+        C::NotValidForNameContext { presented, .. } => {
+            let names = names(presented);
+            format!("the server's certificate is for {names}, not {domain}; --tls-domain gives another name")
+        }
+        C::Revoked => "the server's certificate has been revoked".into(),
+        other => format!("the server's certificate is not right: {other}"),
+    }
+}
+
+/// Names in a certificate, as rustls presents them (`DnsName("x")`), bounded: they come from the peer.
+fn names(presented: &[String]) -> String {
+    /// Some certificates have hundreds of names.
+    const MOST: usize = 4;
+    let bare = |name: &String| {
+        let name = name.split('"').nth(1).unwrap_or(name);
+        name.chars().filter(|c| !c.is_control()).take(253).collect::<String>()
+    };
+    let mut names: Vec<_> = presented.iter().take(MOST).map(bare).collect();
+    if names.is_empty() {
+        return "no name at all".into();
+    }
+    if presented.len() > MOST {
+        names.push("…".into());
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::InvalidMessage;
+
+    #[test]
+    fn each_failure_says_what_to_do() {
+        let cases = [
+            (rustls::Error::InvalidCertificate(CertificateError::Expired), "expired; -k"),
+            (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), "SSL_CERT_FILE"),
+            (rustls::Error::InvalidCertificate(CertificateError::NotValidForName), "--tls-domain"),
+            (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS"),
+            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "HandshakeFailure"),
+        ];
+        for (error, says) in cases {
+            let e = handshake_error("h", io::Error::new(io::ErrorKind::InvalidData, error));
+            assert!(e.to_string().starts_with("TLS with h: ") && e.to_string().contains(says), "{e} / {says}");
+            assert_eq!(e.kind, Kind::Tls);
+        }
+        let e = handshake_error("h", io::ErrorKind::UnexpectedEof.into());
+        assert!(e.to_string().contains("closed the connection"), "{e}");
+    }
+
+    #[test]
+    fn names_of_a_certificate_are_bounded() {
+        let presented: Vec<_> = (0..9).map(|i| format!("DnsName(\"h{i}.example\")")).collect();
+        assert_eq!(names(&presented), "h0.example, h1.example, h2.example, h3.example, …");
+        assert_eq!(names(&[]), "no name at all");
+    }
+}

@@ -1,0 +1,48 @@
+//! `write_chunk_limiter:` and its native function: writes take only a few bytes at a time.
+
+use crate::{
+    error::Result,
+    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+use std::num::NonZeroU32;
+
+/// The overlay.
+#[derive(Clone, Debug, Default)]
+pub struct WriteChunkLimiter;
+
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct WriteLimiterArgs {
+    /// Most bytes that one write through write_chunk_limiter: takes; 1 when absent
+    #[arg(long, value_name = "BYTES")]
+    pub write_buffer_limit: Option<NonZeroU32>,
+}
+
+impl OverlaySpec for WriteChunkLimiter {
+    const FORMS: &'static [Form] = &[Form {
+        name: "write_chunk_limiter",
+        prefixes: &["write_chunk_limiter:"],
+        value: "",
+        doc: "Makes writes short, for tests.",
+    }];
+
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Stream
+    }
+
+    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let limit = script.args.overlays.write_limiter.write_buffer_limit.map_or(1, NonZeroU32::get);
+        script.line(&format!("put_write_part({inner}, write_chunk_limiter(take_write_part({inner}), {limit}));"));
+        then(script, inner)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

@@ -1,0 +1,113 @@
+//! `ws-lowlevel-client:`, `ws-lowlevel-server:` and their native functions: WebSocket framing without HTTP (RFC 6455 5).
+
+use crate::{
+    error::Result,
+    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+};
+use rhai::Engine;
+use serde::{Deserialize, Serialize};
+
+/// The overlay.
+#[derive(Clone, Debug)]
+pub struct WsFramer {
+    /// Masks what it writes and expects unmasked frames; the server role is the other way round.
+    pub client: bool,
+    /// Part of a whole WebSocket that a pass expanded: handles Close as users expect, not as upstream.
+    pub complete: bool,
+}
+
+/// WebSocket options as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct FramerArgs {
+    /// Never send a WebSocket Close frame
+    #[arg(long, short = 'n')]
+    pub no_close: bool,
+}
+
+/// Options of `ws_wrap`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct WrapOptions {
+    /// Role: a client masks what it writes and expects unmasked frames, a server the other way round.
+    pub client: bool,
+    /// Accept frames whose masking does not fit the role.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_masks: bool,
+    /// Do not flush after each message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_flush_after_each_message: bool,
+    /// Never send Close, neither at the end of data nor as an answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_close_frame: bool,
+    /// Also end the write direction of the socket below when there is nothing more to write.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shutdown_socket_on_eof: bool,
+    /// Accepted for old scripts; writes are gathered without a buffer overlay.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_auto_buffer_wrap: bool,
+    /// Pings that are answered at most; further ones are handed on. All when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ping_replies: Option<usize>,
+    /// Answer Close with Close.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answer_close: bool,
+    /// Status code of the Close at a plain end of data; absent: Close without code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_code: Option<u16>,
+    /// An end of the socket below without Close is an abrupt end, not a half-close.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_close: bool,
+}
+
+/// Status code for an end in order (RFC 6455 7.4.1).
+const NORMAL_CLOSE: u16 = 1000;
+
+const CLIENT: &Form = &WsFramer::FORMS[0];
+const SERVER: &Form = &WsFramer::FORMS[1];
+
+impl OverlaySpec for WsFramer {
+    const FORMS: &'static [Form] = &[
+        Form {
+            name: "ws_lowlevel_client",
+            prefixes: &["ws-lowlevel-client:", "ws-ll-client:", "ws-ll-c:"],
+            value: "",
+            doc: "WebSocket frames over a byte stream in the client role, without HTTP. Pings are answered; Close gives EOF.",
+        },
+        Form {
+            name: "ws_lowlevel_server",
+            prefixes: &["ws-lowlevel-server:", "ws-ll-server:", "ws-ll-s:"],
+            value: "",
+            doc: "WebSocket frames over a byte stream in the server role, without HTTP. Pings are answered; Close gives EOF.",
+        },
+    ];
+
+    fn parse(form: &'static Form) -> Result<Self> {
+        Ok(Self { client: form.name == CLIENT.name, complete: false })
+    }
+
+    fn form(&self) -> &'static Form {
+        if self.client { CLIENT } else { SERVER }
+    }
+
+    fn takes(&self) -> Option<SocketKind> {
+        Some(SocketKind::Stream)
+    }
+
+    fn gives(&self, _: SocketKind) -> SocketKind {
+        SocketKind::Datagram
+    }
+
+    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let options = WrapOptions {
+            client: self.client,
+            no_close_frame: script.args.overlays.ws_framer.no_close,
+            answer_close: self.complete,
+            close_code: self.complete.then_some(NORMAL_CLOSE),
+            require_close: self.complete,
+            ..WrapOptions::default()
+        };
+        let ws = script.assign("ws", &format!("ws_wrap({}, {inner})", OptionMap::of(&options)?));
+        then(script, ws)
+    }
+}
+
+pub(super) fn register(_: &mut Engine) {}

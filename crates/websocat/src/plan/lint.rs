@@ -1,0 +1,31 @@
+//! Warnings about command lines that probably do not mean what they say.
+
+use super::Plan;
+use crate::spec::SocketKind;
+
+/// On both sides as typed.
+pub fn before(plan: &Plan) {
+    if plan.args.program.no_lints {
+        return;
+    }
+    if plan.right.endpoint.is_listener() && !plan.left.endpoint.is_listener() {
+        tracing::warn!("a listener on the right side serves one connection only; it belongs on the left");
+    }
+    let session = &plan.args.session;
+    if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
+        tracing::warn!("--global-timeout-force-exit does nothing without --global-timeout-ms");
+    }
+    if plan.args.program.random_seed.is_some() {
+        tracing::info!("--random-seed makes WebSocket keys and masks predictable");
+    }
+}
+
+/// On what will be run.
+pub fn after(plan: &Plan) {
+    if plan.args.program.no_lints {
+        return;
+    }
+    if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
+        tracing::warn!("separator options have no effect: both sides are byte streams");
+    }
+}

@@ -1,0 +1,164 @@
+//! Specifiers: overlays are peeled from the left until an endpoint takes all that is left.
+
+use super::{Names, Plan};
+use crate::{
+    cli::Args,
+    endpoints,
+    error::{Error, Result},
+    overlays,
+    spec::Stack,
+};
+use std::{ffi::OsStr, sync::Arc};
+
+/// Both sides as typed. Nothing is opened or looked up.
+pub fn parse(args: &Arc<Args>) -> Result<Plan> {
+    let session = &args.session;
+    let Some(spec1) = &args.spec1 else {
+        return Err(Error::usage("no specifier given; try `websocat ws://…`, `websocat -s PORT`, or --help"));
+    };
+    let mut left = spec1.clone();
+    if session.server {
+        let has_colon = spec1.as_encoded_bytes().contains(&b':');
+        let prefix = if has_colon { "ws-l:" } else { "ws-l:127.0.0.1:" };
+        left = prefix.into();
+        left.push(spec1);
+    }
+    let right = args.spec2.as_deref().unwrap_or(OsStr::new("stdio:"));
+    let one = args.spec2.is_none();
+    if !one && !session.text && !session.binary {
+        tracing::info!("using --binary mode by default");
+    }
+    let plan = Plan {
+        args: args.clone(),
+        left: specifier(&left)?,
+        right: specifier(right)?,
+        // With both flags -b decides how streams are cut.
+        text: !session.binary && (session.text || one),
+        prelude: vec![],
+        names: Names::default(),
+    };
+    if plan.left.endpoint.is_stdio() && plan.right.endpoint.is_stdio() {
+        return Err(Error::usage(if one {
+            "both sides would be standard input and output; give another specifier"
+        } else {
+            "only one side can be standard input and output"
+        }));
+    }
+    Ok(plan)
+}
+
+/// One specifier as a stack.
+pub fn specifier(text: &OsStr) -> Result<Stack> {
+    let mut overlays = vec![];
+    let mut rest = text;
+    loop {
+        if rest == "-" {
+            rest = OsStr::new("stdio:");
+        }
+        if let Some((form, value, parse)) = endpoint(rest) {
+            let endpoint = parse(form, value).map_err(|e| e.context(format!("`{}`", text.display())))?;
+            overlays.reverse();
+            return Ok(Stack { endpoint, overlays });
+        }
+        let Some((form, inner, parse)) = overlay(rest) else { return Err(unknown(text, rest)) };
+        overlays.push(parse(form).map_err(|e| e.context(format!("`{}`", text.display())))?);
+        rest = inner;
+    }
+}
+
+type Found<'a, P> = Option<(&'static crate::spec::Form, &'a OsStr, P)>;
+
+fn endpoint(text: &OsStr) -> Found<'_, impl Fn(&'static crate::spec::Form, &OsStr) -> Result<endpoints::Endpoint>> {
+    endpoints::TABLE.iter().find_map(|(forms, parse)| {
+        forms
+            .iter()
+            .find_map(|form| form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse))))
+    })
+}
+
+fn overlay(text: &OsStr) -> Found<'_, impl Fn(&'static crate::spec::Form) -> Result<overlays::Overlay>> {
+    overlays::TABLE.iter().find_map(|(forms, parse)| {
+        forms
+            .iter()
+            .find_map(|form| form.prefixes.iter().find_map(|prefix| Some((form, strip_prefix(text, prefix)?, *parse))))
+    })
+}
+
+/// What follows the prefix.
+fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
+    let rest = text.as_encoded_bytes().strip_prefix(prefix.as_bytes())?;
+    Some(os_suffix(text, rest.len()))
+}
+
+#[cfg(unix)]
+fn os_suffix(text: &OsStr, len: usize) -> &OsStr {
+    use std::os::unix::ffi::OsStrExt as _;
+    OsStr::from_bytes(&text.as_bytes()[text.len() - len..])
+}
+
+/// Where platform strings are not bytes only text can be cut: what is not text keeps an empty value, which no endpoint with
+/// a value accepts.
+#[cfg(not(unix))]
+fn os_suffix(text: &OsStr, len: usize) -> &OsStr {
+    text.to_str().map_or(OsStr::new(""), |text| OsStr::new(&text[text.len() - len..]))
+}
+
+/// Names the nearest prefix, so that a typo is found at once.
+fn unknown(text: &OsStr, rest: &OsStr) -> Error {
+    let shown = rest.to_string_lossy();
+    let start = shown.find(':').map_or(&*shown, |colon| {
+        let slashes = if shown[colon..].starts_with("://") { 3 } else { 1 };
+        &shown[..colon + slashes]
+    });
+    let known = endpoints::TABLE
+        .iter()
+        .flat_map(|(forms, _)| *forms)
+        .chain(overlays::TABLE.iter().flat_map(|(forms, _)| *forms))
+        .flat_map(|form| form.prefixes);
+    let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix.len(), prefix)).min();
+    let inside = if text == rest { String::new() } else { format!(" in `{}`", text.display()) };
+    let hint = match nearest {
+        _ if !shown.contains(':') && start.bytes().all(|b| b.is_ascii_digit()) && !start.is_empty() => {
+            format!("; to listen for WebSockets there, write `-s {shown}`")
+        }
+        Some((d, _, prefix)) if start.len() > 2 && d <= start.len() / 3 + 1 => format!("; did you mean `{prefix}`?"),
+        _ if shown.starts_with("http") => "; WebSocket URLs begin with ws:// or wss://".to_owned(),
+        _ => "; `websocat --help` shows how specifiers look".to_owned(),
+    };
+    Error::new(crate::error::Kind::Start, format!("unknown specifier `{shown}`{inside}{hint}"))
+}
+
+/// Edits from one to the other: insertions, deletions, substitutions, and swaps of neighbours, the commonest typo.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![(0..=b.len()).collect::<Vec<usize>>()];
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut best = (rows[i][j] + usize::from(x != y)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                best = best.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn typos_are_answered_with_what_was_meant() {
+        for (typed, meant) in
+            [("tpc:1", "`tcp:`"), ("STDIO:", "`stdio:`"), ("wss:/x", "wss"), ("lines:mirorr:", "`mirror:`")]
+        {
+            let e = specifier(typed.as_ref()).unwrap_err().to_string();
+            assert!(e.contains(meant), "{typed}: {e}");
+        }
+        let e = specifier("1234".as_ref()).unwrap_err().to_string();
+        assert!(e.contains("-s 1234"), "{e}");
+    }
+}

@@ -1,0 +1,26 @@
+//! In a session of messages, a side that is a byte stream is cut: into lines (text) or as the bytes arrive (binary).
+
+use super::super::Plan;
+use crate::{
+    error::Result,
+    overlays::{Overlay, chunks::StreamChunks, lines::LineChunks},
+    spec::SocketKind,
+};
+
+pub fn pass(plan: &mut Plan) -> Result<()> {
+    if plan.kind() == SocketKind::Stream {
+        return Ok(());
+    }
+    let text = plan.text;
+    for stack in plan.stacks_mut() {
+        if stack.kind() == Some(SocketKind::Stream) {
+            let chunker = if text {
+                Overlay::LineChunks(LineChunks { console: false })
+            } else {
+                Overlay::StreamChunks(StreamChunks)
+            };
+            stack.overlays.push(chunker);
+        }
+    }
+    Ok(())
+}

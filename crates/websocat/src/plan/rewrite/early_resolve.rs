@@ -1,0 +1,24 @@
+//! Host names are looked up once, before anything listens, unless `--late-resolve` asks for a lookup per connection.
+
+use super::super::{Plan, Prelude};
+use crate::{
+    endpoints::{Endpoint, tcp_connect::TcpTarget},
+    error::Result,
+};
+
+pub fn pass(plan: &mut Plan) -> Result<()> {
+    if plan.args.endpoints.tcp_connect.late_resolve {
+        return Ok(());
+    }
+    let Plan { left, right, prelude, names, .. } = plan;
+    for stack in [left, right] {
+        if let Endpoint::TcpConnect(tcp) = &mut stack.endpoint
+            && let TcpTarget::Late(name) = &tcp.target
+        {
+            let (name, addrs) = (name.clone(), names.fresh("addrs"));
+            prelude.push(Prelude::Lookup { name: name.clone(), addrs: addrs.clone() });
+            tcp.target = TcpTarget::Early { name, addrs };
+        }
+    }
+    Ok(())
+}

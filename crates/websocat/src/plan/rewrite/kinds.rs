@@ -1,0 +1,84 @@
+//! Socket kinds: what a `mirror:` or `log:` is, and whether each overlay gets the kind of socket that it wraps.
+
+use super::super::Plan;
+use crate::{
+    endpoints::Endpoint,
+    error::{Error, Kind, Result},
+    overlays::Overlay,
+    spec::{SocketKind, Stack},
+};
+
+/// A mirror becomes what the nearest overlay above it takes, or, without one, what the session is.
+pub fn mirrors(plan: &mut Plan) -> Result<()> {
+    let session = plan.kind();
+    for stack in plan.stacks_mut() {
+        if let Endpoint::Mirror(mirror) = &mut stack.endpoint
+            && mirror.kind.is_none()
+        {
+            mirror.kind = Some(stack.overlays.iter().find_map(Overlay::takes).unwrap_or(session));
+        }
+    }
+    Ok(())
+}
+
+pub fn check(plan: &mut Plan) -> Result<()> {
+    for stack in plan.stacks_mut() {
+        check_stack(stack)?;
+    }
+    let (left, right) = (plan.left.kind(), plan.right.kind());
+    match (left, right) {
+        (Some(a), Some(b)) if a != b => Err(Error::new(
+            Kind::Start,
+            format!(
+                "the left side is a {a} socket and the right side a {b} one; put lines: or chunks: on the byte stream"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn check_stack(stack: &Stack) -> Result<()> {
+    let mut kind = stack.endpoint.kind();
+    for overlay in &stack.overlays {
+        match (overlay.takes(), kind) {
+            (Some(wanted), Some(is)) if wanted != is => {
+                let name = overlay.prefix();
+                let how = match is {
+                    SocketKind::Stream => {
+                        format!("write `{name}lines:…` or `{name}chunks:…` to cut the stream into messages")
+                    }
+                    SocketKind::Datagram => {
+                        format!("{name} cannot go on top of messages; put it below what makes them")
+                    }
+                };
+                return Err(Error::new(
+                    Kind::Start,
+                    format!("{name} wraps a {wanted} socket, but what is below it is a {is} one; {how}"),
+                ));
+            }
+            _ => kind = kind.map(|inner| overlay.gives(inner)),
+        }
+    }
+    Ok(())
+}
+
+/// Each `log:` prints reads and writes of the kind that is below it.
+pub fn logs(plan: &mut Plan) -> Result<()> {
+    for stack in plan.stacks_mut() {
+        logs_of(stack);
+    }
+    Ok(())
+}
+
+fn logs_of(stack: &mut Stack) {
+    let mut kind = stack.endpoint.kind();
+    for overlay in &mut stack.overlays {
+        if let Overlay::Log(log) = overlay {
+            log.kind = kind;
+        }
+        kind = kind.map(|inner| overlay.gives(inner));
+    }
+    if let Endpoint::Reuser(reuser) = &mut stack.endpoint {
+        logs_of(&mut reuser.inner);
+    }
+}

@@ -1,0 +1,33 @@
+//! `--log-traffic` puts a `log:` where it shows most: just above TLS, else right above the network or process.
+
+use super::super::Plan;
+use crate::{
+    error::Result,
+    overlays::{Overlay, log::Log},
+    spec::Stack,
+};
+
+pub fn pass(plan: &mut Plan) -> Result<()> {
+    if !plan.args.overlays.log.log_traffic {
+        return Ok(());
+    }
+    if !place(&mut plan.right) && !place(&mut plan.left) {
+        tracing::warn!(
+            "--log-traffic has no effect: no side is a network connection or a process; put log: where you want it"
+        );
+    }
+    Ok(())
+}
+
+fn place(stack: &mut Stack) -> bool {
+    if stack.overlays.iter().any(|o| matches!(o, Overlay::Log(_))) {
+        return true;
+    }
+    let at = match stack.overlays.iter().position(|o| matches!(o, Overlay::Tls(_))) {
+        Some(tls) => tls + 1,
+        None if stack.endpoint.is_external() => 0,
+        None => return false,
+    };
+    stack.overlays.insert(at, Overlay::Log(Log { kind: None }));
+    true
+}

@@ -1,0 +1,112 @@
+//! The script of a plan: what is made once, both sides nested, and the exchange in the middle.
+
+use super::{Plan, Prelude};
+use crate::{
+    endpoints::tcp_connect::lookup_options,
+    error::Result,
+    spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
+};
+
+/// Script text that does what the plan says.
+pub fn print(plan: &Plan) -> Result<String> {
+    let mut script = Script::new(plan.args.clone(), plan.names.clone());
+    timed(plan, &mut script)?;
+    Ok(script.finish())
+}
+
+/// The global timeout around everything, then the initial pause, then the rest.
+fn timed(plan: &Plan, script: &mut Script) -> Result<()> {
+    let session = &plan.args.session;
+    let Some(ms) = session.global_timeout_ms else { return delayed(plan, script) };
+    script.line("race([task_wrap(|| {");
+    script.indent(&mut |script| delayed(plan, script))?;
+    script.line("}),");
+    if session.global_timeout_force_exit {
+        script.line(&format!("sequential([sleep_ms({ms}), task_wrap(|| {{ exit_process(1); dummy_task() }})])])"));
+    } else {
+        script.line(&format!("sleep_ms({ms})])"));
+    }
+    Ok(())
+}
+
+fn delayed(plan: &Plan, script: &mut Script) -> Result<()> {
+    match plan.args.session.sleep_ms_before_start {
+        None => prelude(plan, &plan.prelude, script),
+        Some(ms) => script.nest(&format!("sequential([sleep_ms({ms}), task_wrap(|| {{"), "})])", &mut |script| {
+            prelude(plan, &plan.prelude, script)
+        }),
+    }
+}
+
+fn prelude(plan: &Plan, steps: &[Prelude], script: &mut Script) -> Result<()> {
+    let Some((first, rest)) = steps.split_first() else { return sides(plan, script) };
+    match first {
+        Prelude::Lookup { name, addrs } => {
+            let options = lookup_options(plan.args.endpoints.tcp_connect.connect_timeout.limit_millis());
+            let call = format!("lookup_host({}{options}, |{addrs}| {{", string_literal(name));
+            script.nest(&call, "})", &mut |script| prelude(plan, rest, script))
+        }
+        Prelude::TlsConnector { connector } => {
+            let options = OptionMap::of(&plan.args.overlays.tls.connector_options())?;
+            script.line(&format!("let {connector} = tls_client_connector({options});"));
+            prelude(plan, rest, script)
+        }
+        Prelude::Reuser { reuser } => {
+            script.line(&format!("let {reuser} = simple_reuser_listener();"));
+            prelude(plan, rest, script)
+        }
+    }
+}
+
+fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
+    let oneshot = plan.args.session.oneshot;
+    script.listening = Listening { autospawn: !oneshot, oneshot };
+    script.half_close = plan.right.endpoint.is_external();
+    plan.left.emit(script, &mut |script, left| {
+        script.listening = Listening { autospawn: false, oneshot: true };
+        script.half_close = plan.left.endpoint.is_external();
+        plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
+    })
+}
+
+fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result<()> {
+    let session = &plan.args.session;
+    if session.exit_on_hangup {
+        for side in [left, right] {
+            // A socket that cannot hang up has no such part: then there is nothing to wait for.
+            script.line(&format!(
+                "try {{ handle_hangup(take_hangup_part({side}), || {{ exit_process(0); dummy_task() }}); }} catch {{ }}"
+            ));
+        }
+    }
+    let mut options = OptionMap::new()
+        .flag("unidirectional", session.unidirectional)
+        .flag("unidirectional_reverse", session.unidirectional_reverse)
+        .flag("exit_on_eof", session.exit_on_eof);
+    let complete = [&plan.left, &plan.right].iter().any(|stack| stack.is_complete());
+    let one_way = session.unidirectional || session.unidirectional_reverse;
+    options = options.flag("unidirectional_late_drop", session.unidirectional_late_drop || (complete && one_way));
+    if let Some(size) = session.buffer_size {
+        options.push("buffer_size_forward", size.0.to_string());
+        options.push("buffer_size_reverse", size.0.to_string());
+    }
+    let console = [&plan.left, &plan.right].iter().any(|stack| stack.reaches_stdio());
+    let kind = plan.kind();
+    if kind == SocketKind::Datagram && complete && !plan.args.overlays.ws_framer.no_close {
+        // No limit is -1: absent means that an end is handed on at once.
+        options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
+    }
+    if complete || console {
+        options.push("end_on_error", "true");
+    }
+    let call = match kind {
+        SocketKind::Stream => format!("exchange_bytes({options}, {left}, {right})"),
+        SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
+    };
+    if session.exit_after_one_session {
+        script.line(&format!("sequential([{call}, task_wrap(|| {{ exit_process(0); dummy_task() }})])"));
+    } else {
+        script.line(&call);
+    }
+    Ok(())
+}

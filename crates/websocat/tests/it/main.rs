@@ -1,0 +1,4 @@
+//! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
+
+mod golden;
+mod tidy;
