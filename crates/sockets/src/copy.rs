@@ -299,3 +299,34 @@ impl Future for ExchangeBytes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{chopper::schedules, collect::Recorder, drive::drive, pair::pair};
+    use tokio::io::AsyncWriteExt;
+
+    #[test]
+    fn copies_the_same_bytes_however_both_streams_are_cut() {
+        let sent: Vec<u8> = (0..1000u32).map(|i| (i * i / 7) as u8).collect();
+        for schedule in schedules() {
+            for size in [None, Some(10)] {
+                let (ours, mut theirs, _) = pair(2000);
+                let recorder = Recorder::new();
+                let copy = CopyBytes::new(
+                    schedule.read_half(ours.read.unwrap()),
+                    schedule.write_half(recorder.stream()),
+                    size,
+                );
+                drive(async {
+                    let write = theirs.write.as_mut().unwrap();
+                    write.write_all(&sent).await.unwrap();
+                    write.shutdown().await.unwrap();
+                    copy.await.unwrap();
+                });
+                assert!(recorder.bytes() == sent, "{schedule:?} {size:?}");
+                assert!(recorder.is_shut());
+            }
+        }
+    }
+}

@@ -130,17 +130,108 @@ impl Gather {
         Poll::Ready(Ok(()))
     }
 
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Writes what was gathered, without flushing the stream below.
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.pending.is_empty() {
             let n = wrote(ready!(Pin::new(&mut *self.inner).poll_write(cx, self.pending.filled()))?)?;
             self.pending.skip(n);
         }
         self.pending.release();
+        Poll::Ready(Ok(()))
+    }
+
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_empty(cx))?;
         Pin::new(&mut *self.inner).poll_flush(cx)
     }
 
+    /// The shutdown of the stream below flushes it.
     pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_flush(cx))?;
+        ready!(self.poll_empty(cx))?;
         Pin::new(&mut *self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        chopper::{Schedule, schedules},
+        collect::Recorder,
+        drive::drive,
+    };
+    use std::future::poll_fn;
+    use wsframe::Opcode;
+
+    /// Sizes on both sides of every border: gathered, gathered only in a batch, written directly.
+    const SIZES: [(usize, bool); 8] = [
+        (0, false),
+        (100, true),
+        (SMALL, false),
+        (SMALL + 1, false),
+        (SMALL + 1, true),
+        (SMALL_IN_BATCH + 1, true),
+        (3, false),
+        (100_000, false),
+    ];
+
+    async fn put(gather: &mut Gather, size: usize, more: bool) -> Vec<u8> {
+        let head = Header::new(Opcode::Binary, true, size, None);
+        let body: Vec<u8> = (0..size).map(|i| (i * 31 + size) as u8).collect();
+        poll_fn(|cx| gather.poll_put(cx, Some(&head), &body, more)).await.unwrap();
+        [head.as_bytes(), &body[..]].concat()
+    }
+
+    #[test]
+    fn pieces_stay_whole_and_in_order_however_the_stream_takes_them() {
+        for schedule in schedules().filter(|s| s.read == 1) {
+            let schedule = Schedule { write: schedule.write.saturating_mul(100), ..schedule };
+            let recorder = Recorder::new();
+            let mut gather = Gather::new(schedule.write_half(recorder.stream()));
+            let sent = drive(async {
+                let mut sent = Vec::new();
+                for (size, more) in SIZES {
+                    sent.extend(put(&mut gather, size, more).await);
+                }
+                poll_fn(|cx| gather.poll_shutdown(cx)).await.unwrap();
+                sent
+            });
+            assert!(recorder.bytes() == sent, "{schedule:?}");
+            assert!(recorder.is_shut());
+            assert_eq!(gather.pending.room(), 0, "owns nothing when flushed");
+        }
+    }
+
+    #[test]
+    fn small_pieces_leave_together_and_a_large_one_takes_them_along() {
+        let recorder = Recorder::new();
+        let mut gather = Gather::new(recorder.stream());
+        drive(async {
+            for _ in 0..10 {
+                put(&mut gather, 100, false).await;
+            }
+            assert_eq!(recorder.chunks().len(), 0);
+            poll_fn(|cx| gather.poll_flush(cx)).await.unwrap();
+            assert_eq!(recorder.chunks().len(), 1);
+        });
+    }
+
+    #[test]
+    fn reads_no_more_than_the_limit_and_owns_nothing_when_idle() {
+        let (mut ours, mut theirs, _) = crate::testing::pair::pair(100);
+        let (read, write) = (ours.read.as_deref_mut().unwrap(), theirs.write.as_deref_mut().unwrap());
+        let mut window = Window::new(3);
+        drive(async {
+            let n = poll_fn(|cx| Pin::new(&mut *write).poll_write(cx, b"0123456789")).await.unwrap();
+            assert_eq!(n, 10);
+            for (limit, got) in [(4, 4), (0, 1), (usize::MAX, 5)] {
+                let n = poll_fn(|cx| poll_fill_up_to(read, cx, &mut window, 1, limit)).await.unwrap();
+                assert_eq!(n, got);
+            }
+            assert_eq!(window.filled(), b"0123456789");
+            window.skip(10);
+            let idle = poll_fn(|cx| Poll::Ready(poll_fill(read, cx, &mut window, 1).is_pending())).await;
+            assert!(idle && window.room() == 0);
+        });
     }
 }

@@ -218,11 +218,21 @@ impl Mover {
         }
     }
 
-    /// Also when nothing was moved: a writer may owe something of its own, such as a pong.
+    /// Also when nothing was moved: a writer may owe something of its own, such as a pong. Not while it cannot take the
+    /// chunk it was offered: it is pushing out what it has already, and nothing else may come in between.
     #[inline]
     pub fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Failed> {
         match (self.state, &mut self.to) {
-            (State::Shutdown | State::Discard | State::Done | State::Failed(Part::Sink), _) | (_, None) => Ok(()),
+            (
+                State::Write(_)
+                | State::Eof(_)
+                | State::Shutdown
+                | State::Discard
+                | State::Done
+                | State::Failed(Part::Sink),
+                _,
+            )
+            | (_, None) => Ok(()),
             (_, Some(to)) => match to.poll_flush(cx) {
                 Poll::Ready(Err(error)) => Err(Failed::sink(error)),
                 Poll::Ready(Ok(())) | Poll::Pending => Ok(()), // Pending: its waker is ours

@@ -6,7 +6,7 @@
 use crate::{
     buffer::Window,
     datagram::{DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill},
+    gather::{Gather, poll_fill_up_to},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -52,7 +52,7 @@ impl DatagramRead for StreamChunks {
         }
         let mut more = Flags::NONE;
         if self.window.is_empty() {
-            if ready!(poll_fill(&mut *self.inner, cx, &mut self.window, 1))? == 0 {
+            if ready!(poll_fill_up_to(&mut *self.inner, cx, &mut self.window, 1, max))? == 0 {
                 self.window.release();
                 self.len = 0;
                 self.announced = Some(Flags::EOF);

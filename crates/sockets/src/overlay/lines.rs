@@ -6,7 +6,7 @@
 
 use super::terminal_escape::{Carry, Piece};
 use crate::{
-    buffer::{SIZES, Window},
+    buffer::{LARGEST, SIZES, Window, under_pressure},
     datagram::{DatagramRead, DatagramWrite, Flags},
     gather::{Gather, poll_fill},
     socket::{DatagramSocket, StreamSocket},
@@ -18,7 +18,7 @@ use std::{
 };
 
 /// A line of up to this size is one chunk: what the largest pooled buffer holds.
-const HOLD: usize = SIZES[SIZES.len() - 1];
+const HOLD: usize = LARGEST;
 /// Most separator bytes in a row that can mean one separator: an unfinished run is held back and must stay small beside
 /// [`HOLD`].
 pub const MAX_SEPARATOR_N: usize = 4096;
@@ -170,7 +170,9 @@ impl LineReader {
         } else {
             // Separators at the end may become the end of the line.
             let content = if self.inline { held } else { held.saturating_sub(self.run) };
-            if content == 0 || (content <= max && held < HOLD && !self.parts_suffice) {
+            let goes_out =
+                content > max || held >= HOLD || self.parts_suffice || (held >= SIZES[1] && under_pressure());
+            if content == 0 || !goes_out {
                 return None;
             }
             (content, None)

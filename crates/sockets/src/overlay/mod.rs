@@ -1,7 +1,17 @@
 //! Overlays: each wraps a socket and is one machine in one file.
 
 pub mod chunks;
+pub mod datagram_log;
+pub mod defragment;
 pub mod lines;
 pub mod read_limiter;
+pub mod reuse;
+pub mod stream_log;
 mod terminal_escape;
+pub mod traffic_log;
+pub mod write_buffer;
+pub mod write_limiter;
 pub mod ws;
+
+#[cfg(test)]
+mod chopper_tests;

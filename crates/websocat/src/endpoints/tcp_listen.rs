@@ -48,7 +48,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "COMMAND")]
     pub exec_after_listen: Option<String>,
     /// Append the port number to that command
-    #[arg(long, requires = "exec_after_listen")]
+    #[arg(long)]
     pub exec_after_listen_append_port: bool,
 }
 

@@ -57,8 +57,8 @@ struct ExchangePacketsOpts {
     buffer_size_forward: Option<usize>,
     /// Longest piece of a message from s2 to s1, in bytes; absent: follows the traffic
     buffer_size_reverse: Option<usize>,
-    /// Milliseconds of silence after which a WebSocket is closed once the other side has ended; the largest integer: never
-    linger_ms: Option<u64>,
+    /// Milliseconds of silence after which a WebSocket is closed once the other side has ended; -1: never
+    linger_ms: Option<i64>,
     /// An error ends the session and tells the other side, instead of stopping its own direction only
     end_on_error: bool,
 }
@@ -108,7 +108,7 @@ fn exchange_packets(
         late_drop: opts.unidirectional_late_drop,
         max_forward: size("buffer_size_forward", opts.buffer_size_forward)?.unwrap_or(usize::MAX),
         max_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?.unwrap_or(usize::MAX),
-        linger: opts.linger_ms.map(|ms| if ms >= i64::MAX as u64 { Duration::MAX } else { Duration::from_millis(ms) }),
+        linger: opts.linger_ms.map(linger).transpose()?,
         end_on_error: opts.end_on_error,
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
@@ -139,6 +139,15 @@ fn copy_packets(bufsize: i64, from: Handle<BoxDatagramRead>, to: Handle<BoxDatag
 /// Halves alone do not know what they belong to.
 fn unknown() -> [Arc<SocketInfo>; 2] {
     [Arc::default(), Arc::default()]
+}
+
+fn linger(ms: i64) -> RhResult<Duration> {
+    match ms {
+        -1 => Ok(Duration::MAX),
+        ms => u64::try_from(ms).map(Duration::from_millis).map_err(|_| {
+            format!("option `linger_ms`: {ms} is neither a time in milliseconds nor -1 (without end)").into()
+        }),
+    }
 }
 
 fn size(option: &str, size: Option<usize>) -> RhResult<Option<usize>> {
@@ -334,7 +343,7 @@ mod tests {
                 "buffer_size_forward",
             ),
             ("exchange_packets(#{linger_ms: \"x\"}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
-            ("exchange_packets(#{linger_ms: -1}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
+            ("exchange_packets(#{linger_ms: -2}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
             ("exchange_packets(#{nope: 1}, null_datagram_socket(), null_datagram_socket())", "unknown option `nope`"),
             ("exchange_packets(5, null_datagram_socket(), null_datagram_socket())", "options must be a map"),
             ("let s = null_stream_socket(); copy_bytes(0, take_read_part(s), take_write_part(s))", "no reader"),

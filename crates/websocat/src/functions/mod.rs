@@ -4,6 +4,7 @@ mod addresses;
 mod exchange;
 pub mod http;
 mod process;
+mod reuse;
 mod sockets;
 mod strings;
 mod tasks;
@@ -19,6 +20,7 @@ pub fn register(engine: &mut rhai::Engine) {
     exchange::register(engine);
     http::register(engine);
     process::register(engine);
+    reuse::register(engine);
     sockets::register(engine);
     strings::register(engine);
     tasks::register(engine);

@@ -227,7 +227,7 @@ fn socket(child: &mut ChildHandle) -> RhResult<Handle<StreamSocket>> {
 fn take_stderr(child: &mut ChildHandle) -> RhResult<Handle<BoxStreamRead>> {
     let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
     let child = child.as_mut().ok_or("this child was used up or taken away before")?;
-    Ok(child.take_stderr().map_or_else(missing, |stderr| handle(Box::new(stderr) as BoxStreamRead)))
+    Ok(child.take_stderr().map_or_else(missing, handle))
 }
 
 /// A hangup that happens when the child ends; uses the child up.

@@ -2,9 +2,17 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, RhResult, Take, handle},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
+use sockets::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    overlay::chunks,
+    socket::{DatagramSocket, StreamSocket},
+    stream::{BoxStreamRead, BoxStreamWrite},
+};
 
 /// The overlay; binary mode puts it on byte streams by itself.
 #[derive(Clone, Debug, Default)]
@@ -36,4 +44,21 @@ impl OverlaySpec for StreamChunks {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Makes a datagram socket of a stream socket: each read is a binary message, written messages lose their borders.
+fn stream_chunks(x: Handle<StreamSocket>) -> RhResult<Handle<DatagramSocket>> {
+    Ok(handle(chunks::stream_chunks(x.take("socket")?)))
+}
+
+/// Makes each read of a stream a binary message.
+fn read_stream_chunks(x: Handle<BoxStreamRead>) -> RhResult<Handle<BoxDatagramRead>> {
+    Ok(handle(Box::new(chunks::StreamChunks::new(x.take("reader")?))))
+}
+
+/// Writes messages to a stream; their borders get lost.
+fn write_stream_chunks(x: Handle<BoxStreamWrite>) -> RhResult<Handle<BoxDatagramWrite>> {
+    Ok(handle(Box::new(chunks::StreamSink::new(x.take("writer")?))))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, stream_chunks, read_stream_chunks, write_stream_chunks);
+}

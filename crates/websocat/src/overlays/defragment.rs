@@ -2,10 +2,16 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
+use sockets::{
+    overlay::defragment::{self, DEFAULT_LIMIT},
+    socket::DatagramSocket,
+};
 
 /// Only the write direction is changed.
 #[derive(Clone, Debug, Default)]
@@ -50,4 +56,16 @@ impl OverlaySpec for Defragment {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Collects fragments of written messages and passes on whole messages.
+fn defragment_writes(
+    opts: RhOpts<DefragmentOptions>,
+    inner: Handle<DatagramSocket>,
+) -> RhResult<Handle<DatagramSocket>> {
+    let options: DefragmentOptions = OptsReader::read(opts)?;
+    let limit = options.max_send_datagram_size.unwrap_or(DEFAULT_LIMIT);
+    Ok(handle(defragment::defragment_writes(inner.take("socket")?, limit)))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, defragment_writes);
+}

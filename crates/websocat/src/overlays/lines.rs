@@ -5,10 +5,16 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
+use sockets::{
+    overlay::lines::{self, BinaryOutput, LinesOptions, MAX_SEPARATOR_N},
+    socket::{DatagramSocket, StreamSocket},
+};
 
 /// The overlay; text mode puts it on byte streams by itself.
 #[derive(Clone, Debug, Default)]
@@ -37,13 +43,10 @@ pub struct LineArgs {
     pub null_terminated: bool,
 }
 
-/// More separators in a row than this are a mistake; the reader must hold them in its buffer.
-const MAX_SEPARATORS: usize = 1024;
-
 fn separator_count(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(n @ 1..=MAX_SEPARATORS) => Ok(n),
-        _ => Err(format!("must be a number from 1 to {MAX_SEPARATORS}")),
+        Ok(n @ 1..=MAX_SEPARATOR_N) => Ok(n),
+        _ => Err(format!("must be a number from 1 to {MAX_SEPARATOR_N}")),
     }
 }
 
@@ -121,4 +124,29 @@ impl OverlaySpec for LineChunks {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Cuts a byte stream into lines, each one a text message; a written message becomes a line.
+fn line_chunks(opts: RhOpts<LineOptions>, x: Handle<StreamSocket>) -> RhResult<Handle<DatagramSocket>> {
+    let options: LineOptions = OptsReader::read(opts)?;
+    let defaults = LinesOptions::default();
+    let n = options.separator_n.unwrap_or(defaults.n);
+    if !(1..=MAX_SEPARATOR_N).contains(&n) {
+        return Err(format!("option `separator_n`: must be from 1 to {MAX_SEPARATOR_N}").into());
+    }
+    let options = LinesOptions {
+        separator: options.separator.unwrap_or(defaults.separator),
+        n,
+        substitute: options.substitute,
+        inline: options.inline,
+        binary: match options.binary {
+            None => BinaryOutput::AsText,
+            Some(BinaryMessages::Raw) => BinaryOutput::Raw,
+            Some(BinaryMessages::Escape) => BinaryOutput::Escape,
+            Some(BinaryMessages::Auto) => BinaryOutput::for_stdout(),
+        },
+    };
+    Ok(handle(lines::line_chunks(x.take("socket")?, &options)))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, line_chunks);
+}

@@ -2,10 +2,18 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
+use sockets::{
+    overlay::{datagram_log, stream_log, traffic_log},
+    socket::{DatagramSocket, StreamSocket},
+};
+use std::sync::LazyLock;
+use tokio::time::Instant;
 
 /// The overlay.
 #[derive(Clone, Debug, Default)]
@@ -82,4 +90,36 @@ impl OverlaySpec for Log {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// What time stamps count from: about the start of the program, when the functions were registered.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl From<LogOptions> for traffic_log::LogOptions {
+    fn from(options: LogOptions) -> Self {
+        Self {
+            verbose: options.verbose,
+            read_prefix: options.read_prefix,
+            write_prefix: options.write_prefix,
+            omit_content: options.omit_content,
+            hex: options.hex,
+            timestamps_since: options.include_timestamps.then(|| *START),
+            ..Self::default()
+        }
+    }
+}
+
+/// Prints each read and write of a stream socket to stderr.
+fn stream_logger(opts: RhOpts<LogOptions>, inner: Handle<StreamSocket>) -> RhResult<Handle<StreamSocket>> {
+    let options = OptsReader::read::<LogOptions>(opts)?.into();
+    Ok(handle(stream_log::stream_logger(inner.take("socket")?, &options)))
+}
+
+/// Prints each read and write of a datagram socket to stderr.
+fn datagram_logger(opts: RhOpts<LogOptions>, inner: Handle<DatagramSocket>) -> RhResult<Handle<DatagramSocket>> {
+    let options = OptsReader::read::<LogOptions>(opts)?.into();
+    Ok(handle(datagram_log::datagram_logger(inner.take("socket")?, &options)))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    LazyLock::force(&START);
+    register!(engine, stream_logger, datagram_logger);
+}

@@ -2,9 +2,12 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, RhResult, Take, handle},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
+use sockets::{overlay::read_limiter::ReadLimiter, stream::BoxStreamRead};
 use std::num::NonZeroU32;
 
 /// The overlay.
@@ -45,4 +48,12 @@ impl OverlaySpec for ReadChunkLimiter {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Caps the size of each read, in bytes.
+fn read_chunk_limiter(x: Handle<BoxStreamRead>, limit: i64) -> RhResult<Handle<BoxStreamRead>> {
+    let limit = usize::try_from(limit).ok().filter(|n| *n > 0).ok_or("the limit must be at least 1")?;
+    Ok(handle(Box::new(ReadLimiter::new(x.take("reader")?, limit))))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, read_chunk_limiter);
+}

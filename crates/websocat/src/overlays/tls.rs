@@ -6,6 +6,8 @@
 mod connector;
 mod explain;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use connector::{Connector, ConnectorOptions};
 

@@ -2,9 +2,15 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, RhResult, Take, handle},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
+use sockets::{
+    overlay::write_buffer::{self, MAX_CAPACITY},
+    stream::BoxStreamWrite,
+};
 
 /// The overlay.
 #[derive(Clone, Debug, Default)]
@@ -39,4 +45,13 @@ impl OverlaySpec for WriteBuffer {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Gathers small writes up to a size in bytes, until flush.
+fn write_buffer(inner: Handle<BoxStreamWrite>, capacity: i64) -> RhResult<Handle<BoxStreamWrite>> {
+    let fitting = usize::try_from(capacity).ok().filter(|n| (1..=MAX_CAPACITY).contains(n));
+    let capacity = fitting.ok_or_else(|| format!("the capacity must be from 1 to {MAX_CAPACITY}"))?;
+    Ok(handle(Box::new(write_buffer::WriteBuffer::new(inner.take("writer")?, capacity))))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, write_buffer);
+}

@@ -2,9 +2,12 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, RhResult, Take, handle},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
+use sockets::{overlay::write_limiter::WriteLimiter, stream::BoxStreamWrite};
 use std::num::NonZeroU32;
 
 /// The overlay.
@@ -45,4 +48,12 @@ impl OverlaySpec for WriteChunkLimiter {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// Caps the size of each write, in bytes.
+fn write_chunk_limiter(x: Handle<BoxStreamWrite>, limit: i64) -> RhResult<Handle<BoxStreamWrite>> {
+    let limit = usize::try_from(limit).ok().filter(|n| *n > 0).ok_or("the limit must be at least 1")?;
+    Ok(handle(Box::new(WriteLimiter::new(x.take("writer")?, limit))))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, write_chunk_limiter);
+}

@@ -2,10 +2,20 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, handle},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
-use rhai::Engine;
+use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
+use sockets::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    overlay::ws::{self, Role, WsOptions},
+    random::MaskKeys,
+    socket::{DatagramSocket, StreamSocket},
+    stream::{BoxStreamRead, BoxStreamWrite},
+};
+use std::sync::{Arc, Mutex};
 
 /// The overlay.
 #[derive(Clone, Debug)]
@@ -110,4 +120,99 @@ impl OverlaySpec for WsFramer {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// WebSocket framing over a byte stream: messages on one side, frames on the other. Pings are answered.
+fn ws_wrap(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<WrapOptions>,
+    inner: Handle<StreamSocket>,
+) -> RhResult<Handle<DatagramSocket>> {
+    let options: WrapOptions = OptsReader::read(opts)?;
+    let options = WsOptions {
+        role: role(options.client),
+        ignore_masks: options.ignore_masks,
+        no_flush_after_each_message: options.no_flush_after_each_message,
+        no_close_frame: options.no_close_frame,
+        shutdown_socket_on_eof: options.shutdown_socket_on_eof,
+        max_ping_replies: options.max_ping_replies,
+        answer_close: options.answer_close,
+        close_code: options.close_code,
+        require_close: options.require_close,
+        keys: keys(&ctx, options.client)?,
+        ..WsOptions::default()
+    };
+    Ok(handle(ws::ws_wrap(options, inner.take("socket")?)))
+}
+
+/// Options of `ws_encoder`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct EncoderOptions {
+    /// Mask frames, as clients have to.
+    pub masked: bool,
+    /// Do not flush after each message.
+    #[serde(default)]
+    pub no_flush_after_each_message: bool,
+    /// Never send Close.
+    #[serde(default)]
+    pub no_close_frame: bool,
+    /// Also end the stream when there is nothing more to write.
+    #[serde(default)]
+    pub shutdown_socket_on_eof: bool,
+}
+
+/// Turns messages into WebSocket frames.
+fn ws_encoder(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<EncoderOptions>,
+    inner: Handle<BoxStreamWrite>,
+) -> RhResult<Handle<BoxDatagramWrite>> {
+    let options: EncoderOptions = OptsReader::read(opts)?;
+    let options = WsOptions {
+        role: role(options.masked),
+        no_flush_after_each_message: options.no_flush_after_each_message,
+        no_close_frame: options.no_close_frame,
+        shutdown_socket_on_eof: options.shutdown_socket_on_eof,
+        keys: keys(&ctx, options.masked)?,
+        ..WsOptions::default()
+    };
+    let socket = StreamSocket { write: Some(inner.take("writer")?), ..StreamSocket::default() };
+    Ok(Arc::new(Mutex::new(ws::ws_wrap(options, socket).write)))
+}
+
+/// Options of `ws_decoder`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecoderOptions {
+    /// Only masked frames are right, as servers have it.
+    pub require_masked: bool,
+    /// Only frames without mask are right, as clients have it.
+    pub require_unmasked: bool,
+}
+
+/// Turns WebSocket frames into messages. Pings are not answered but handed on.
+fn ws_decoder(opts: RhOpts<DecoderOptions>, inner: Handle<BoxStreamRead>) -> RhResult<Handle<BoxDatagramRead>> {
+    let options: DecoderOptions = OptsReader::read(opts)?;
+    if options.require_masked && options.require_unmasked {
+        return Err("options `require_masked` and `require_unmasked` leave no frame that is right".into());
+    }
+    let options = WsOptions {
+        role: role(!options.require_masked),
+        ignore_masks: !options.require_masked && !options.require_unmasked,
+        max_ping_replies: Some(0),
+        ..WsOptions::default()
+    };
+    let socket = StreamSocket { read: Some(inner.take("reader")?), ..StreamSocket::default() };
+    Ok(Arc::new(Mutex::new(ws::ws_wrap(options, socket).read)))
+}
+
+fn role(client: bool) -> Role {
+    if client { Role::Client } else { Role::Server }
+}
+
+/// Servers must not take part in the documented sequence of generators.
+fn keys(ctx: &NativeCallContext<'_>, masks: bool) -> RhResult<MaskKeys> {
+    Ok(if masks { Scenario::of(ctx)?.random().mask_keys() } else { MaskKeys::default() })
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, ws_wrap, ws_encoder, ws_decoder);
+}

@@ -48,6 +48,7 @@ impl Callback {
 }
 
 /// The error that a native function threw, if the script error is about one; else one about the script, with the position.
+#[allow(clippy::boxed_local)] // Rhai hands its errors out boxed; this is for `map_err`
 pub fn script_error(error: Box<EvalAltResult>) -> Error {
     let position = error.position();
     let mut inner = *error;

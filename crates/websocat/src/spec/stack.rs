@@ -15,10 +15,7 @@ impl Stack {
     pub fn kind(&self) -> Option<SocketKind> {
         let mut kind = self.endpoint.kind();
         for overlay in &self.overlays {
-            kind = match kind.or(overlay.takes()) {
-                Some(inner) => Some(overlay.gives(inner)),
-                None => None,
-            };
+            kind = kind.or(overlay.takes()).map(|inner| overlay.gives(inner));
         }
         kind
     }

@@ -1,7 +1,17 @@
 //! Order, batches, backpressure, directions that are off.
 
 use super::*;
-use crate::{datagram::Flags, exchange::CopyPackets, socket::DatagramSocket};
+use crate::{
+    datagram::Flags,
+    endpoint::mirror_datagram::{MirrorDatagramOptions, mirror_datagram},
+    exchange::CopyPackets,
+    socket::DatagramSocket,
+    testing::{
+        chopper::schedules,
+        collect::{Chunk, Recorder, chunk_source, messages},
+        drive::drive,
+    },
+};
 use std::{future::Future, pin::Pin, task::Poll};
 
 #[tokio::test(start_paused = true)]
@@ -219,7 +229,7 @@ async fn a_queue_mirror_is_equal_to_a_mirrored_socket() {
     }
     peer.leaves(1000);
     let stop = Stop::new();
-    let mirror = crate::endpoint::mirror_datagram::mirror_datagram(Default::default());
+    let mirror = mirror_datagram(Default::default());
     let exchange = ExchangePackets::new(peer.socket(), mirror, linger(1000), stop.clone());
     assert_eq!(run_this(exchange, stop).ended_well_at().await, 0);
     // What is on its way back when the peer leaves is of no use any more.
@@ -240,4 +250,37 @@ async fn copies_one_way() {
     let (from, to) = (left.socket().read.unwrap(), right.socket().write.unwrap());
     let result = CopyPackets::new(from, to, usize::MAX).await;
     assert_eq!(what(&result), (Direction::Forward, Part::Source, io::ErrorKind::InvalidData));
+}
+
+#[test]
+fn messages_survive_however_their_halves_are_cut() {
+    let sent: Vec<Chunk> = vec![
+        (b"text".to_vec(), Flags::TEXT),
+        (vec![], Flags::NONE),
+        (b"first half, ".to_vec(), Flags::PARTIAL),
+        (b"ping".to_vec(), Flags::PING),
+        (b"second half".to_vec(), Flags::NONE),
+        (vec![7; 200], Flags::NONE),
+        (b"\x03\xe8bye".to_vec(), Flags::EOF),
+    ];
+    for schedule in schedules() {
+        for queue in [false, true] {
+            let recorder = Recorder::new();
+            let socket = schedule.datagram(DatagramSocket {
+                read: Some(chunk_source(sent.clone())),
+                write: Some(recorder.datagrams()),
+                ..DatagramSocket::default()
+            });
+            let options = ExchangeOptions { max_forward: 50, ..ExchangeOptions::default() };
+            let exchange = if queue {
+                let mirror = schedule.datagram(mirror_datagram(MirrorDatagramOptions { max_buf_size: Some(60) }));
+                ExchangePackets::new(socket, mirror, options, Stop::new())
+            } else {
+                ExchangePackets::mirrored(socket, options, Stop::new())
+            };
+            drive(exchange).unwrap();
+            assert_eq!(recorder.messages(), messages(&sent), "{schedule:?} queue {queue}");
+            assert!(recorder.is_shut());
+        }
+    }
 }

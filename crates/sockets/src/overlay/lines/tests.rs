@@ -16,10 +16,12 @@ fn text(lines: &[&[u8]]) -> Vec<crate::testing::Chunk> {
     all
 }
 
+type ReadRow = (LinesOptions, &'static [u8], &'static [&'static [u8]]);
+
 #[test]
 fn reading_splits_at_runs_of_n() {
     let inline = |n| LinesOptions { inline: true, ..options(n) };
-    let table: [(LinesOptions, &[u8], &[&[u8]]); 15] = [
+    let table: [ReadRow; 15] = [
         (options(1), b"", &[]),
         (options(1), b"a\nbc\n", &[b"a", b"bc"]),
         (options(1), b"\n\nx\n", &[b"", b"", b"x"]),
@@ -56,6 +58,7 @@ fn reading_splits_at_runs_of_n() {
 
 #[test]
 fn long_lines_stay_whole_as_far_as_memory_is_pooled() {
+    assert_eq!(crate::buffer::SIZES.last(), Some(&HOLD));
     for (len, chunks) in [(200_000, 1), (HOLD - 1, 1), (HOLD, 2), (2 * HOLD + 5, 3)] {
         let mut input = vec![b'x'; len];
         input.extend(b"\nnext\n");
@@ -131,10 +134,11 @@ fn writing_keeps_separators_out_of_messages() {
 
 #[test]
 fn binary_messages_are_written_as_asked() {
-    let table = [
-        (BinaryOutput::AsText, &b"a b\x1b\xff|a b\n\x1b\xff|"[..]),
+    let table: [(BinaryOutput, &[u8]); 3] = [
+        (BinaryOutput::AsText, b"a b\x1b\xff|a b\n\x1b\xff|"),
         (BinaryOutput::Raw, b"a b\x1b\xff|a|b\n\x1b\xff|"),
-        (BinaryOutput::Escape, br"a b\x1b\xff|a\x7cb\x0a\x1b\xff|"),
+        // '|' in a binary message is an ordinary character, in text it was replaced.
+        (BinaryOutput::Escape, br"a b\x1b\xff|a|b\x0a\x1b\xff|"),
     ];
     for (binary, expected) in table {
         let options = LinesOptions { separator: b'|', substitute: Some(b' '), binary, ..LinesOptions::default() };
@@ -147,12 +151,6 @@ fn binary_messages_are_written_as_asked() {
             (b"\n\x1b\xff", Flags::NONE),
             (b"\x03\xe8bye", Flags::EOF),
         ];
-        let expected = if binary == BinaryOutput::Escape {
-            // '|' in binary messages is an ordinary character, in text it was replaced.
-            br"a b\x1b\xff|a|b\x0a\x1b\xff|".to_vec()
-        } else {
-            expected.to_vec()
-        };
         for got in written(&options, &chunks) {
             assert_eq!(got.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{binary:?}");
         }
@@ -168,4 +166,24 @@ fn lines_read_are_lines_written() {
     let recorder = Recorder::new();
     drive(write_chunks(&mut LineWriter::new(recorder.stream(), &options), &lines)).unwrap();
     assert_eq!(recorder.bytes(), input);
+}
+
+#[test]
+fn lines_before_a_fault_arrive_and_the_fault_is_told() {
+    let kind = io::ErrorKind::ConnectionReset;
+    let inner = crate::testing::faults::fail_read(literal(&b"one\ntwo\nthr"[..]).read.unwrap(), 10, kind);
+    let mut reader = LineReader::new(inner, &options(1));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    for line in [b"one", b"two"] {
+        assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Ok(_))));
+        assert_eq!(reader.chunk_mut(), line);
+        reader.consume();
+    }
+    assert!(matches!(reader.poll_chunk(&mut cx, usize::MAX), Poll::Ready(Err(e)) if e.kind() == kind));
+
+    let recorder = Recorder::new();
+    let inner = crate::testing::faults::fail_write(recorder.stream(), 2, io::ErrorKind::StorageFull);
+    let line = [(b"one".to_vec(), Flags::TEXT)];
+    let error = drive(write_chunks(&mut LineWriter::new(inner, &options(1)), &line)).unwrap_err();
+    assert_eq!((error.kind(), &*recorder.bytes()), (io::ErrorKind::StorageFull, &b"on"[..]));
 }

@@ -13,6 +13,8 @@ mod client;
 mod headers;
 mod reply;
 mod server;
+#[cfg(test)]
+mod tests;
 
 pub use accept::AcceptOptions;
 pub use client::UpgradeOptions;

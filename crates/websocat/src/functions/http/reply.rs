@@ -70,10 +70,10 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
         }
     }
     // 6455-4.1-41, 6455-11.3.4-2
-    if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)? {
-        if !asked.protocols.iter().any(|p| **p == *chosen) {
-            return Err(format!("it chose the subprotocol `{}`, which was not asked for", headers::shown(chosen)));
-        }
+    if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)?
+        && !asked.protocols.iter().any(|p| **p == *chosen)
+    {
+        return Err(format!("it chose the subprotocol `{}`, which was not asked for", headers::shown(chosen)));
     }
     Ok(agreed)
 }

@@ -57,12 +57,13 @@ fn certificate(domain: &str, error: &CertificateError) -> String {
     }
 }
 
-/// Names in a certificate, as rustls presents them (`DnsName("x")`), bounded: they come from the peer.
+/// Names in a certificate, as rustls presents them (`DnsName("x")`, `IpAddress(x)`), bounded: they come from the peer.
 fn names(presented: &[String]) -> String {
     /// Some certificates have hundreds of names.
     const MOST: usize = 4;
     let bare = |name: &String| {
-        let name = name.split('"').nth(1).unwrap_or(name);
+        let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+        let name = inner.trim_matches('"');
         name.chars().filter(|c| !c.is_control()).take(253).collect::<String>()
     };
     let mut names: Vec<_> = presented.iter().take(MOST).map(bare).collect();

@@ -1,0 +1,142 @@
+//! What lines, chunks and shared sockets cost for each message once everything is warm: no allocation.
+
+use sockets::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    overlay::{
+        chunks::{StreamChunks, StreamSink},
+        lines::{LineReader, LineWriter, LinesOptions},
+        reuse::Reuser,
+    },
+    socket::DatagramSocket,
+    stream::{StreamRead, StreamWrite},
+};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[allow(unsafe_code)]
+// SAFETY: everything goes to the system's allocator unchanged; counting touches no memory that it manages.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
+        // SAFETY: the caller's promise is handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: `at` came from `alloc` above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Gives `left` bytes, one line of `line` bytes after the other, then is Pending.
+struct Source {
+    left: Arc<AtomicUsize>,
+    line: usize,
+    at: usize,
+}
+
+impl AsyncRead for Source {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let left = self.left.load(Relaxed);
+        if left == 0 {
+            return Poll::Pending;
+        }
+        let n = left.min(buf.remaining());
+        self.left.store(left - n, Relaxed);
+        for byte in buf.initialize_unfilled_to(n) {
+            self.at += 1;
+            *byte = if self.at.is_multiple_of(self.line) { b'\n' } else { b'x' };
+        }
+        buf.advance(n);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl StreamRead for Source {}
+
+/// Counts what it takes.
+struct Sink(Arc<AtomicUsize>);
+
+impl AsyncWrite for Sink {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.fetch_add(data.len(), Relaxed);
+        Poll::Ready(Ok(data.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl StreamWrite for Sink {}
+
+/// Moves everything there is, then flushes, as an exchange does.
+fn turn(read: &mut BoxDatagramRead, write: &mut BoxDatagramWrite) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(flags) = read.poll_chunk(&mut cx, usize::MAX) {
+        assert!(matches!(write.poll_write(&mut cx, read.chunk_mut(), flags.unwrap()), Poll::Ready(Ok(()))));
+        read.consume();
+    }
+    assert!(matches!(write.poll_flush(&mut cx), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn no_allocation_per_message() {
+    let options = LinesOptions { substitute: Some(b' '), ..LinesOptions::default() };
+    for (size, batch) in [(32, 1), (32, 64), (5000, 8), (65_536, 4), (200_000, 2)] {
+        for kind in ["lines", "chunks", "reuse"] {
+            let (left, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let source = Box::new(Source { left: left.clone(), line: size, at: 0 });
+            let sink = Box::new(Sink(taken.clone()));
+            let (mut read, mut write): (BoxDatagramRead, BoxDatagramWrite) = match kind {
+                "chunks" => (Box::new(StreamChunks::new(source)), Box::new(StreamSink::new(sink))),
+                _ => (Box::new(LineReader::new(source, &options)), Box::new(LineWriter::new(sink, &options))),
+            };
+            if kind == "reuse" {
+                let inner = DatagramSocket { read: Some(read), write: Some(write), ..DatagramSocket::default() };
+                let client = Reuser::new(inner).client();
+                (read, write) = (client.read.unwrap(), client.write.unwrap());
+            }
+            let mut rounds = |n: usize| {
+                let before = ALLOCATIONS.get();
+                for _ in 0..n {
+                    left.store(size * batch, Relaxed);
+                    turn(&mut read, &mut write);
+                }
+                ALLOCATIONS.get() - before
+            };
+            rounds(10);
+            assert_eq!(rounds(50), 0, "{kind}: {size} bytes x {batch}");
+            assert_eq!(taken.load(Relaxed), 60 * size * batch, "{kind}: {size} bytes x {batch}");
+        }
+    }
+}
+
+#[test]
+fn machines_are_small() {
+    // An idle connection keeps these and no buffer.
+    assert!(size_of::<LineReader>() <= 176, "{}", size_of::<LineReader>());
+    assert!(size_of::<LineWriter>() <= 224, "{}", size_of::<LineWriter>());
+    assert!(size_of::<StreamChunks>() <= 80, "{}", size_of::<StreamChunks>());
+    assert!(size_of::<StreamSink>() <= 80, "{}", size_of::<StreamSink>());
+}

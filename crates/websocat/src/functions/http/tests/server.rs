@@ -1,0 +1,239 @@
+//! The server against raw clients.
+
+use super::*;
+use crate::error::Kind;
+use std::time::Duration;
+
+const GOOD: &str = "GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// A good request in which this line (found by its beginning) is replaced; an empty replacement leaves it out.
+fn with(line: &str, replacement: &str) -> String {
+    let lines = GOOD.split_inclusive("\r\n").map(|l| if l.starts_with(line) { replacement } else { l });
+    lines.collect()
+}
+
+/// What a server answers to these bytes, after which the client ends its direction; and what became of it.
+async fn answer(script: impl AsRef<str>, request: &str) -> (String, Result<Option<StreamSocket>>) {
+    let (a, b, _) = pair(ROOM);
+    let (mut read, mut write) = halves(a);
+    write.write_all(request.as_bytes()).await.unwrap();
+    write.shutdown().await.unwrap();
+    let result = play(script, b, Stop::new()).await;
+    match result {
+        Ok(Some(socket)) => (read_head(&mut read).await, Ok(Some(socket))),
+        other => (read_all(&mut read).await, other),
+    }
+}
+
+#[tokio::test]
+async fn a_good_request_is_accepted() {
+    // 6455-4.2.2-17 to 6455-4.2.2-20
+    let (head, socket) = answer(server("", "", r#"#{"X-Y": ["1", "2"]}"#), GOOD).await;
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n"), "{head}");
+    assert_eq!(field(&head, "upgrade"), Some("websocket"));
+    assert_eq!(field(&head, "connection"), Some("Upgrade"));
+    assert_eq!(field(&head, "sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert!(head.contains("x-y: 1\r\nx-y: 2\r\n"));
+    // 6455-4.2.2-12, 6455-4.2.2-15, 6455-4.2.2-16
+    for absent in [
+        "content-length",
+        "transfer-encoding",
+        "sec-websocket-protocol",
+        "sec-websocket-extensions",
+        "websocat-half-close",
+    ] {
+        assert_eq!(field(&head, absent), None, "{head}");
+    }
+    let info = socket.unwrap().unwrap().info.clone();
+    assert_eq!(&*info.request.as_ref().unwrap().uri, "/chat");
+}
+
+#[tokio::test]
+async fn each_bad_request_is_refused() {
+    // 6455-4.2.1-1 to 6455-4.2.1-7
+    let cases: Vec<(String, &str, &str)> = vec![
+        (with("GET", "POST /chat HTTP/1.1\r\n"), "405", "GET"),
+        (with("GET", "GET /chat HTTP/1.0\r\n"), "400", "HTTP/1.1"),
+        (with("Host", ""), "400", "no Host"),
+        (with("Host", "Host: a\r\nHost: b\r\n"), "400", "more than one Host"),
+        (with("Upgrade", ""), "400", "no Upgrade"),
+        (with("Upgrade", "Upgrade: h2c\r\n"), "400", "no Upgrade"),
+        (with("Connection", ""), "400", "Connection"),
+        (with("Connection", "Connection: close\r\n"), "400", "Connection"),
+        (with("Sec-WebSocket-Key", ""), "400", "no Sec-WebSocket-Key"),
+        (with("Sec-WebSocket-Key", "Sec-WebSocket-Key: short\r\n"), "400", "16 bytes"),
+        (with("Sec-WebSocket-Key", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE=\r\n"), "400", "16 bytes"),
+        (with("Sec-WebSocket-Version", ""), "400", "no Sec-WebSocket-Version"),
+        (
+            with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Version: 13\r\n"),
+            "400",
+            "more than one",
+        ),
+        // 6455-4.2.2-8
+        (with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8\r\n"), "426", "version 13"),
+        (with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 013\r\n"), "426", "version 13"),
+    ];
+    for (request, status, says) in cases {
+        let (text, result) = answer(server("", "", "#{}"), &request).await;
+        assert!(text.split(' ').nth(1) == Some(status) && text.contains(says), "{request}\n{text}");
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert_eq!(body.lines().count(), 1, "one line says why: {body:?}");
+        // 6455-4.2.2-9
+        assert_eq!(field(head, "sec-websocket-version"), (status == "426").then_some("13"));
+        assert_eq!(field(head, "allow"), (status == "405").then_some("GET"));
+        let e = error(result);
+        assert_eq!(e.kind, Kind::BrokenUpgrade);
+        assert!(e.to_string().contains("refused: "), "{e}");
+
+        if status != "405" {
+            let (text, _) = answer(server("", "lax: true", "#{}"), &request).await;
+            assert!(text.starts_with("HTTP/1.1 101") || text.starts_with("HTTP/1.0 101"), "{request}\n{text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn subprotocols_follow_the_table() {
+    let cases = [
+        // options, offered, answer: a name, "" for none, "400"
+        ("", "a, b", ""),
+        ("choose_protocol: \"b\", require_protocol: true", "a, b", "b"),
+        ("choose_protocol: \"b\", require_protocol: true", "a, B", "400"),
+        ("choose_protocol: \"b\", require_protocol: true", "", "400"),
+        ("choose_protocol: \"b\"", "a", ""),
+        ("choose_protocol: \"b\"", "", ""),
+        ("choose_protocol: \"b\"", " b ,", "b"),
+        ("protocol_choose_first: true", "a,b", "a"),
+        ("protocol_choose_first: true", "", ""),
+        ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "a,b", "b"),
+        ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "c,a", "c"),
+        ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "", "400"),
+    ];
+    for (options, offered, expected) in cases {
+        // 6455-11.3.4-1: several headers are one list.
+        let lines: String = offered.split(',').map(|p| format!("Sec-WebSocket-Protocol: {p}\r\n")).collect();
+        let lines = if offered.is_empty() { String::new() } else { lines };
+        let (text, result) = answer(server("", options, "#{}"), &with("Host", &format!("Host: h\r\n{lines}"))).await;
+        if expected == "400" {
+            assert!(text.starts_with("HTTP/1.1 400"), "{options} {offered}: {text}");
+        } else {
+            assert_eq!(field(&text, "sec-websocket-protocol").unwrap_or(""), expected, "{options} {offered}");
+            assert_eq!(result.unwrap().unwrap().info.subprotocol.as_deref().unwrap_or(""), expected);
+        }
+    }
+    let (_, result) = answer(server("", "require_protocol: true", "#{}"), GOOD).await;
+    assert!(error(result).to_string().contains("choose_protocol"));
+}
+
+#[tokio::test]
+async fn a_refused_connection_can_try_again_and_early_bytes_are_kept() {
+    let all = [
+        with("Upgrade", ""),
+        with("Sec-WebSocket-Version", "Sec-WebSocket-Version: 7\r\n"),
+        GOOD.into(),
+        "early".into(),
+    ]
+    .concat();
+    let (text, result) = answer(server("", "", "#{}"), &all).await;
+    assert!(text.starts_with("HTTP/1.1 400"), "{text}");
+    let mut read = result.unwrap().unwrap().read.unwrap();
+    assert_eq!(read_all(&mut read).await, "early");
+}
+
+#[tokio::test]
+async fn what_is_no_request() {
+    for (text, status, says) in [
+        ("", "", "before it sent a request"),
+        ("GET / HTTP/1.1\r\nHo", "", "in the middle"),
+        ("hello\r\n\r\n", "400", "not HTTP/1"),
+        ("GET /\x01 HTTP/1.1\r\n\r\n", "400", "not HTTP/1"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "not HTTP/1"),
+    ] {
+        let (answered, result) = answer(server("", "", "#{}"), text).await;
+        assert!(answered.split(' ').nth(1).unwrap_or("").starts_with(status), "{text:?}: {answered}");
+        let e = error(result);
+        assert_eq!(e.kind, Kind::BrokenUpgrade);
+        assert!(e.to_string().starts_with("HTTP request from pair:") && e.to_string().contains(says), "{text:?}: {e}");
+    }
+}
+
+#[tokio::test]
+async fn heads_are_bounded() {
+    for more in [format!("X: {}\r\n", "x".repeat(70_000)), "X: y\r\n".repeat(101)] {
+        let (text, result) = answer(server("", "", "#{}"), &with("Host", &format!("Host: h\r\n{more}"))).await;
+        assert!(text.starts_with("HTTP/1.1 431"), "{text}");
+        assert!(error(result).to_string().contains("too many or too long headers"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_has_limited_time() {
+    // Nothing, half a head, and a second request that never comes after a refused one.
+    for (sent, says) in [
+        ("", "none within 3s"),
+        ("GET / HTTP/1.1\r\nHost: h\r\n", "none within 3s"),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "refused"),
+    ] {
+        let (a, b, _) = pair(ROOM);
+        let (_read, mut write) = halves(a);
+        write.write_all(sent.as_bytes()).await.unwrap();
+        let start = tokio::time::Instant::now();
+        let e = error(play(server("timeout_ms: 3000", "", "#{}"), b, Stop::new()).await);
+        assert!(e.to_string().contains(says), "{e}");
+        assert_eq!(e.kind == Kind::HandshakeTimeout, says != "refused");
+        assert_eq!(start.elapsed(), Duration::from_secs(3));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_has_its_own_time() {
+    let (a, b, _) = pair(ROOM);
+    let (_read, mut write) = halves(a);
+    let client = async {
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            write.write_all(with("Upgrade", "").as_bytes()).await.unwrap();
+        }
+        write.write_all(GOOD.as_bytes()).await.unwrap();
+    };
+    let script = server("timeout_ms: 3000", "", "#{}");
+    let (result, ()) = tokio::join!(play(script, b, Stop::new()), client);
+    assert!(result.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_dropped() {
+    let (a, b, _) = pair(16);
+    let (_read, mut write) = halves(a);
+    let script = server("timeout_ms: 3000", "", "#{}");
+    let server = play(script, b, Stop::new());
+    let client = async { write.write_all(with("Upgrade", "").as_bytes()).await };
+    let (result, sent) = tokio::join!(server, client);
+    sent.unwrap();
+    assert!(error(result).to_string().contains("refused"));
+}
+
+#[tokio::test]
+async fn a_script_that_fails_is_a_500() {
+    let script = "http1_serve(#{}, socket(), |rq, hup, fd| { throw \"no\" })";
+    let (text, result) = answer(script, GOOD).await;
+    assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
+    assert!(error(result).to_string().contains("no"));
+    let (text, _) = answer("http1_serve(#{}, socket(), |rq, hup, fd| { 42 })", GOOD).await;
+    assert!(text.starts_with("HTTP/1.1 500"), "{text}");
+}
+
+#[tokio::test]
+async fn a_process_that_drains_waits_for_no_request() {
+    let (a, b, _) = pair(ROOM);
+    let (_read, _write) = halves(a);
+    let stop = Stop::new();
+    let script = server("", "", "#{}");
+    let serving = play(script, b, stop.clone());
+    let drain = async {
+        tokio::task::yield_now().await;
+        stop.drain();
+    };
+    let (result, ()) = tokio::join!(serving, drain);
+    assert!(result.unwrap().is_none());
+}
