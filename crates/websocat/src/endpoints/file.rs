@@ -1,12 +1,18 @@
 //! `readfile:`, `writefile:`, `appendfile:` and `file_socket`.
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Kind, Result},
+    register,
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
     spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, os_literal},
 };
-use rhai::Engine;
+use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
-use std::ffi::{OsStr, OsString};
+use sockets::{endpoint::file::FileOptions, socket::StreamSocket};
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
 
 /// A file, for one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,4 +113,23 @@ impl EndpointSpec for File {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A task that opens a file and goes on with a function that gets it as a stream socket. Without options the file is read.
+fn file_socket(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<FileOpts>,
+    path: OsString,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let FileOpts { write, append, no_overwrite, auto_rename } = OptsReader::read(opts)?;
+    let options = FileOptions { write, append, no_overwrite, auto_rename };
+    let callback = Callback::new(&ctx, continuation)?;
+    Ok(task(async move {
+        let socket = sockets::endpoint::file::file_socket(Path::new(&path), options).await;
+        let socket = socket.map_err(|e| Error::with_source(Kind::File, e.to_string(), e))?;
+        Ok(Flow::Then(callback.task((handle(socket),))?))
+    }))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, file_socket);
+}

@@ -26,7 +26,10 @@ impl EndpointSpec for Reuser {
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let slot = script.var("slot");
-        let open = format!("{}.maybe_init_then_connect(#{{}}, |{slot}| {{", self.reuser);
+        let open = format!(
+            "{}.maybe_init_then_connect(#{{connect_again: true, disconnect_on_broken_message: true}}, |{slot}| {{",
+            self.reuser
+        );
         script.line(&open);
         script.indent(&mut |script| {
             self.inner.emit(script, &mut |script, socket| {

@@ -2,9 +2,12 @@
 
 use crate::{
     error::Result,
+    register,
+    scenario::{Handle, handle},
     spec::{EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
+use sockets::socket::StreamSocket;
 use std::ffi::OsStr;
 
 /// Standard input and output.
@@ -38,4 +41,11 @@ impl EndpointSpec for Stdio {
     }
 }
 
-pub(super) fn register(_: &mut Engine) {}
+/// A stream socket that reads standard input and writes standard output. Neither is touched before it is used.
+fn stdio_socket() -> Handle<StreamSocket> {
+    handle(sockets::endpoint::stdio::stdio_socket())
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, stdio_socket);
+}

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sockets::{
     copy::{CopyBytes, ExchangeBytes},
     datagram::{BoxDatagramRead, BoxDatagramWrite},
+    endpoint::{file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
     socket::{DatagramSocket, StreamSocket},
@@ -56,8 +57,8 @@ struct ExchangePacketsOpts {
     buffer_size_forward: Option<usize>,
     /// Longest piece of a message from s2 to s1, in bytes; absent: follows the traffic
     buffer_size_reverse: Option<usize>,
-    /// Milliseconds of silence after which a WebSocket is closed once the other side has ended; the largest integer: never
-    linger_ms: Option<u64>,
+    /// Milliseconds of silence after which a WebSocket is closed once the other side has ended; -1: never
+    linger_ms: Option<i64>,
     /// An error ends the session and tells the other side, instead of stopping its own direction only
     end_on_error: bool,
 }
@@ -107,7 +108,7 @@ fn exchange_packets(
         late_drop: opts.unidirectional_late_drop,
         max_forward: size("buffer_size_forward", opts.buffer_size_forward)?.unwrap_or(usize::MAX),
         max_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?.unwrap_or(usize::MAX),
-        linger: opts.linger_ms.map(|ms| if ms >= i64::MAX as u64 { Duration::MAX } else { Duration::from_millis(ms) }),
+        linger: opts.linger_ms.map(linger).transpose()?,
         end_on_error: opts.end_on_error,
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
@@ -140,6 +141,15 @@ fn unknown() -> [Arc<SocketInfo>; 2] {
     [Arc::default(), Arc::default()]
 }
 
+fn linger(ms: i64) -> RhResult<Duration> {
+    match ms {
+        -1 => Ok(Duration::MAX),
+        ms => u64::try_from(ms).map(Duration::from_millis).map_err(|_| {
+            format!("option `linger_ms`: {ms} is neither a time in milliseconds nor -1 (without end)").into()
+        }),
+    }
+}
+
 fn size(option: &str, size: Option<usize>) -> RhResult<Option<usize>> {
     match size {
         Some(0) => Err(format!("option `{option}`: a buffer has at least one byte").into()),
@@ -158,21 +168,15 @@ fn copy_size(size: i64) -> RhResult<usize> {
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
-    let specifier = info.specifier.as_deref().unwrap_or_default();
-    let stdio = specifier.starts_with("stdio") || specifier == "-";
-    if stdio && e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
-        tracing::debug!("nobody reads standard output any more");
-        return None;
-    }
-    let kind = match status(&e.error) {
-        Some(kind) => kind,
-        None if stdio
-            || ["readfile:", "writefile:", "appendfile:", "file:"].iter().any(|p| specifier.starts_with(p)) =>
-        {
-            Kind::File
+    let kind = status(&e.error).unwrap_or(Kind::Transfer);
+    if kind == Kind::File {
+        if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
+            tracing::debug!("nobody reads our output any more: {}", e.error);
+            return None;
         }
-        None => Kind::Transfer,
-    };
+        // These errors name the file or stream themselves.
+        return Some(Error::with_source(kind, e.error.to_string(), e.error));
+    }
     let verb = if e.part == Part::Source { "reading from" } else { "writing to" };
     Some(Error::with_source(kind, format!("{verb} {} failed", info.describe()), e.error))
 }
@@ -183,6 +187,9 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
     while let Some(e) = next {
         if let Some(own) = e.downcast_ref::<Error>() {
             return Some(own.kind);
+        }
+        if e.downcast_ref::<StdioError>().is_some() || e.downcast_ref::<FileError>().is_some() {
+            return Some(Kind::File);
         }
         if e.downcast_ref::<wsframe::Error>().is_some() {
             return Some(Kind::Framing);
@@ -258,7 +265,7 @@ pub(super) fn register(engine: &mut Engine) {
 mod tests {
     use super::*;
     use crate::functions::testing::{eval_error, run_script};
-    use sockets::exchange::Direction;
+    use sockets::{endpoint::file::FileOperation, exchange::Direction};
 
     #[tokio::test]
     async fn bytes_go_both_ways() {
@@ -294,12 +301,17 @@ mod tests {
     #[test]
     fn kinds_of_failures() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(error_of(Direction::Forward, Part::Sink, pipe(), "stdio:").is_none());
+        let stdout = || StdioError::Write(pipe()).into();
+        assert!(error_of(Direction::Forward, Part::Sink, stdout(), "stdio:").is_none());
+        let e = error_of(Direction::Reverse, Part::Source, StdioError::Read(pipe()).into(), "stdio:").unwrap();
+        assert!(e.kind == Kind::File && e.to_string().starts_with("cannot read standard input"), "{e}");
         let e = error_of(Direction::Forward, Part::Sink, pipe(), "tcp:h:1").unwrap();
         assert_eq!(e.kind, Kind::Transfer);
         assert!(e.to_string().starts_with("writing to tcp:h:1 failed: "), "{e}");
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(error_of(Direction::Forward, Part::Sink, full, "writefile:f").unwrap().kind, Kind::File);
+        let source = io::Error::from(io::ErrorKind::StorageFull);
+        let full = FileError { path: "f".into(), operation: FileOperation::Write, source };
+        let e = error_of(Direction::Forward, Part::Sink, full.into(), "writefile:f").unwrap();
+        assert!(e.kind == Kind::File && e.to_string().starts_with("cannot write file f"), "{e}");
         let own = io::Error::other(Error::new(Kind::Mismatch, "x"));
         assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
     }
@@ -331,7 +343,7 @@ mod tests {
                 "buffer_size_forward",
             ),
             ("exchange_packets(#{linger_ms: \"x\"}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
-            ("exchange_packets(#{linger_ms: -1}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
+            ("exchange_packets(#{linger_ms: -2}, null_datagram_socket(), null_datagram_socket())", "`linger_ms`"),
             ("exchange_packets(#{nope: 1}, null_datagram_socket(), null_datagram_socket())", "unknown option `nope`"),
             ("exchange_packets(5, null_datagram_socket(), null_datagram_socket())", "options must be a map"),
             ("let s = null_stream_socket(); copy_bytes(0, take_read_part(s), take_write_part(s))", "no reader"),

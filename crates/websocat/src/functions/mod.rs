@@ -3,6 +3,8 @@
 mod addresses;
 mod exchange;
 pub mod http;
+mod process;
+mod reuse;
 mod sockets;
 mod strings;
 mod tasks;
@@ -17,6 +19,8 @@ pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     exchange::register(engine);
     http::register(engine);
+    process::register(engine);
+    reuse::register(engine);
     sockets::register(engine);
     strings::register(engine);
     tasks::register(engine);

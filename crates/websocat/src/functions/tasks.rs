@@ -3,6 +3,7 @@
 //! Tasks run where they were put (in the task that waits for them), except those of `parallel`, `spawn_task` and
 //! `handle_hangup`, which the runtime may run on other threads. Dropping a task ends all that it waits for.
 
+use super::process::{end_of, spawn_error};
 use crate::{
     error::{Error, Kind},
     register,
@@ -12,7 +13,11 @@ use crate::{
     },
 };
 use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
-use sockets::{hangup::Hangup, stop::Stop};
+use sockets::{
+    endpoint::process::{Child, shell},
+    hangup::Hangup,
+    stop::Stop,
+};
 use std::{
     future::{Future, poll_fn},
     io::Write as _,
@@ -161,6 +166,12 @@ fn timeout_ms_hangup_handle(ms: i64) -> RhResult<Handle<Hangup>> {
             None => std::future::pending().await,
         }
     })))
+}
+
+/// Runs a shell command line; the hangup happens when it has ended, whatever its exit status.
+fn system(cmdline: &str) -> RhResult<Handle<Hangup>> {
+    let child = Child::spawn(shell(cmdline.as_ref())).map_err(|e| throw(spawn_error(e)))?;
+    Ok(handle(end_of(child)))
 }
 
 /// A hangup that has happened already.
@@ -351,6 +362,7 @@ pub(super) fn register(engine: &mut Engine) {
         hangup2task,
         task2hangup,
         timeout_ms_hangup_handle,
+        system,
         pre_triggered_hangup_handle,
         empty_hangup_handle,
         init_in_parallel,

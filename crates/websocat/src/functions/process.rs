@@ -1,0 +1,360 @@
+//! Child processes: describing, starting and waiting for them.
+//!
+//! Children are waited for from the start, so that none stays a zombie. None is killed when its session ends: it sees the
+//! end of its input.
+
+use crate::{
+    error::{Error, Kind},
+    register,
+    scenario::{Callback, Flow, Handle, RhFn, RhResult, Take, TaskHandle, handle, missing, task, throw},
+};
+use rhai::{Engine, NativeCallContext};
+use sockets::{
+    endpoint::process::{Child, SpawnError},
+    hangup::Hangup,
+    info::SocketInfo,
+    socket::StreamSocket,
+    stream::BoxStreamRead,
+};
+use std::{
+    ffi::OsString,
+    process::{Command, Stdio},
+    sync::PoisonError,
+};
+
+/// What is known of a child before it is started.
+struct Prepared {
+    command: Command,
+    #[cfg(unix)]
+    identity: sockets::endpoint::process::unix::Identity,
+}
+
+type CommandHandle = Handle<Prepared>;
+type ChildHandle = Handle<Child>;
+
+impl Prepared {
+    fn start(self) -> Result<Child, Error> {
+        let mut command = self.command;
+        #[cfg(unix)]
+        self.identity.apply(&mut command);
+        Child::spawn(command).map_err(spawn_error)
+    }
+}
+
+/// With the exit status for children that could not be started.
+pub(super) fn spawn_error(e: SpawnError) -> Error {
+    Error::with_source(Kind::Process, e.to_string(), e)
+}
+
+/// Prepares a child process of this program, which is looked for in PATH. Its standard streams are those of this process
+/// unless `configure_fds` says otherwise.
+fn subprocess_new(program_name: &str) -> CommandHandle {
+    subprocess_new_osstr(program_name.into())
+}
+
+/// The same with a string of the operating system.
+fn subprocess_new_osstr(program_name: OsString) -> CommandHandle {
+    handle(Prepared {
+        command: Command::new(program_name),
+        #[cfg(unix)]
+        identity: Default::default(),
+    })
+}
+
+/// Adds one argument.
+fn arg(cmd: &mut CommandHandle, arg: &str) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.arg(arg))
+}
+
+/// Adds one argument from a string of the operating system.
+fn arg_osstr(cmd: &mut CommandHandle, arg: OsString) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.arg(arg))
+}
+
+/// Appends text to the command line as it is, without quoting it. Fails elsewhere than on Windows.
+fn raw_windows_arg(cmd: &mut CommandHandle, arg: OsString) -> RhResult<()> {
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt as _;
+        change(cmd, |c| _ = c.command.raw_arg(arg))
+    }
+    #[cfg(not(windows))]
+    {
+        let _ = (cmd, arg);
+        Err("raw_windows_arg exists on Windows only; here use arg".into())
+    }
+}
+
+/// Sets the flags with which Windows creates the process. Fails elsewhere.
+fn windows_creation_flags(cmd: &mut CommandHandle, flags: i64) -> RhResult<()> {
+    let flags = u32::try_from(flags).map_err(|_| format!("{flags}: the flags are a number of 32 bits"))?;
+    #[cfg(windows)]
+    {
+        use std::os::windows::process::CommandExt as _;
+        change(cmd, |c| _ = c.command.creation_flags(flags))
+    }
+    #[cfg(not(windows))]
+    {
+        let _ = (cmd, flags);
+        Err("windows_creation_flags exists on Windows only".into())
+    }
+}
+
+/// Says what standard input, output and error of the child are: 0 the null device, 1 inherited, 2 piped.
+fn configure_fds(cmd: &mut CommandHandle, stdin: i64, stdout: i64, stderr: i64) -> RhResult<()> {
+    let (stdin, stdout, stderr) = (stdio("stdin", stdin)?, stdio("stdout", stdout)?, stdio("stderr", stderr)?);
+    change(cmd, |c| _ = c.command.stdin(stdin).stdout(stdout).stderr(stderr))
+}
+
+fn stdio(name: &str, what: i64) -> RhResult<Stdio> {
+    match what {
+        0 => Ok(Stdio::null()),
+        1 => Ok(Stdio::inherit()),
+        2 => Ok(Stdio::piped()),
+        n => Err(format!("{name} must be 0 (null device), 1 (inherited) or 2 (piped), not {n}").into()),
+    }
+}
+
+/// Sets the working directory of the child.
+fn chdir(cmd: &mut CommandHandle, dir: &str) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.current_dir(dir))
+}
+
+/// Sets the working directory of the child from a string of the operating system.
+fn chdir_osstr(cmd: &mut CommandHandle, dir: OsString) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.current_dir(dir))
+}
+
+/// Sets one variable of the child's environment.
+fn env(cmd: &mut CommandHandle, key: &str, value: &str) -> RhResult<()> {
+    env_osstr(cmd, key.into(), value.into())
+}
+
+/// Sets one variable of the child's environment from strings of the operating system.
+fn env_osstr(cmd: &mut CommandHandle, key: OsString, value: OsString) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.env(key, value))
+}
+
+/// Starts the child with an empty environment, apart from what is set later.
+fn env_clear(cmd: &mut CommandHandle) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.env_clear())
+}
+
+/// Leaves one variable out of the child's environment.
+fn env_remove(cmd: &mut CommandHandle, key: &str) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.env_remove(key))
+}
+
+/// Leaves out one variable, named by a string of the operating system.
+fn env_remove_osstr(cmd: &mut CommandHandle, key: OsString) -> RhResult<()> {
+    change(cmd, |c| _ = c.command.env_remove(key))
+}
+
+/// Sets what the child sees as its own name, argv[0]. Fails on Windows.
+fn arg0(cmd: &mut CommandHandle, arg0: &str) -> RhResult<()> {
+    arg0_osstr(cmd, arg0.into())
+}
+
+/// Sets argv[0] from a string of the operating system. Fails on Windows.
+fn arg0_osstr(cmd: &mut CommandHandle, arg0: OsString) -> RhResult<()> {
+    #[cfg(unix)]
+    return change(cmd, |c| c.identity.arg0 = Some(arg0));
+    #[cfg(not(unix))]
+    no_identity("arg0", cmd, arg0)
+}
+
+/// Sets the numeric user id of the child. Fails on Windows.
+fn uid(cmd: &mut CommandHandle, uid: i64) -> RhResult<()> {
+    let uid = u32::try_from(uid).map_err(|_| format!("{uid} is not a user id"))?;
+    #[cfg(unix)]
+    return change(cmd, |c| c.identity.uid = Some(uid));
+    #[cfg(not(unix))]
+    no_identity("uid", cmd, uid)
+}
+
+/// Sets the numeric group id of the child. Fails on Windows.
+fn gid(cmd: &mut CommandHandle, gid: i64) -> RhResult<()> {
+    let gid = u32::try_from(gid).map_err(|_| format!("{gid} is not a group id"))?;
+    #[cfg(unix)]
+    return change(cmd, |c| c.identity.gid = Some(gid));
+    #[cfg(not(unix))]
+    no_identity("gid", cmd, gid)
+}
+
+#[cfg(not(unix))]
+fn no_identity<T>(name: &str, _: &mut CommandHandle, _: T) -> RhResult<()> {
+    Err(format!("{name} exists on Unix only").into())
+}
+
+/// Starts the child; uses the command up.
+fn execute(cmd: &mut CommandHandle) -> RhResult<ChildHandle> {
+    cmd.take("command")?.start().map(handle).map_err(throw)
+}
+
+/// A task that runs the child to its end and goes on with a function that gets its exit status: -1 if it could not be
+/// started, -2 if a signal ended it.
+fn execute_for_status(
+    ctx: NativeCallContext<'_>,
+    cmd: &mut CommandHandle,
+    continuation: RhFn<(i64,)>,
+) -> RhResult<TaskHandle> {
+    let callback = Callback::new(&ctx, continuation)?;
+    let command = cmd.take("command")?;
+    Ok(task(async move {
+        let code = match command.start() {
+            Ok(child) => {
+                let ended =
+                    child.wait().await.map_err(|e| Error::with_source(Kind::Process, "cannot wait for a child", e))?;
+                ended.code().map_or(-2, i64::from)
+            }
+            Err(error) => {
+                tracing::warn!("{error}");
+                -1
+            }
+        };
+        Ok(Flow::Then(callback.task((code,))?))
+    }))
+}
+
+/// Standard input and output of the child as one stream socket; those that are not piped are missing.
+fn socket(child: &mut ChildHandle) -> RhResult<Handle<StreamSocket>> {
+    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = child.as_mut().ok_or("this child was used up or taken away before")?;
+    Ok(handle(child.socket(SocketInfo::default())))
+}
+
+/// Standard error of the child as a reader; an empty handle if it is not piped or was taken before.
+fn take_stderr(child: &mut ChildHandle) -> RhResult<Handle<BoxStreamRead>> {
+    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    let child = child.as_mut().ok_or("this child was used up or taken away before")?;
+    Ok(child.take_stderr().map_or_else(missing, handle))
+}
+
+/// A hangup that happens when the child ends; uses the child up.
+fn wait(child: &mut ChildHandle) -> RhResult<Handle<Hangup>> {
+    Ok(handle(end_of(child.take("child")?)))
+}
+
+/// The hangup of a child's end.
+pub(super) fn end_of(child: Child) -> Hangup {
+    let end = child.wait();
+    Hangup::new(async move {
+        match end.await {
+            Ok(status) if !status.success() => tracing::info!("a child ended: {status}"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot wait for a child"),
+        }
+    })
+}
+
+fn change(cmd: &CommandHandle, f: impl FnOnce(&mut Prepared)) -> RhResult<()> {
+    let mut command = cmd.lock().unwrap_or_else(PoisonError::into_inner);
+    command.as_mut().map(f).ok_or_else(|| "this command was executed before".into())
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<CommandHandle>("Command");
+    engine.register_type_with_name::<ChildHandle>("Child");
+    register!(
+        engine,
+        subprocess_new,
+        subprocess_new_osstr,
+        arg,
+        arg_osstr,
+        raw_windows_arg,
+        windows_creation_flags,
+        configure_fds,
+        chdir,
+        chdir_osstr,
+        env,
+        env_osstr,
+        env_clear,
+        env_remove,
+        env_remove_osstr,
+        arg0,
+        arg0_osstr,
+        uid,
+        gid,
+        execute,
+        execute_for_status,
+        socket,
+        take_stderr,
+        wait,
+    );
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use crate::functions::testing::{eval_error, run_script};
+
+    /// Runs `sh -c` with a command changed by `prepare`; what it prints must be `expected`.
+    async fn shell_prints(line: &str, prepare: &str, expected: &str) {
+        let script = format!(
+            r#"let cmd = subprocess_new("sh"); cmd.arg("-c"); cmd.arg("{line}"); cmd.configure_fds(0, 2, 1); {prepare}
+            let child = cmd.execute();
+            let s = child.socket();
+            sequential([copy_bytes(100, take_read_part(s), take_write_part(mock_stream_socket("W {expected}|D"))), child.wait()])"#
+        );
+        assert!(run_script(&script).await.is_ok(), "{script}");
+    }
+
+    #[tokio::test]
+    async fn arguments_and_environment() {
+        shell_prints("printf ok", "", "ok").await;
+        shell_prints("printf %s $1", "cmd.arg_osstr(osstr_str(\"zero\")); cmd.arg(\"one\");", "one").await;
+        shell_prints("printf %s $V", "cmd.env(\"V\", \"set\");", "set").await;
+        shell_prints("printf %s x$V", "cmd.env(\"V\", \"set\"); cmd.env_remove(\"V\");", "x").await;
+        shell_prints("pwd", "cmd.chdir(\"/\");", "/\\\\n").await;
+        shell_prints("printf %s $0", "cmd.arg0(\"zero\");", "zero").await;
+    }
+
+    #[tokio::test]
+    async fn input_and_output_are_a_socket() {
+        let script = r#"let cmd = subprocess_new("cat"); cmd.configure_fds(2, 2, 1); let child = cmd.execute();
+            exchange_bytes(#{end_on_error: true}, mock_stream_socket("R hello|X|W hello|D"), child.socket())"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn standard_error_can_be_taken() {
+        let script = r#"let cmd = subprocess_new("sh"); cmd.arg("-c"); cmd.arg("printf bad >&2"); cmd.configure_fds(0, 0, 2);
+            let child = cmd.execute();
+            let half = child.take_stderr();
+            note(str(is_null(child.take_stderr())));
+            copy_bytes(100, half, take_write_part(mock_stream_socket("W bad|D")))"#;
+        assert_eq!(run_script(script).await.unwrap(), "true");
+    }
+
+    #[tokio::test]
+    async fn exit_statuses() {
+        for (program, line, code) in [("sh", "exit 3", "3"), ("sh", "kill -9 $$", "-2"), ("/no/such/program", "", "-1")]
+        {
+            let script = format!(
+                r#"let c = subprocess_new("{program}"); c.arg("-c"); c.arg("{line}"); c.execute_for_status(|code| {{ note(str(code)); dummy_task() }})"#
+            );
+            assert_eq!(run_script(&script).await.unwrap(), code, "{script}");
+        }
+        let out = run_script("sequential([system(\"exit 3\"), task_wrap(|| { note(\"over\"); dummy_task() })])").await;
+        assert_eq!(out.unwrap(), "over");
+    }
+
+    #[tokio::test]
+    async fn wrong_use() {
+        let (e, _) = run_script("subprocess_new(\"/no/such/program\").execute(); dummy_task()").await.unwrap_err();
+        assert_eq!(e.exit_code(), 26);
+        assert!(e.to_string().contains("/no/such/program"), "{e}");
+        for (script, part) in [
+            ("subprocess_new(\"x\").configure_fds(3, 1, 1)", "stdin must be 0"),
+            ("subprocess_new(\"x\").uid(-1)", "is not a user id"),
+            ("let c = subprocess_new(\"true\"); c.execute(); c.arg(\"x\")", "executed before"),
+            ("let c = subprocess_new(\"true\").execute(); c.wait(); c.socket()", "this child was used up"),
+            ("subprocess_new(\"x\").raw_windows_arg(osstr_str(\"x\"))", "Windows only"),
+            ("subprocess_new(\"x\").windows_creation_flags(0)", "Windows only"),
+            ("subprocess_new(5)", "subprocess_new (i64)"),
+            ("subprocess_new(\"x\").arg(5)", "arg (Command, i64)"),
+        ] {
+            let e = eval_error(script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+}
