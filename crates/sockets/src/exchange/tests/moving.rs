@@ -229,7 +229,9 @@ async fn a_queue_mirror_is_equal_to_a_mirrored_socket() {
     }
     peer.leaves(1000);
     let stop = Stop::new();
-    let mirror = mirror_datagram(Default::default());
+    // A hangup of its own makes it more than a bare mirror.
+    let mut mirror = mirror_datagram(Default::default());
+    mirror.hangup = Some(crate::hangup::Hangup::new(std::future::pending()));
     let exchange = ExchangePackets::new(peer.socket(), mirror, linger(1000), stop.clone());
     assert_eq!(run_this(exchange, stop).ended_well_at().await, 0);
     // What is on its way back when the peer leaves is of no use any more.
