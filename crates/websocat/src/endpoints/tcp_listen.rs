@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     functions::lookup_error,
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, run, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -196,6 +196,9 @@ fn listen_tcp(
     let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
     opts.check()?;
+    if !opts.oneshot {
+        Scenario::of(&ctx)?.mark_server();
+    }
     let options = ListenOptions {
         bind_options: bind.options(),
         route_options: stream.route_options(),
@@ -204,6 +207,7 @@ fn listen_tcp(
     };
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
+    let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
         let addrs = opts.addresses().await?;
         let listener =
@@ -215,6 +219,7 @@ fn listen_tcp(
             tracing::info!("listening on {addr}");
         }
         let stop = on_accept.stop().clone();
+        let _finisher = finishers.enter();
         let Listening { autospawn, oneshot } = Listening { autospawn: opts.autospawn, oneshot: opts.oneshot };
         serve(listener, on_accept, &stop, autospawn, oneshot).await
     }))

@@ -81,8 +81,11 @@ fn exchange_bytes(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let exchange = ExchangeBytes::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let scenario = Scenario::of(&ctx)?;
+    let exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
+    let finisher = scenario.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         if let Some(error) = exchange.await.err().and_then(|e| failure(e, &infos)) {
             if opts.end_on_error {
                 return Err(error);
@@ -113,8 +116,11 @@ fn exchange_packets(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let exchange = ExchangePackets::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let scenario = Scenario::of(&ctx)?;
+    let exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
+    let finisher = scenario.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         match exchange.await.err().and_then(|e| failure(e, &infos)) {
             Some(error) => Err(error),
             None => infos.iter().try_for_each(|info| ending(info)).map(|()| Flow::Done),
@@ -168,7 +174,9 @@ fn copy_size(size: i64) -> RhResult<usize> {
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
-    let kind = status(&e.error).unwrap_or(Kind::Transfer);
+    // A WebSocket that had to end with Close and did not, whatever it was that cut it.
+    let abrupt = matches!(info.ending.get(), Some(Ending::Abrupt));
+    let kind = status(&e.error).unwrap_or(if abrupt { Kind::NoClose } else { Kind::Transfer });
     if kind == Kind::File {
         if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
             tracing::debug!("nobody reads our output any more: {}", e.error);

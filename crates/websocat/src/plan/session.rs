@@ -92,11 +92,12 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
     }
     let console = [&plan.left, &plan.right].iter().any(|stack| stack.reaches_stdio());
     let kind = plan.kind();
-    if kind == SocketKind::Datagram && complete && !plan.args.overlays.ws_framer.no_close {
+    if kind == SocketKind::Datagram && complete {
         // No limit is -1: absent means that an end is handed on at once.
         options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
     }
-    if complete || console {
+    // Messages over low-level parts keep the plain behaviour; everything else tells by its exit status that it failed.
+    if complete || console || kind == SocketKind::Stream {
         options.push("end_on_error", "true");
     }
     let call = match kind {
