@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind, Result},
     functions::lookup_error,
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, run, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -202,6 +202,9 @@ fn listen_tcp(
         stream_options: stream.stream_options(),
         backlog: opts.backlog.or(opts.oneshot.then_some(1)),
     };
+    if !opts.oneshot {
+        Scenario::of(&ctx)?.mark_server();
+    }
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
     Ok(task(async move {
