@@ -289,7 +289,9 @@ async fn session(on_accept: Callback, socket: StreamSocket) -> Result<(), (Strin
 }
 
 fn log_failure(result: Result<(), (String, Error)>) {
-    if let Err((name, error)) = result {
+    if let Err((name, error)) = result
+        && !error.is_logged()
+    {
         tracing::warn!("{name}: {error}");
     }
 }

@@ -104,7 +104,7 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
     };
     if session.exit_after_one_session {
-        script.line(&format!("sequential([{call}, task_wrap(|| {{ exit_process(0); dummy_task() }})])"));
+        script.line(&format!("exit_process_after({call})"));
     } else {
         script.line(&call);
     }
