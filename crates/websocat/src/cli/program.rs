@@ -32,10 +32,7 @@ pub fn main() -> ExitCode {
     quiet_mismatches();
     let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&args))) {
         Ok(Ok(status)) => status,
-        Ok(Err(e)) => {
-            tracing::error!("{e}");
-            e.exit_code()
-        }
+        Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
     };
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.

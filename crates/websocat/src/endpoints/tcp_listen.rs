@@ -196,15 +196,15 @@ fn listen_tcp(
     let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
     opts.check()?;
-    if !opts.oneshot {
-        Scenario::of(&ctx)?.mark_server();
-    }
     let options = ListenOptions {
         bind_options: bind.options(),
         route_options: stream.route_options(),
         stream_options: stream.stream_options(),
         backlog: opts.backlog.or(opts.oneshot.then_some(1)),
     };
+    if !opts.oneshot {
+        Scenario::of(&ctx)?.mark_server();
+    }
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
@@ -291,7 +291,9 @@ async fn session(on_accept: Callback, socket: StreamSocket) -> Result<(), (Strin
 }
 
 fn log_failure(result: Result<(), (String, Error)>) {
-    if let Err((name, error)) = result {
+    if let Err((name, error)) = result
+        && !error.is_logged()
+    {
         tracing::warn!("{name}: {error}");
     }
 }

@@ -37,8 +37,6 @@ struct ExchangeBytesOpts {
     buffer_size_forward: Option<usize>,
     /// Bytes per read from s2 at most; absent: follows the traffic
     buffer_size_reverse: Option<usize>,
-    /// An error of the session fails the task instead of being logged only
-    end_on_error: bool,
 }
 
 /// Options of `exchange_packets`.
@@ -86,13 +84,7 @@ fn exchange_bytes(
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        if let Some(error) = exchange.await.err().and_then(|e| failure(e, &infos)) {
-            if opts.end_on_error {
-                return Err(error);
-            }
-            tracing::warn!("{error}");
-        }
-        Ok(Flow::Done)
+        exchange.await.err().and_then(|e| failure(e, &infos)).map_or(Ok(Flow::Done), Err)
     }))
 }
 
@@ -283,16 +275,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_count_when_told_so() {
+    async fn errors_count() {
         let script = |opts: &str| {
             format!(
                 "exchange_bytes(#{{{opts}}}, mock_stream_socket(\"N peer|ER\"), bytemirror_socket(#{{max_buf_size: 10}}))"
             )
         };
-        assert!(run_script(&script("")).await.is_ok());
-        let (e, _) = run_script(&script("end_on_error: true")).await.unwrap_err();
-        assert_eq!(e.kind, Kind::Transfer);
-        assert!(e.to_string().contains("reading from mock_stream_socket:N peer failed"), "{e}");
+        for opts in ["", "end_on_error: true"] {
+            let (e, _) = run_script(&script(opts)).await.unwrap_err();
+            assert_eq!(e.kind, Kind::Transfer);
+            assert!(e.to_string().contains("reading from mock_stream_socket:N peer failed"), "{e}");
+        }
     }
 
     #[tokio::test]

@@ -96,8 +96,8 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         // No limit is -1: absent means that an end is handed on at once.
         options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
     }
-    // Messages over low-level parts keep the plain behaviour; everything else tells by its exit status that it failed.
-    if complete || console || kind == SocketKind::Stream {
+    // An error of a byte session ends both directions anyway; messages over low-level parts keep the plain behaviour.
+    if kind == SocketKind::Datagram && (complete || console) {
         options.push("end_on_error", "true");
     }
     let call = match kind {
@@ -105,7 +105,7 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
     };
     if session.exit_after_one_session {
-        script.line(&format!("sequential([{call}, task_wrap(|| {{ exit_process(0); dummy_task() }})])"));
+        script.line(&format!("exit_process_after({call})"));
     } else {
         script.line(&call);
     }
