@@ -1,4 +1,5 @@
 //! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
 
 mod golden;
+mod send;
 mod tidy;
