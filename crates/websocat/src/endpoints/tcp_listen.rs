@@ -14,7 +14,7 @@ use crate::{
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
 use sockets::{
-    info::{Address, SocketInfo},
+    info::Address,
     net::{
         listen::{ListenOptions, Listener, loopback},
         resolve::{Resolver as _, SystemResolver},
@@ -276,14 +276,16 @@ async fn serve(
 
 /// One connection, from the script's function to its end.
 async fn session(on_accept: Callback, socket: StreamSocket) -> Result<(), (String, Error)> {
-    let describe = |info: &SocketInfo| info.describe();
-    let name = describe(&socket.info);
+    let name = socket.info.describe();
     let from = match &socket.info.peer {
         Some(Address::Ip(addr)) => *addr,
         // The listener fills it in; a kernel that knows no peer has nothing better either.
         _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
     };
-    let result = match on_accept.task((handle(socket), from)) {
+    let task = on_accept.task((handle(socket), from));
+    // Nothing of the script stays in memory while the session lasts.
+    drop(on_accept);
+    let result = match task {
         Ok(task) => run(task).await,
         Err(e) => Err(e),
     };
