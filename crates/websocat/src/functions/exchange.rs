@@ -81,10 +81,12 @@ fn exchange_bytes(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let exchange = ExchangeBytes::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let end_on_error = opts.end_on_error;
+    let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
     Ok(task(async move {
-        if let Some(error) = exchange.await.err().and_then(|e| failure(e, &infos)) {
-            if opts.end_on_error {
+        // By reference: awaited by value it would be in this future twice.
+        if let Some(error) = (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
+            if end_on_error {
                 return Err(error);
             }
             tracing::warn!("{error}");
@@ -113,9 +115,10 @@ fn exchange_packets(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let exchange = ExchangePackets::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
     Ok(task(async move {
-        match exchange.await.err().and_then(|e| failure(e, &infos)) {
+        // By reference: awaited by value it would be in this future twice.
+        match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
             Some(error) => Err(error),
             None => infos.iter().try_for_each(|info| ending(info)).map(|()| Flow::Done),
         }
