@@ -58,7 +58,7 @@ def message_for_full_stdout():
     server = WebSocketServer(lambda ws: (ws.send("text"), list(ws)))
     client = Program(server.url, stdout=os.open("/dev/full", os.O_WRONLY))
     client.expect(25)
-    client.expect_message("stdout", "no space left")
+    client.expect_message("standard output", "no space left")
 
 
 @case("full disk below writefile:")

@@ -54,7 +54,7 @@ def newline_within_a_text_message():
 def binary_message_over_tcp_in_text_mode():
     backend = IdleBackend()
     Program("-t", sending(ODD).url, backend.tcp)
-    assert backend.accept().read_exactly(5) == b"A B\xff\n"
+    assert backend.accept().read_exactly(6) == b"A B\xff \n"
 
 
 @case("a line of 200,000 bytes is one message")

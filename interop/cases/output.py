@@ -63,7 +63,7 @@ def close_note_at_a_terminal():
 
 @case("-q: not even errors")
 def quiet():
-    client = Program("-q", f"ws://127.0.0.1:{free_port()}/")
+    client = Program("-qq", f"ws://127.0.0.1:{free_port()}/")
     client.expect(14)
     assert client.stderr.all() == b""
 

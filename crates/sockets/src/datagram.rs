@@ -140,6 +140,11 @@ pub trait DatagramWrite: Send {
         true
     }
 
+    /// Nothing tells the peer that this direction has ended, so that no answer to that is to be waited for.
+    fn end_is_silent(&self) -> bool {
+        false
+    }
+
     /// See [`DatagramRead::loop_id`].
     fn loop_id(&self) -> Option<usize> {
         None

@@ -46,6 +46,8 @@ pub struct Error {
     pub kind: Kind,
     message: Box<str>,
     source: Option<Box<dyn error::Error + Send + Sync>>,
+    /// It was told to the user already, where it happened.
+    logged: bool,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,7 +55,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// `message` says what failed and why, in one line without a final dot.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None }
+        Self { kind, message: message.into().into(), source: None, logged: false }
     }
 
     /// `what` failed because of `source`; the text of the source and its sources follows what.
@@ -62,7 +64,7 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, message: what.into().into(), source: Some(source.into()) }
+        Self { kind, message: what.into().into(), source: Some(source.into()), logged: false }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -73,6 +75,19 @@ impl Error {
     pub fn context(mut self, what: impl fmt::Display) -> Self {
         self.message = format!("{what}: {}", self.message).into();
         self
+    }
+
+    /// Tells the user, unless that was done before: errors that decide the exit status only later are told at once.
+    pub fn log(mut self) -> Self {
+        if !self.logged {
+            tracing::error!("{self}");
+            self.logged = true;
+        }
+        self
+    }
+
+    pub fn is_logged(&self) -> bool {
+        self.logged
     }
 
     pub fn exit_code(&self) -> u8 {

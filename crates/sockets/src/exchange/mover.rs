@@ -128,6 +128,10 @@ impl Mover {
         }
     }
 
+    pub fn end_is_silent(&self) -> bool {
+        self.to.as_ref().is_some_and(|to| to.end_is_silent())
+    }
+
     pub fn keeps_borders(&self) -> bool {
         self.to.as_ref().is_some_and(|to| to.keeps_borders())
     }

@@ -347,7 +347,7 @@ impl ExchangePackets {
             return;
         };
         let patience = if !session.got_close(source) && self.ends_by_close(session, source.other()) {
-            linger.max(ANSWER)
+            if self.mover(direction).end_is_silent() { Duration::ZERO } else { linger.max(ANSWER) }
         } else if self.ends_by_close(session, source) {
             linger
         } else {

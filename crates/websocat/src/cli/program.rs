@@ -32,10 +32,7 @@ pub fn main() -> ExitCode {
     quiet_mismatches();
     let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&args))) {
         Ok(Ok(status)) => status,
-        Ok(Err(e)) => {
-            tracing::error!("{e}");
-            e.exit_code()
-        }
+        Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
     };
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
@@ -81,7 +78,11 @@ fn work(args: &Arc<Args>) -> Result<u8> {
         return print(&text);
     }
     let runtime = runtime(args, &text)?;
-    let status = runtime.block_on(run(&text, args));
+    let status = runtime.block_on(run(&text, args)).map_err(|e| match &args.spec1 {
+        // Positions in a script mean something only with its name.
+        Some(path) if args.program.scenario && e.kind == Kind::Start => e.context(path.display()),
+        _ => e,
+    });
     // Blocked helper threads (a terminal that nobody types at) are left behind.
     runtime.shutdown_background();
     status
@@ -148,18 +149,19 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
         }
     };
     let by_signal = 128 + signal;
-    let drained = tokio::select! {
+    tokio::select! {
+        biased;
         result = &mut main => {
             if let Err(e) = result {
                 tracing::warn!("while finishing: {e}");
             }
-            true
         }
         () = limit => {
             tracing::warn!("sessions were still open after {}", args.program.drain);
-            false
         }
-        _ = signals.next() => false,
+        // What is left would not come to an end because of the signal: a connection attempt, a pause.
+        () = scenario.finishers.none_left() => {}
+        _ = signals.next() => return Ok(by_signal),
     };
-    Ok(if drained && scenario.is_server() { 0 } else { by_signal })
+    Ok(if scenario.is_server() { 0 } else { by_signal })
 }

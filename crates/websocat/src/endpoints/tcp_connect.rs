@@ -206,6 +206,20 @@ fn connect_tcp_race(
     }))
 }
 
+/// The same with an array of socket addresses.
+fn connect_tcp_race_array(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<(ConnectTcpRaceOpts, BindOpts, TcpStreamOpts)>,
+    addrs: rhai::Array,
+    continuation: RhFn<(Handle<StreamSocket>,)>,
+) -> RhResult<TaskHandle> {
+    let addrs = addrs.into_iter().map(|addr| {
+        let kind = addr.type_name();
+        addr.try_cast::<SocketAddr>().ok_or_else(|| format!("an address in the list is a {kind}, not a socket address"))
+    });
+    connect_tcp_race(ctx, opts, addrs.collect::<Result<_, String>>()?, continuation)
+}
+
 fn tcp_options(mut reader: OptsReader, bind: Option<SocketAddr>, timeout_ms: Option<u64>) -> RhResult<TcpOptions> {
     let (bind_opts, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
@@ -233,4 +247,5 @@ fn connect_error(e: ConnectError) -> Error {
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, connect_tcp, connect_tcp_race);
+    engine.register_fn("connect_tcp_race", connect_tcp_race_array);
 }

@@ -8,7 +8,9 @@ use crate::{
     error::{Error, Kind, Result},
     functions::lookup_error,
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Task, TaskHandle, handle, run, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
+    },
     spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -202,8 +204,12 @@ fn listen_tcp(
         stream_options: stream.stream_options(),
         backlog: opts.backlog.or(opts.oneshot.then_some(1)),
     };
+    if !opts.oneshot {
+        Scenario::of(&ctx)?.mark_server();
+    }
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
+    let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
         let addrs = opts.addresses().await?;
         let listener =
@@ -215,6 +221,7 @@ fn listen_tcp(
             tracing::info!("listening on {addr}");
         }
         let stop = on_accept.stop().clone();
+        let _finisher = finishers.enter();
         let Listening { autospawn, oneshot } = Listening { autospawn: opts.autospawn, oneshot: opts.oneshot };
         serve(listener, on_accept, &stop, autospawn, oneshot).await
     }))
@@ -282,7 +289,9 @@ fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
 }
 
 fn log_failure(name: &str, result: Result<()>) {
-    if let Err(error) = result {
+    if let Err(error) = result
+        && !error.is_logged()
+    {
         tracing::warn!("{name}: {error}");
     }
 }

@@ -252,8 +252,17 @@ mod functions {
         let script =
             r#"exchange_bytes(#{}, mock_stream_socket("R hello|W hello|X|D"), bytemirror_socket(#{max_buf_size: 3}))"#;
         assert!(run_script(script).await.is_ok());
-        let script = "exchange_packets(#{}, dummy_datagram_socket(), packetmirror_socket(#{}))";
-        assert!(run_script(script).await.is_ok());
+        for mirror in ["packetmirror_socket(#{})", "datagram_logger(#{}, packetmirror_socket(#{}))"] {
+            for (left, right) in [("ours", mirror), (mirror, "ours")] {
+                let script = format!(
+                    "let ours = stream_chunks(mock_stream_socket(\"R hello|W hello|X|D\")); exchange_packets(#{{}}, {left}, {right})"
+                );
+                assert!(run_script(&script).await.is_ok(), "{script}");
+            }
+        }
+        let hangup = r#"let m = packetmirror_socket(#{}); put_hangup_part(m, pre_triggered_hangup_handle());
+            exchange_packets(#{}, stream_chunks(mock_stream_socket("")), m)"#;
+        assert!(run_script(hangup).await.is_ok());
         for (script, part) in [
             ("bytemirror_socket(#{})", "missing field `max_buf_size`"),
             ("bytemirror_socket(#{max_buf_size: 0})", "at least one byte"),
@@ -264,6 +273,36 @@ mod functions {
             let e = eval_error(script);
             assert!(e.contains(part), "{script}: {e}");
         }
+    }
+
+    #[tokio::test]
+    async fn files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let text = path.to_str().unwrap();
+        let file = |opts: &str, content: &str| {
+            let write = format!("copy_bytes(9, take_read_part(literal_socket(\"{content}\")), take_write_part(f))");
+            format!("file_socket(#{{{opts}}}, osstr_str(\"{text}\"), |f| {write})")
+        };
+        for (opts, content, expected) in [
+            ("write: true", "one ", "one "),
+            ("append: true", "two", "one two"),
+            ("write: true, auto_rename: true", "no", "one two"),
+        ] {
+            assert!(run_script(&file(opts, content)).await.is_ok());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+        }
+        let read = "copy_bytes(9, take_read_part(f), take_write_part(mock_stream_socket(\"W one two|D\")))";
+        assert!(run_script(&format!("file_socket(#{{}}, osstr_str(\"{text}\"), |f| {read})")).await.is_ok());
+        let (e, _) = run_script(&file("write: true, no_overwrite: true", "x")).await.unwrap_err();
+        assert!(e.exit_code() == 25 && e.to_string().contains(text), "{e}");
+        let missing = "file_socket(#{}, osstr_str(\"/no/such/file\"), |f| dummy_task())";
+        let (e, _) = run_script(missing).await.unwrap_err();
+        assert!(e.exit_code() == 25 && e.to_string().contains("/no/such/file"), "{e}");
+        let e = eval_error("file_socket(#{write: 5}, osstr_str(\"f\"), |f| dummy_task())");
+        assert!(e.contains("`write`"), "{e}");
+        let e = eval_error("file_socket(#{}, \"f\", |f| dummy_task())");
+        assert!(e.contains("file_socket (map, &str"), "{e}");
     }
 
     #[tokio::test]

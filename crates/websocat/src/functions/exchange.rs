@@ -37,8 +37,6 @@ struct ExchangeBytesOpts {
     buffer_size_forward: Option<usize>,
     /// Bytes per read from s2 at most; absent: follows the traffic
     buffer_size_reverse: Option<usize>,
-    /// An error of the session fails the task instead of being logged only
-    end_on_error: bool,
 }
 
 /// Options of `exchange_packets`.
@@ -81,17 +79,13 @@ fn exchange_bytes(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let end_on_error = opts.end_on_error;
-    let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let scenario = Scenario::of(&ctx)?;
+    let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
+    let finisher = scenario.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         // By reference: awaited by value it would be in this future twice.
-        if let Some(error) = (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
-            if end_on_error {
-                return Err(error);
-            }
-            tracing::warn!("{error}");
-        }
-        Ok(Flow::Done)
+        (&mut exchange).await.err().and_then(|e| failure(e, &infos)).map_or(Ok(Flow::Done), Err)
     }))
 }
 
@@ -115,8 +109,11 @@ fn exchange_packets(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
-    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&*Scenario::of(&ctx)?));
+    let scenario = Scenario::of(&ctx)?;
+    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
+    let finisher = scenario.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         // By reference: awaited by value it would be in this future twice.
         match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
             Some(error) => Err(error),
@@ -171,7 +168,9 @@ fn copy_size(size: i64) -> RhResult<usize> {
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
-    let kind = status(&e.error).unwrap_or(Kind::Transfer);
+    // A WebSocket that had to end with Close and did not, whatever it was that cut it.
+    let abrupt = matches!(info.ending.get(), Some(Ending::Abrupt));
+    let kind = status(&e.error).unwrap_or(if abrupt { Kind::NoClose } else { Kind::Transfer });
     if kind == Kind::File {
         if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
             tracing::debug!("nobody reads our output any more: {}", e.error);
@@ -278,16 +277,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn errors_count_when_told_so() {
+    async fn errors_count() {
         let script = |opts: &str| {
             format!(
                 "exchange_bytes(#{{{opts}}}, mock_stream_socket(\"N peer|ER\"), bytemirror_socket(#{{max_buf_size: 10}}))"
             )
         };
-        assert!(run_script(&script("")).await.is_ok());
-        let (e, _) = run_script(&script("end_on_error: true")).await.unwrap_err();
-        assert_eq!(e.kind, Kind::Transfer);
-        assert!(e.to_string().contains("reading from mock_stream_socket:N peer failed"), "{e}");
+        for opts in ["", "end_on_error: true"] {
+            let (e, _) = run_script(&script(opts)).await.unwrap_err();
+            assert_eq!(e.kind, Kind::Transfer);
+            assert!(e.to_string().contains("reading from mock_stream_socket:N peer failed"), "{e}");
+        }
     }
 
     #[tokio::test]

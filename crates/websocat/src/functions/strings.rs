@@ -120,7 +120,7 @@ fn osstr_base64_unchecked_encoded_bytes(x: &str) -> RhResult<OsString> {
     }
 }
 
-/// Prints text to standard output at once, without a newline.
+/// Prints text to standard output at once, without a newline. That nobody reads it any more is no error.
 fn print_stdout(x: &str) -> RhResult<()> {
     print(io::stdout().lock(), x, "cannot write to standard output")
 }
@@ -131,8 +131,10 @@ fn print_stderr(x: &str) -> RhResult<()> {
 }
 
 fn print(mut to: impl Write, text: &str, failure: &str) -> RhResult<()> {
-    let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
-    written.map_err(|e| throw(Error::with_source(Kind::File, failure, e)))
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => Err(throw(Error::with_source(Kind::File, failure, e))),
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn register(engine: &mut Engine) {

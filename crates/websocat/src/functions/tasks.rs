@@ -120,6 +120,16 @@ fn exit_process(code: i64) {
     std::process::exit(code as i32)
 }
 
+/// A task that runs another one and then ends the process: with status 0, or with that of the error, which is told.
+fn exit_process_after(task: TaskHandle) -> RhResult<TaskHandle> {
+    let before = task.take("task")?;
+    Ok(crate::scenario::task(async move {
+        let code = run(before).await.map_or_else(|e| e.log().exit_code(), |()| 0);
+        exit_process(code.into());
+        Ok(Flow::Done)
+    }))
+}
+
 /// In the background, calls a function when the hangup happens, and runs the task that it gives, if it gives one.
 fn handle_hangup(ctx: NativeCallContext<'_>, hangup: Handle<Hangup>, continuation: RhFn<()>) -> RhResult<()> {
     let callback = Callback::new(&ctx, continuation)?;
@@ -294,14 +304,13 @@ fn millis(ms: i64) -> RhResult<Duration> {
         .map_err(|_| format!("{ms} milliseconds: a time cannot be negative").into())
 }
 
-/// Logs the lesser of two errors and gives the graver one.
+/// Tells the user about an error, and keeps the graver of two for the exit status.
 fn worse(former: Option<Error>, new: Error) -> Error {
-    let Some(former) = former else {
-        return new;
-    };
-    let (graver, lesser) = if new.exit_code() > former.exit_code() { (new, former) } else { (former, new) };
-    tracing::warn!(error = %lesser, "a task failed");
-    graver
+    let new = new.log();
+    match former {
+        Some(former) if former.exit_code() >= new.exit_code() => former,
+        _ => new,
+    }
 }
 
 /// The result of a spawned task. A panic in it goes on here.
@@ -358,6 +367,7 @@ pub(super) fn register(engine: &mut Engine) {
         spawn_task,
         task_wrap,
         exit_process,
+        exit_process_after,
         handle_hangup,
         hangup2task,
         task2hangup,

@@ -12,6 +12,8 @@ pub mod lines;
 pub mod log;
 pub mod read_chunk_limiter;
 pub mod reuse;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 pub mod write_buffer;
 pub mod write_chunk_limiter;

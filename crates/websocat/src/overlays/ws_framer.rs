@@ -127,6 +127,11 @@ fn ws_wrap(
     inner: Handle<StreamSocket>,
 ) -> RhResult<Handle<DatagramSocket>> {
     let options: WrapOptions = OptsReader::read(opts)?;
+    if let Some(code) = options.close_code
+        && !wsframe::may_send(code)
+    {
+        return Err(format!("option `close_code`: {code} may not be sent in a Close frame (RFC 6455 7.4)").into());
+    }
     let options = WsOptions {
         role: role(options.client),
         ignore_masks: options.ignore_masks,

@@ -39,9 +39,9 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     };
     if plan.left.endpoint.is_stdio() && plan.right.endpoint.is_stdio() {
         return Err(Error::usage(if one {
-            "both sides would be standard input and output; give another specifier"
+            "both sides would be stdio: (standard input and output); give another specifier"
         } else {
-            "only one side can be standard input and output"
+            "only one side can be stdio: (standard input and output)"
         }));
     }
     Ok(plan)

@@ -92,11 +92,12 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
     }
     let console = [&plan.left, &plan.right].iter().any(|stack| stack.reaches_stdio());
     let kind = plan.kind();
-    if kind == SocketKind::Datagram && complete && !plan.args.overlays.ws_framer.no_close {
+    if kind == SocketKind::Datagram && complete {
         // No limit is -1: absent means that an end is handed on at once.
         options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
     }
-    if complete || console {
+    // An error of a byte session ends both directions anyway; messages over low-level parts keep the plain behaviour.
+    if kind == SocketKind::Datagram && (complete || console) {
         options.push("end_on_error", "true");
     }
     let call = match kind {
@@ -104,7 +105,7 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
     };
     if session.exit_after_one_session {
-        script.line(&format!("sequential([{call}, task_wrap(|| {{ exit_process(0); dummy_task() }})])"));
+        script.line(&format!("exit_process_after({call})"));
     } else {
         script.line(&call);
     }

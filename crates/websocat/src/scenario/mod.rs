@@ -1,12 +1,14 @@
 //! What native functions see: the running scenario, handles, options, callbacks, tasks.
 
 mod callback;
+mod drain;
 mod handle;
 mod options;
 mod session;
 mod task;
 
 pub use callback::{Callback, script_error};
+pub use drain::{Finisher, Finishers};
 pub use handle::{Handle, Take, handle, missing};
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};
 pub use session::{stop_for, under};
@@ -37,6 +39,8 @@ pub struct Scenario {
     random: Mutex<Randomness>,
     /// Something listens for more than one connection: a server, which ends well when it was asked to.
     serves: AtomicBool,
+    /// Tasks that finish by themselves when `stop` drains.
+    pub finishers: Finishers,
 }
 
 impl Scenario {
@@ -46,7 +50,14 @@ impl Scenario {
         let random = Randomness::new(seed).map_err(|e| Error::with_source(Kind::Start, "cannot start", e))?;
         Ok(Arc::new_cyclic(|this: &Weak<Self>| {
             engine.set_default_tag(rhai::Dynamic::from(Current(this.clone())));
-            Self { engine, ast, stop, random: Mutex::new(random), serves: AtomicBool::new(false) }
+            Self {
+                engine,
+                ast,
+                stop,
+                random: Mutex::new(random),
+                serves: AtomicBool::new(false),
+                finishers: Finishers::default(),
+            }
         }))
     }
 

@@ -28,7 +28,7 @@ impl fmt::Display for SocketKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Stream => "byte stream",
-            Self::Datagram => "message",
+            Self::Datagram => "datagram",
         })
     }
 }

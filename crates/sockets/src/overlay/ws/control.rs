@@ -31,6 +31,8 @@ pub const PEER_DONE: u8 = 4;
 pub const EMPTY_CLOSE: u8 = 8;
 /// The writer's flush waits for the stream.
 pub const STALLED: u8 = 16;
+/// Our Close has been put out: whatever ends the connection now ends it in order.
+pub const CLOSED: u8 = 64;
 /// The writer was dropped and its core is in [`Owed::parked`].
 pub const PARKED: u8 = 32;
 

@@ -5,7 +5,7 @@
 
 use super::{
     WsError,
-    control::{Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
 };
 use crate::{
     buffer::{SIZES, Window},
@@ -121,6 +121,7 @@ impl WsReader {
                 Ok(_) => {}
                 Err(e) => {
                     self.end();
+                    self.ended_abruptly();
                     return Poll::Ready(Err(e));
                 }
             }
@@ -194,12 +195,20 @@ impl WsReader {
         let torn = !self.window.is_empty() || self.decoder.mid_message();
         self.end();
         if torn || self.control.rules.require_close {
-            let _ = self.control.info.ending.set(Ending::Abrupt);
+            self.ended_abruptly();
         }
         match torn {
             true => Err(WsError::TornMessage.into()),
             false if self.control.rules.require_close => Ok(Flags::EOF | Flags::GONE),
             false => Ok(Flags::EOF),
+        }
+    }
+
+    /// The stream failed or ended without Close. After ours that is what peers in a hurry do, and no failure.
+    fn ended_abruptly(&self) {
+        if self.control.flags() & CLOSED == 0 {
+            // Set once: this is the first end that is seen, and the last.
+            let _ = self.control.info.ending.set(Ending::Abrupt);
         }
     }
 

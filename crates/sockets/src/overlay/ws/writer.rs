@@ -5,7 +5,7 @@
 
 use super::{
     WsError,
-    control::{CLOSE, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
+    control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
 };
 use crate::{
     datagram::{DatagramWrite, Flags},
@@ -123,6 +123,7 @@ impl Core {
             drop(owed);
             if let Some(code) = close.filter(|_| !self.closed && !self.shut) {
                 self.closed = true;
+                control.set(CLOSED);
                 self.put_control(cx, Opcode::Close, &code.to_be_bytes())?;
             }
             return Poll::Ready(Ok(()));
@@ -170,6 +171,7 @@ impl Core {
             let mut space = [0; MAX_CONTROL_PAYLOAD];
             let body = close_body(control, body, &mut space);
             self.closed = true;
+            control.set(CLOSED);
             self.put_control(cx, Opcode::Close, body)?;
         }
         self.closed = true;
@@ -282,6 +284,10 @@ impl DatagramWrite for WsWriter {
         self.register(cx);
         let Some(core) = &mut self.core else { return Poll::Ready(Ok(())) };
         core.poll_shutdown(cx, &self.control)
+    }
+
+    fn end_is_silent(&self) -> bool {
+        self.control.rules.no_close_frame && !self.control.rules.shutdown_socket_on_eof
     }
 
     fn transforms(&self) -> bool {

@@ -125,6 +125,11 @@ fn check_form(head: &request::Parts, key_is_optional: bool) -> Result<(), Refusa
     if head.version < Version::HTTP_11 {
         return Err(bad("a WebSocket needs HTTP/1.1"));
     }
+    // What follows the head are frames; a body would be taken for them, or the other way round.
+    let length = fields.get(header::CONTENT_LENGTH).is_some_and(|n| n.as_bytes() != b"0");
+    if length || fields.contains_key(header::TRANSFER_ENCODING) {
+        return Err(bad("a request for a WebSocket has no body"));
+    }
     // 6455-4.2.1-3
     one(&header::HOST, "more than one Host")?.ok_or(bad("no Host"))?;
     // 6455-4.2.1-4

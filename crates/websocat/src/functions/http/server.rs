@@ -74,6 +74,7 @@ fn http1_serve(
     let options: ServeOptions = OptsReader::read(opts)?;
     let callback = Callback::new(&ctx, continuation)?;
     let stop = callback.stop().clone();
+    let listened = !stop.is_top_level();
     let socket = inner.take("socket")?;
     Ok(task(async move {
         let peer = socket.info.describe();
@@ -81,6 +82,8 @@ fn http1_serve(
         match serve(socket, callback, limit, stop).await {
             Ok(Some((socket, next))) => Ok(Flow::Then(next.task((handle(socket),))?)),
             Ok(None) => Ok(Flow::Done),
+            // A listener says itself whose connection it was.
+            Err(e) if listened => Err(e.context("HTTP request")),
             Err(e) => Err(e.context(format!("HTTP request from {peer}"))),
         }
     }))
@@ -161,6 +164,7 @@ async fn serve(
     // Time is limited below, for the whole of a request and its answer.
     http.header_read_timeout(None);
     let mut connection = http.serve_connection(carrier, responder);
+    let listened = !stop.is_top_level();
 
     let deadline = |limit| Instant::now() + limit;
     let mut timer = pin!(limit.map(|limit| sleep_until(deadline(limit))));
@@ -200,6 +204,11 @@ async fn serve(
     match (progress.refusal, end) {
         (Some(why), _) => Err(Error::new(Kind::BrokenUpgrade, format!("refused: {why}"))),
         (None, Ok(Ok(()))) if progress.requests > 0 || draining => Ok(None),
+        (None, Ok(Ok(()))) if listened => {
+            // Health checks and port scanners do just that.
+            tracing::debug!("{}: the client left before it sent a request", info.describe());
+            Ok(None)
+        }
         (None, Ok(Ok(()))) => Err(Error::new(Kind::BrokenUpgrade, "the client left before it sent a request")),
         (None, Err(limit)) => {
             let text = format!("none within {limit:?}; --handshake-timeout sets this limit");

@@ -55,6 +55,8 @@ async fn each_bad_request_is_refused() {
         (with("GET", "POST /chat HTTP/1.1\r\n"), "405", "GET"),
         (with("GET", "GET /chat HTTP/1.0\r\n"), "400", "HTTP/1.1"),
         (with("Host", ""), "400", "no Host"),
+        (with("Host", "Host: h\r\nContent-Length: 3\r\n") + "abc", "400", "no body"),
+        (with("Host", "Host: h\r\nTransfer-Encoding: chunked\r\n") + "0\r\n\r\n", "400", "no body"),
         (with("Host", "Host: a\r\nHost: b\r\n"), "400", "more than one Host"),
         (with("Upgrade", ""), "400", "no Upgrade"),
         (with("Upgrade", "Upgrade: h2c\r\n"), "400", "no Upgrade"),
