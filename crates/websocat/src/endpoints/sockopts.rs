@@ -168,3 +168,46 @@ impl TcpStreamOpts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{OptsReader, fields_of};
+
+    /// An option map with every option set to something that is no default.
+    fn all_set<T: serde::de::DeserializeOwned>() -> T {
+        let mut map = rhai::Map::new();
+        for key in fields_of::<T>() {
+            let candidates: [rhai::Dynamic; 3] = [true.into(), 7_i64.into(), "text".into()];
+            let fits = |value: &rhai::Dynamic| {
+                let mut one = rhai::Map::new();
+                one.insert((*key).into(), value.clone());
+                OptsReader::read::<T>(one.into()).is_ok()
+            };
+            map.insert((*key).into(), candidates.into_iter().find(fits).unwrap());
+        }
+        OptsReader::read(map.into()).unwrap()
+    }
+
+    /// Debug text of a struct, from which values that were left at their default can be told.
+    fn has_no_default(shown: String) -> bool {
+        !shown.contains("None") && !shown.contains("false")
+    }
+
+    #[test]
+    fn every_option_reaches_the_data_plane() {
+        let bind: BindOpts = all_set();
+        assert!(has_no_default(format!("{:?}", bind.options())));
+        let stream: TcpStreamOpts = all_set();
+        assert!(has_no_default(format!("{:?}", stream.route_options())));
+        assert!(has_no_default(format!("{:?}", stream.stream_options())));
+    }
+
+    #[test]
+    fn defaults_print_nothing() {
+        let map = crate::spec::OptionMap::of(&TcpStreamOpts::default()).unwrap();
+        assert_eq!(map.to_string(), "#{}");
+        let set = TcpStreamOpts { nodelay: Some(true), ..TcpStreamOpts::default() };
+        assert_eq!(crate::spec::OptionMap::of(&set).unwrap().to_string(), "#{nodelay: true}");
+    }
+}

@@ -311,7 +311,7 @@ mod tests {
     #[tokio::test]
     async fn input_and_output_are_a_socket() {
         let script = r#"let cmd = subprocess_new("cat"); cmd.configure_fds(2, 2, 1); let child = cmd.execute();
-            exchange_bytes(#{end_on_error: true}, mock_stream_socket("R hello|X|W hello|D"), child.socket())"#;
+            exchange_bytes(#{}, mock_stream_socket("R hello|X|W hello|D"), child.socket())"#;
         assert!(run_script(script).await.is_ok());
     }
 
