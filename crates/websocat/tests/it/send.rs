@@ -172,7 +172,6 @@ const INSIDE: &[(&str, Because)] = &[
     ("OutgoingResponse", Because::Value),
     ("Prepared", Because::Value),
     // In a list above under another name, or inside one of these.
-    ("Result", Because::Value),
     ("Task", Because::Value),
 ];
 

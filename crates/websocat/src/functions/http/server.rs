@@ -243,7 +243,7 @@ fn broken(error: hyper::Error) -> Error {
     Error::with_source(Kind::BrokenUpgrade, what, error)
 }
 
-fn with_request(info: Arc<SocketInfo>, request: Box<info::Request>, agreed: super::reply::Agreed) -> Arc<SocketInfo> {
+fn with_request(info: Arc<SocketInfo>, request: info::Request, agreed: super::reply::Agreed) -> Arc<SocketInfo> {
     let mut info = Arc::unwrap_or_clone(info);
     info.request = Some(request);
     info.subprotocol = agreed.subprotocol;

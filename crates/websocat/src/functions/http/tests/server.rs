@@ -45,7 +45,7 @@ async fn a_good_request_is_accepted() {
         assert_eq!(field(&head, absent), None, "{head}");
     }
     let info = socket.unwrap().unwrap().info.clone();
-    assert_eq!(&*info.request.as_ref().unwrap().uri, "/chat");
+    assert_eq!(info.request.as_ref().unwrap().uri(), "/chat");
 }
 
 #[tokio::test]
