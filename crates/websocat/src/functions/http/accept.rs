@@ -232,13 +232,16 @@ fn switch(
     Ok(response)
 }
 
-/// What is remembered of a request.
+/// Headers that every handshake has and that say nothing afterwards.
+const HANDSHAKE_ONLY: [HeaderName; 4] =
+    [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
+
+/// What is remembered of a request, as long as the connection lives.
 fn record(head: &request::Parts) -> info::Request {
-    info::Request {
-        method: head.method.as_str().into(),
-        uri: head.uri.to_string().into(),
-        headers: head.headers.iter().map(|(n, v)| (n.as_str().into(), v.as_bytes().into())).collect(),
-    }
+    let telling = head.headers.iter().filter(|(name, _)| !HANDSHAKE_ONLY.contains(name));
+    let mut headers: Vec<_> = telling.map(|(n, v)| (n.as_str().into(), v.as_bytes().into())).collect();
+    headers.shrink_to_fit();
+    info::Request { method: head.method.as_str().into(), uri: head.uri.to_string().into(), headers }
 }
 
 pub(super) fn register(engine: &mut Engine) {
