@@ -2,4 +2,5 @@
 
 mod golden;
 mod send;
+mod tables;
 mod tidy;
