@@ -1,7 +1,8 @@
 //! One direction at full speed through a server that joins two connections, source and sink both here.
 //!
 //! One thread drives both: it sends until the socket is full, reads until it is empty, then waits; with two cores the
-//! server has one to itself. Sent bytes come from a file in memory by sendfile, so that sending costs no copy here.
+//! server has one to itself. Bytes are sent by plain writes from the ring (sendfile from memory measured 2.5 × slower) in
+//! pieces that the processor's second-level cache holds, together with what is read.
 
 use crate::{
     Result,
@@ -12,12 +13,7 @@ use crate::{
     ring::Ring,
 };
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
-use rustix::{
-    fs::{MemfdFlags, memfd_create, sendfile},
-    io::Errno,
-};
 use std::{
-    fs::File,
     io::{ErrorKind, Read, Write},
     net::TcpListener,
     time::{Duration, Instant},
@@ -25,30 +21,32 @@ use std::{
 use wsframe::MaskRule;
 
 const WARM_UP: Duration = Duration::from_millis(500);
-const BLOCK: usize = 1 << 20;
+/// Bytes after which the content starts over.
+const BLOCK: usize = 512 << 10;
 const BUFFER: usize = 256 << 10;
+/// Bytes of one write.
+const PIECE: usize = 256 << 10;
 const SOURCE: Token = Token(0);
 const SINK: Token = Token(1);
 
-struct Source {
+struct Source<'a> {
     socket: TcpStream,
-    file: File,
-    /// Bytes in `file`, which are sent over and over.
-    len: u64,
+    /// Sent over and over.
+    wire: &'a [u8],
     /// Bytes of one message on the wire and of its payload: the source ends between messages only.
     frame: (u64, u64),
     sent: u64,
     ready: bool,
 }
 
-impl Source {
+impl Source<'_> {
     /// Sends up to `limit` bytes.
     fn send(&mut self, limit: u64) -> Result<()> {
-        let mut offset = self.sent % self.len;
-        let count = limit.min(self.len - offset) as usize;
-        match sendfile(&self.socket, &self.file, Some(&mut offset), count) {
+        let at = (self.sent % self.wire.len() as u64) as usize;
+        let count = limit.min((self.wire.len() - at).min(PIECE) as u64) as usize;
+        match self.socket.write(&self.wire[at..at + count]) {
             Ok(n) => self.sent += n as u64,
-            Err(Errno::AGAIN) => self.ready = false,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => self.ready = false,
             Err(e) => return Err(format!("the server takes nothing more: {e}").into()),
         }
         Ok(())
@@ -133,14 +131,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     // Without a server between, the source speaks the sink's language.
     let framed = if direct { ws_sink } else { ws_source };
     let wire = if framed { &ring.masked } else { &ring.payload };
-    let mut file = File::from(memfd_create("load", MemfdFlags::CLOEXEC)?);
-    file.write_all(wire)?;
 
     let mut poll = Poll::new()?;
     let nonblocking = |socket: std::net::TcpStream| socket.set_nonblocking(true).map(|()| TcpStream::from_std(socket));
     let frame = if framed { (ring.masked_len() as u64, size as u64) } else { (1, 1) };
-    let len = wire.len() as u64;
-    let mut source = Source { socket: nonblocking(source)?, file, len, frame, sent: 0, ready: true };
+    let mut source = Source { socket: nonblocking(source)?, wire, frame, sent: 0, ready: true };
     let format = match ws_sink {
         true => Format::Messages(Box::new(Frames::new(MaskRule::Required, 0))),
         false => Format::Bytes(Content::new(0), 0),
