@@ -3,7 +3,7 @@
 use crate::{
     Result,
     arguments::Arguments,
-    cpu::Reading,
+    cpu::{self, Reading},
     handshake::{self, PATIENCE, head_len, is_accepted},
 };
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
@@ -36,6 +36,7 @@ impl Life {
     fn start(poll: &Poll, token: Token, port: u16, number: u64) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
+        cpu::bind_without_port(&socket)?;
         let address = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + number as u32 % ADDRESSES);
         socket.bind(&SockAddr::from(SocketAddrV4::new(address, 0)))?;
         match socket.connect(&SockAddr::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))) {
@@ -45,27 +46,41 @@ impl Life {
         }
         let mut socket = TcpStream::from_std(socket.into());
         poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self { socket, phase: Phase::Connecting, input: Vec::new() })
+        let mut life = Self { socket, phase: Phase::Connecting, input: Vec::new() };
+        // On loopback the connection stands by now, which spares a wake-up.
+        life.request()?;
+        Ok(life)
+    }
+
+    /// Sends the request if the connection stands.
+    fn request(&mut self) -> Result<()> {
+        match self.socket.write(handshake::REQUEST) {
+            Ok(n) if n == handshake::REQUEST.len() => self.phase = Phase::Upgrading,
+            Ok(_) => return Err("a new connection did not take the whole request".into()),
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {}
+            Err(e) => return Err(format!("cannot connect: {e}").into()),
+        }
+        Ok(())
     }
 
     /// Goes as far as it can; returns true when the server's Close has come.
-    fn drive(&mut self, writable: bool) -> Result<bool> {
+    fn drive(&mut self) -> Result<bool> {
         if self.phase == Phase::Connecting {
-            if !writable {
+            self.request()?;
+            if self.phase == Phase::Connecting {
                 return Ok(false);
             }
-            if let Some(e) = self.socket.take_error()? {
-                return Err(format!("cannot connect: {e}").into());
-            }
-            // A new connection's buffer takes these few bytes at once.
-            self.socket.write_all(handshake::REQUEST)?;
-            self.phase = Phase::Upgrading;
         }
         let mut buffer = [0; 4096];
-        loop {
+        let mut short = false;
+        // A short read means an empty socket: what comes later wakes us.
+        while !short {
             match self.socket.read(&mut buffer) {
                 Ok(0) => return Err("the server ended the connection without Close".into()),
-                Ok(n) => self.input.extend_from_slice(&buffer[..n]),
+                Ok(n) => {
+                    self.input.extend_from_slice(&buffer[..n]);
+                    short = n < buffer.len();
+                }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) => return Err(e.into()),
             }
@@ -114,7 +129,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let before = finished;
         for event in &events {
             let Some(life) = lives.get_mut(event.token().0) else { continue };
-            if life.drive(event.is_writable())? {
+            if life.drive()? {
                 *life = Life::start(&poll, event.token(), port, started)?;
                 started += 1;
                 finished += 1;

@@ -1,8 +1,9 @@
-//! What processes used: CPU time to the nanosecond, private memory; and rates from two readings.
+//! What std does not reach: CPU time of processes to the nanosecond, private memory, limits, one socket option.
 
 use crate::Result;
 use std::{
-    fs,
+    fs, io,
+    os::fd::AsRawFd,
     time::{Duration, Instant},
 };
 
@@ -10,7 +11,8 @@ use std::{
 pub fn of_process(pid: i32) -> Result<Duration> {
     let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
     // SAFETY: both calls write through pointers to locals that live across them.
-    let failed = unsafe { libc::clock_getcpuclockid(pid, &mut clock) != 0 || libc::clock_gettime(clock, &mut time) != 0 };
+    let failed =
+        unsafe { libc::clock_getcpuclockid(pid, &mut clock) != 0 || libc::clock_gettime(clock, &mut time) != 0 };
     if failed {
         return Err(format!("process {pid} is gone, or its CPU clock cannot be read").into());
     }
@@ -27,7 +29,9 @@ pub fn own() -> Duration {
 pub fn private_memory(pid: i32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-    let kib = |name| -> Option<u64> { text.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.parse().ok() };
+    let kib = |name| -> Option<u64> {
+        text.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix(" kB")?.parse().ok()
+    };
     match (kib("Private_Clean:"), kib("Private_Dirty:")) {
         (Some(clean), Some(dirty)) => Ok((clean + dirty) * 1024),
         _ => Err(format!("{path} has no Private_Clean and Private_Dirty").into()),
@@ -44,6 +48,23 @@ pub fn raise_file_limit() {
             libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
         }
     }
+}
+
+/// Leaves the choice of a port to `connect`, which knows the other end and so need not search for one that is free for all.
+pub fn bind_without_port(socket: &impl AsRawFd) -> Result<()> {
+    let on: libc::c_int = 1;
+    let len = size_of_val(&on) as libc::socklen_t;
+    // SAFETY: the pointer is to a local of the length given.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_BIND_ADDRESS_NO_PORT,
+            (&raw const on).cast(),
+            len,
+        )
+    };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error().into()) }
 }
 
 /// Clocks at one moment.

@@ -4,23 +4,36 @@ use crate::{Result, arguments::Arguments, check::Echoes, cpu, handshake, ring::R
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    ops::Range,
     thread,
     time::Duration,
 };
 
-fn open(port: u16, ring: &Ring, number: usize) -> Result<TcpStream> {
-    let mut socket = handshake::dial(port)?;
-    handshake::client(&mut socket)?;
-    let message = number % ring.messages();
-    socket.write_all(&ring.masked[message * ring.masked_len()..(message + 1) * ring.masked_len()])?;
-    let (mut echoes, mut buffer) = (Echoes::new(ring, message), vec![0; 128 << 10]);
-    loop {
-        match socket.read(&mut buffer)? {
-            0 => return Err("the server ended the connection".into()),
-            n if echoes.feed(ring, &mut buffer[..n])? == 1 => return Ok(socket),
-            _ => {}
+/// Clients that are opened together: a server without TCP_NODELAY takes a delayed acknowledgement, 40 ms, for each message.
+const TOGETHER: usize = 50;
+
+/// Opens clients with these numbers and has each echo one message.
+fn open(port: u16, ring: &Ring, numbers: Range<usize>) -> Result<Vec<TcpStream>> {
+    let mut sockets = Vec::new();
+    for number in numbers.clone() {
+        let mut socket = handshake::dial(port)?;
+        handshake::client(&mut socket)?;
+        let message = number % ring.messages() * ring.masked_len();
+        socket.write_all(&ring.masked[message..message + ring.masked_len()])?;
+        sockets.push(socket);
+    }
+    let mut buffer = vec![0; 128 << 10];
+    for (number, socket) in numbers.zip(&mut sockets) {
+        let mut echoes = Echoes::new(ring, number);
+        loop {
+            match socket.read(&mut buffer)? {
+                0 => return Err("the server ended the connection".into()),
+                n if echoes.feed(ring, &mut buffer[..n])? == 1 => break,
+                _ => {}
+            }
         }
     }
+    Ok(sockets)
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
@@ -32,7 +45,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut sockets = Vec::new();
     let mut settle = |until: usize| -> Result<u64> {
         while sockets.len() < until {
-            sockets.push(open(port, &ring, sockets.len())?);
+            let end = until.min(sockets.len() + TOGETHER);
+            sockets.extend(open(port, &ring, sockets.len()..end)?);
         }
         thread::sleep(silence);
         cpu::private_memory(pid)

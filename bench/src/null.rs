@@ -134,8 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
                         socket.set_nodelay(true)?;
                         let interest = Interest::READABLE | Interest::WRITABLE;
                         poll.registry().register(&mut socket, Token(next), interest)?;
-                        let connection =
-                            Connection { socket, upgraded: false, input: Vec::new(), output: Vec::new() };
+                        let connection = Connection { socket, upgraded: false, input: Vec::new(), output: Vec::new() };
                         connections.insert(next, connection);
                         next += 1;
                     }
