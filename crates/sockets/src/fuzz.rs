@@ -11,7 +11,7 @@ use crate::{
     testing::{
         PendingAt, Recorder, Schedule, collect_chunks, drive, messages,
         script::{Script, ScriptStep},
-        scripted, write_chunks,
+        write_chunks,
     },
 };
 
@@ -89,12 +89,11 @@ pub fn lines(data: &[u8]) {
 /// Mock scripts are read or refused with a message; any bytes can be said in them.
 pub fn mock(data: &[u8]) {
     let data = &data[..data.len().min(MAX_INPUT)];
-    if let Ok(text) = str::from_utf8(data) {
-        let script = Script::parse(text);
-        assert_eq!(scripted(text).is_ok(), script.is_ok());
-        if let Err(e) = script {
-            assert!(e.to_string().contains("mock script, byte "));
-        }
+    // Parsed, not played: a socket that is dropped before its script is through panics, as it should.
+    if let Ok(text) = str::from_utf8(data)
+        && let Err(e) = Script::parse(text)
+    {
+        assert!(e.to_string().contains("mock script, byte "));
     }
     if data.is_empty() {
         return; // an empty text is no step
