@@ -117,6 +117,28 @@ impl Connection {
     }
 }
 
+/// Takes in every client that waits.
+fn accept_all(
+    listener: &TcpListener,
+    poll: &Poll,
+    connections: &mut HashMap<usize, Connection>,
+    next: &mut usize,
+) -> Result<()> {
+    loop {
+        match listener.accept() {
+            Ok((mut socket, _)) => {
+                socket.set_nodelay(true)?;
+                poll.registry().register(&mut socket, Token(*next), Interest::READABLE | Interest::WRITABLE)?;
+                let connection = Connection { socket, upgraded: false, input: Vec::new(), output: Vec::new() };
+                connections.insert(*next, connection);
+                *next += 1;
+            }
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
 pub fn run(arguments: &Arguments) -> Result<()> {
     let port: u16 = arguments.required("port")?;
     let mut poll = Poll::new()?;
@@ -128,19 +150,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         poll.poll(&mut events, None)?;
         for event in &events {
             let token = event.token();
-            while token == LISTENER {
-                match listener.accept() {
-                    Ok((mut socket, _)) => {
-                        socket.set_nodelay(true)?;
-                        let interest = Interest::READABLE | Interest::WRITABLE;
-                        poll.registry().register(&mut socket, Token(next), interest)?;
-                        let connection = Connection { socket, upgraded: false, input: Vec::new(), output: Vec::new() };
-                        connections.insert(next, connection);
-                        next += 1;
-                    }
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                    Err(e) => return Err(e.into()),
-                }
+            if token == LISTENER {
+                accept_all(&listener, &poll, &mut connections, &mut next)?;
             }
             if let Some(connection) = connections.get_mut(&token.0)
                 && !connection.drive(&mut buffer).unwrap_or(false)

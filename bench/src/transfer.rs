@@ -172,11 +172,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             return Err(format!("the server stalls, {received} bytes arrived, {} were sent", source.payload()).into());
         }
         match &first {
-            _ if ended => {
-                if source.unfinished() == 0 && received == source.payload() {
-                    return Ok(());
-                }
-            }
+            _ if ended && source.unfinished() == 0 && received == source.payload() => return Ok(()),
+            _ if ended => {}
             None if now - start > WARM_UP => first = Some((Reading::take(pid)?, received)),
             Some((reading, count)) if now - start > WARM_UP + seconds => {
                 let spent = reading.spent_until(&Reading::take(pid)?);
