@@ -17,14 +17,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{
-    Request, Response, StatusCode,
-    body::Incoming,
-    header::{self, HeaderValue},
-    http::request,
-    server::conn::http1,
-    service::Service,
-};
+use hyper::{Request, Response, StatusCode, body::Incoming, http::request, server::conn::http1, service::Service};
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
@@ -146,11 +139,10 @@ impl Service<Request<Incoming>> for Responder {
                 answer.response
             }
             Err(e) => {
-                progress.failure = Some(e);
+                // Told at once, not when the client gives up; the client may ask again.
+                progress.failure = Some(e.context(format!("HTTP request from {}", self.info.describe())).log());
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-                // A broken script shows at once, not when the client gives up.
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
         }))
