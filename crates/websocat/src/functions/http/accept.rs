@@ -232,9 +232,14 @@ fn switch(
     Ok(response)
 }
 
-/// What is remembered of a request.
+/// Headers that every handshake has and that say nothing afterwards.
+const HANDSHAKE_ONLY: [HeaderName; 4] =
+    [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
+
+/// What is remembered of a request, as long as the connection lives.
 fn record(head: &request::Parts) -> info::Request {
-    let headers = head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let telling = head.headers.iter().filter(|(name, _)| !HANDSHAKE_ONLY.contains(name));
+    let headers = telling.map(|(name, value)| (name.as_str(), value.as_bytes()));
     info::Request::new(head.method.as_str(), &head.uri.to_string(), headers)
 }
 

@@ -17,7 +17,14 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, http::request, server::conn::http1, service::Service};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    http::request,
+    server::conn::http1,
+    service::Service,
+};
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
@@ -95,6 +102,8 @@ struct Progress {
     requests: u64,
     accepted: Option<Accepted>,
     refusal: Option<String>,
+    /// The script did not answer.
+    failure: Option<Error>,
 }
 
 /// Answers requests by calling the script.
@@ -137,9 +146,11 @@ impl Service<Request<Incoming>> for Responder {
                 answer.response
             }
             Err(e) => {
-                progress.refusal = Some(e.to_string());
+                progress.failure = Some(e);
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                // A broken script shows at once, not when the client gives up.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
                 response
             }
         }))
@@ -201,6 +212,9 @@ async fn serve(
     if !matches!(tokio::time::timeout(PATIENCE, shutdown).await, Ok(Ok(()))) {
         tracing::debug!("the connection was gone before the end of the answer");
     }
+    if let Some(failure) = progress.failure {
+        return Err(failure);
+    }
     match (progress.refusal, end) {
         (Some(why), _) => Err(Error::new(Kind::BrokenUpgrade, format!("refused: {why}"))),
         (None, Ok(Ok(()))) if progress.requests > 0 || draining => Ok(None),
@@ -239,5 +253,7 @@ fn with_request(info: Arc<SocketInfo>, request: info::Request, agreed: super::re
 }
 
 pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Handle<IncomingRequest>>("IncomingRequest");
+    engine.register_type_with_name::<Handle<OutgoingResponse>>("OutgoingResponse");
     register!(engine, http1_serve);
 }

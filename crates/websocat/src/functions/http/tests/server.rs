@@ -217,12 +217,18 @@ async fn a_client_that_does_not_read_is_dropped() {
 
 #[tokio::test]
 async fn a_script_that_fails_is_a_500() {
-    let script = "http1_serve(#{}, socket(), |rq, hup, fd| { throw \"no\" })";
-    let (text, result) = answer(script, GOOD).await;
-    assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
-    assert!(error(result).to_string().contains("no"));
-    let (text, _) = answer("http1_serve(#{}, socket(), |rq, hup, fd| { 42 })", GOOD).await;
-    assert!(text.starts_with("HTTP/1.1 500"), "{text}");
+    // The client stays and could ask again: the session ends all the same.
+    for (script, says) in [("throw \"no\"", "no"), ("42", "OutgoingResponse")] {
+        let (a, b, _) = pair(ROOM);
+        let (mut read, mut write) = halves(a);
+        write.write_all(GOOD.as_bytes()).await.unwrap();
+        let script = format!("http1_serve(#{{}}, socket(), |rq, hup, fd| {{ {script} }})");
+        let e = error(play(script, b, Stop::new()).await);
+        assert!(e.kind == Kind::Start && e.to_string().contains(says), "{e}");
+        let text = read_all(&mut read).await;
+        assert!(text.starts_with("HTTP/1.1 500 Internal Server Error\r\n"), "{text}");
+        drop(write);
+    }
 }
 
 #[tokio::test]
