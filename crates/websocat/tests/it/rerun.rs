@@ -79,7 +79,7 @@ impl Peer {
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn until_the_end(&mut self) {
         while self.more() {}
     }
 
@@ -167,12 +167,12 @@ fn talk(peer: &mut Peer, kind: u8, before: &[&str]) {
     peer.expect(kind, b"hello");
     peer.say(&masked(CLOSE, NORMAL));
     peer.expect(CLOSE, NORMAL);
-    peer.to_the_end();
+    peer.until_the_end();
 }
 
 /// TCP server that answers when the other side has said all.
 fn answer_at_the_end(peer: &mut Peer) {
-    peer.to_the_end();
+    peer.until_the_end();
     peer.say(b"got it");
 }
 
@@ -343,7 +343,7 @@ fn ws_url() {
             peer.expect(TEXT, b"you");
             peer.say(&unmasked(TEXT, b"both"));
             peer.say(&unmasked(CLOSE, NORMAL));
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
@@ -360,7 +360,7 @@ fn receive_only() {
             peer.say(&unmasked(TEXT, b"one"));
             peer.say(&unmasked(BINARY, b"two"));
             peer.say(&unmasked(CLOSE, &[3, 0xf3, b'o', b'h']));
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
@@ -375,7 +375,7 @@ fn headers_and_protocol() {
         server: Some(|peer| {
             peer.accept("Sec-WebSocket-Protocol: chat\r\n");
             peer.say(&unmasked(CLOSE, NORMAL));
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
@@ -427,7 +427,7 @@ fn server() {
             peer.say(&masked(TEXT, b"to stdout"));
             peer.say(&masked(CLOSE, NORMAL));
             peer.expect(CLOSE, NORMAL);
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         output: "to stdout\n",
         ..Scene::default()
@@ -455,7 +455,7 @@ fn ws_to_tcp() {
         server: Some(|peer| {
             peer.need(5);
             peer.say(b"hello");
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         client: Some(|peer| talk(peer, BINARY, &[])),
         ..Scene::default()
@@ -472,7 +472,7 @@ fn tcp_forward() {
         client: Some(|peer| {
             peer.say(b"request");
             peer.tcp.shutdown(std::net::Shutdown::Write).unwrap();
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
@@ -488,7 +488,7 @@ fn late_resolve() {
         client: Some(|peer| {
             peer.say(b"request");
             peer.tcp.shutdown(std::net::Shutdown::Write).unwrap();
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
@@ -505,14 +505,14 @@ fn low_level() {
             peer.say(&unmasked(TEXT, b"hello"));
             peer.expect(CLOSE, NORMAL);
             peer.say(&unmasked(CLOSE, NORMAL));
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         client: Some(|peer| {
             peer.say(&masked(TEXT, b"hello"));
             peer.expect(TEXT, b"hello");
             peer.say(&masked(CLOSE, NORMAL));
             peer.expect(CLOSE, NORMAL);
-            peer.to_the_end();
+            peer.until_the_end();
         }),
         ..Scene::default()
     });
