@@ -41,7 +41,7 @@ pub fn command(data: &[u8]) {
             engine
         };
         static ARGS: [Args; 3] =
-            [&["websocat"][..], &["websocat", "-b"], &["websocat", "-t", "--log-traffic"]].map(|line| Args::parse_from(line));
+            [&["websocat"][..], &["websocat", "-b"], &["websocat", "-t", "--log-traffic"]].map(Args::parse_from);
     }
     let Some((option, rest)) = data.split_first() else { return };
     let mut sides = rest.splitn(2, |byte| *byte == b'\n').map(argument);
