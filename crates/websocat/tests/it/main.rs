@@ -2,6 +2,8 @@
 
 mod commands;
 mod golden;
+#[cfg(unix)]
+mod rerun;
 mod send;
 mod tables;
 mod tidy;
