@@ -84,8 +84,9 @@ impl Frames {
 
 /// Verifies the echoes of one connection.
 ///
-/// A server that sends each message as one frame sends exactly the bytes of [`Ring::plain`]: one comparison per read. One
-/// that cuts messages into several frames is found out at the first difference and decoded from the start of that message.
+/// A server that sends each message as one frame sends exactly the bytes of [`Ring::plain`]: one comparison per read.
+/// One that cuts messages into several frames is found out at the first difference and decoded from the start of that
+/// message.
 pub enum Echoes {
     Plain { at: usize },
     Framed(Box<Frames>),

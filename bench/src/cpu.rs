@@ -50,7 +50,8 @@ pub fn raise_file_limit() {
     }
 }
 
-/// Leaves the choice of a port to `connect`, which knows the other end and so need not search for one that is free for all.
+/// Leaves the choice of a port to `connect`, which knows the other end and so need not search for one that is free for
+/// all.
 pub fn bind_without_port(socket: &impl AsRawFd) -> Result<()> {
     let on: libc::c_int = 1;
     let len = size_of_val(&on) as libc::socklen_t;

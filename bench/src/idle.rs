@@ -9,7 +9,8 @@ use std::{
     time::Duration,
 };
 
-/// Clients that are opened together: a server without TCP_NODELAY takes a delayed acknowledgement, 40 ms, for each message.
+/// Clients that are opened together: a server without TCP_NODELAY takes a delayed acknowledgement, 40 ms, for each
+/// message.
 const TOGETHER: usize = 50;
 
 /// Opens clients with these numbers and has each echo one message.

@@ -1,8 +1,8 @@
 //! The load generator behind `cargo xtask bench`: one thread, readiness only, every payload compared.
 //!
 //! `load WORKLOAD --key value …` drives one server through one workload and prints lines of `name value`, which xtask
-//! reads. `load null` is an echo server that does as little as an echo server can: what a workload reaches against it is
-//! the generator's ceiling. A server that sends a wrong byte, stalls or loses something ends the run with an error.
+//! reads. `load null` is an echo server that does as little as an echo server can: what a workload reaches against it
+//! is the generator's ceiling. A server that sends a wrong byte, stalls or loses something ends the run with an error.
 
 mod arguments;
 mod check;

@@ -1,7 +1,7 @@
 //! An echo server that does as little as one can, to find the generator's ceiling: one thread, no checks, no fragments.
 //!
-//! Each reply lies where its request lay: unmasked in place, a shorter header written right before the payload. Replies to
-//! what one read brought leave in one write.
+//! Each reply lies where its request lay: unmasked in place, a shorter header written right before the payload.
+//! Replies to what one read brought leave in one write.
 
 use crate::{Result, arguments::Arguments, handshake};
 use mio::{
@@ -36,8 +36,8 @@ fn whole(bytes: &[u8]) -> Option<(usize, usize)> {
     (bytes.len() >= header + len).then_some((header, len))
 }
 
-/// Turns whole frames into replies, packed together; returns where replies begin, where they end, where the rest begins and
-/// whether a Close was among them.
+/// Turns whole frames into replies, packed together; returns where replies begin, where they end, where the rest
+/// begins and whether a Close was among them.
 fn answer(bytes: &mut [u8]) -> (usize, usize, usize, bool) {
     let (mut start, mut end, mut at, mut closed) = (0, 0, 0, false);
     while let Some((header, len)) = whole(&bytes[at..]) {

@@ -1,8 +1,8 @@
 //! One direction at full speed through a server that joins two connections, source and sink both here.
 //!
 //! One thread drives both: it sends until the socket is full, reads until it is empty, then waits; with two cores the
-//! server has one to itself. Bytes are sent by plain writes from the ring (sendfile from memory measured 2.5 × slower) in
-//! pieces that the processor's second-level cache holds, together with what is read.
+//! server has one to itself. Bytes are sent by plain writes from the ring (sendfile from memory measured 2.5 × slower)
+//! in pieces that the processor's second-level cache holds, together with what is read.
 
 use crate::{
     Result,

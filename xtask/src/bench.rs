@@ -1,8 +1,8 @@
 //! `cargo xtask bench [WORKLOAD…]`: our binary and its peers under the load generator, in turns, round after round.
 //!
 //! A workload is a row of [`workloads::WORKLOADS`], a server a row of [`subjects::SUBJECTS`], what must hold a row of
-//! [`bounds::BOUNDS`]. Servers are started afresh for every run. Peers live in a folder outside the workspace. Medians go
-//! to doc/src/benchmarks.md, where sections of workloads that did not run stay as they are.
+//! [`bounds::BOUNDS`]. Servers are started afresh for every run. Peers live in a folder outside the workspace. Medians
+//! go to doc/src/benchmarks.md, where sections of workloads that did not run stay as they are.
 
 mod bounds;
 mod peers;

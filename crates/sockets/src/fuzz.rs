@@ -37,8 +37,8 @@ fn split(bytes: &[u8], options: &LinesOptions) -> Vec<Vec<u8>> {
     lines
 }
 
-/// Lines are read as the rule says, and messages written are as many lines, wherever bytes are cut and whenever sockets make
-/// wait. The first six bytes choose options and cuts.
+/// Lines are read as the rule says, and messages written are as many lines, wherever bytes are cut and whenever
+/// sockets make wait. The first six bytes choose options and cuts.
 pub fn lines(data: &[u8]) {
     let Some(([bits, read, write, pending, max, cut], body)) = data.split_first_chunk() else { return };
     let body = &body[..body.len().min(MAX_INPUT)];

@@ -1,7 +1,7 @@
 //! Replays the fuzzers' corpora, `fuzz/corpus/TARGET/`, through the checks in `wsframe::fuzz`.
 //!
-//! An input that once found a fault stays there and fails here without a fuzzer. A target without a folder fails as well:
-//! a corpus that was moved or never committed must not pass as one that holds.
+//! An input that once found a fault stays there and fails here without a fuzzer. A target without a folder fails as
+//! well: a corpus that was moved or never committed must not pass as one that holds.
 
 use std::{fs, path::Path};
 

@@ -12,7 +12,8 @@ struct Bound {
     key: &'static str,
     /// Ours may be at worst this times the reference.
     factor: f64,
-    /// The reference is the peer among these that the workload's first figure ranks best; the number 1 if there is none.
+    /// The reference is the peer among these that the workload's first figure ranks best; the number 1 if there is
+    /// none.
     peers: &'static [&'static str],
 }
 

@@ -1,8 +1,8 @@
 //! Programs to measure: built or fetched once, kept in a folder outside the workspace.
 //!
-//! `$WEBSOCAT_BENCH_CACHE`, or `websocat-bench` in the user's cache folder. Upstream's releases come from crates.io with
-//! their own lock files, echo servers from bench/peers with theirs, socat and nginx from the system or unpacked from its
-//! Debian packages (nothing is installed). To renew one, remove its folder.
+//! `$WEBSOCAT_BENCH_CACHE`, or `websocat-bench` in the user's cache folder. Upstream's releases come from crates.io
+//! with their own lock files, echo servers from bench/peers with theirs, socat and nginx from the system or unpacked
+//! from its Debian packages (nothing is installed). To renew one, remove its folder.
 
 use std::{
     env,

@@ -1,7 +1,7 @@
 //! The servers: one row each says how it comes to be here and which command line serves a workload.
 //!
-//! All are started as their users would, with the larger buffer where that is faster. A command must keep its process id
-//! (exec, no daemon, no worker processes): CPU time and memory are read from it.
+//! All are started as their users would, with the larger buffer where that is faster. A command must keep its process
+//! id (exec, no daemon, no worker processes): CPU time and memory are read from it.
 
 use super::{
     peers::Cache,
