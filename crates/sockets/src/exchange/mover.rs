@@ -222,24 +222,18 @@ impl Mover {
         }
     }
 
-    /// Also when nothing was moved: a writer may owe something of its own, such as a pong. Not while it cannot take the
-    /// chunk it was offered: it is pushing out what it has already, and nothing else may come in between.
+    /// Also when nothing was moved: a writer may owe something of its own, such as a pong, and goes on owing it after its
+    /// direction has ended. Not while it cannot take the chunk it was offered: it is pushing out what it has already, and
+    /// nothing else may come in between.
     #[inline]
     pub fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Failed> {
+        let over = matches!(self.state, State::Done | State::Discard);
         match (self.state, &mut self.to) {
-            (
-                State::Write(_)
-                | State::Eof(_)
-                | State::Shutdown
-                | State::Discard
-                | State::Done
-                | State::Failed(Part::Sink),
-                _,
-            )
-            | (_, None) => Ok(()),
+            (State::Write(_) | State::Eof(_) | State::Shutdown | State::Failed(Part::Sink), _) | (_, None) => Ok(()),
             (_, Some(to)) => match to.poll_flush(cx) {
-                Poll::Ready(Err(error)) => Err(Failed::sink(error)),
-                Poll::Ready(Ok(())) | Poll::Pending => Ok(()), // Pending: its waker is ours
+                Poll::Ready(Err(error)) if !over => Err(Failed::sink(error)),
+                // Pending: its waker is ours. After the end everything was flushed: only pongs can fail.
+                _ => Ok(()),
             },
         }
     }

@@ -37,6 +37,8 @@ enum Purpose {
 
 struct Timer {
     purpose: Purpose,
+    /// Nothing can be said for now, so that silence does not count; it begins anew afterwards.
+    paused: bool,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -114,7 +116,7 @@ impl Session {
     }
 
     fn start(&mut self, purpose: Purpose, after: Duration) {
-        self.timer = Some(Timer { purpose, sleep: Box::pin(sleep(after)) });
+        self.timer = Some(Timer { purpose, paused: false, sleep: Box::pin(sleep(after)) });
     }
 
     /// From now on only `within` is left for what is under way.
@@ -373,8 +375,15 @@ impl ExchangePackets {
             // Silence counts from when the end has reached the other side, and a source that waits for its sink is not
             // silent.
             let waits_for_end = matches!(purpose, Purpose::Silence(..)) && !other_ended;
-            let spoke = std::mem::take(&mut mover.moved) || mover.state != State::Read || waits_for_end;
-            if spoke && let Some(until) = Instant::now().checked_add(patience) {
+            let spoke = std::mem::take(&mut mover.moved);
+            if mover.state != State::Read || waits_for_end {
+                // What it waits for wakes the task; a timer that is wound up meanwhile would only wake it for nothing.
+                timer.paused = true;
+                return Settled::Waits;
+            }
+            if (std::mem::take(&mut timer.paused) || spoke)
+                && let Some(until) = Instant::now().checked_add(patience)
+            {
                 timer.sleep.as_mut().reset(until);
             }
         }

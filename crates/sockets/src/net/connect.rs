@@ -17,7 +17,7 @@ use std::{
 };
 use tokio::{
     net::{TcpSocket, TcpStream},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Distance between the starts of attempts unless told otherwise: the compatible value.
@@ -183,7 +183,10 @@ async fn race<'a, T, E>(attempts: impl Iterator<Item = Attempt<'a, T, E>>, inter
             }
             running.extend(waiting.next());
             started = started.saturating_add(1);
-            next_start.as_mut().reset(begin + interval.saturating_mul(started));
+            match begin.checked_add(interval.saturating_mul(started)) {
+                Some(start) => next_start.as_mut().reset(start),
+                None => next_start.set(sleep(Duration::MAX)), // only failures start the next one
+            }
         }
     })
     .await
@@ -247,6 +250,9 @@ mod tests {
         assert_eq!(tcp.peer_addr().unwrap(), addresses[1]);
         let e = connect_race(&[refused], &TcpOptions::default(), hour).await.unwrap_err();
         assert!(matches!(e, ConnectError::Failed { address, .. } if address == refused), "{e}");
+        // An interval without end leaves only failures to start the next attempt.
+        let never = Duration::MAX;
+        timeout(BOUND, connect_race(&addresses, &TcpOptions::default(), never)).await.unwrap().unwrap();
         let e = connect_race(&[], &TcpOptions::default(), hour).await.unwrap_err();
         assert!(matches!(e, ConnectError::NoAddresses), "{e}");
     }

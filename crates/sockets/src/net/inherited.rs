@@ -7,7 +7,7 @@
 
 use crate::stream::{StreamRead, StreamWrite};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{FileType, OFlags, fcntl_getfl, fstat},
     io::{Errno, read, write, writev},
@@ -45,7 +45,8 @@ pub fn open(fd: OwnedFd, direction: Direction) -> io::Result<Inherited> {
     let permitted = flags == mode || flags == OFlags::RDWR;
     let reopened = match kind {
         FileType::Socket => return PolledFd::new(fd, direction, true).map(Inherited::Polled),
-        FileType::Fifo if permitted => reopen(&fd, mode),
+        // Looked at afterwards, so that no writer can leave unseen in between.
+        FileType::Fifo if permitted => reopen(&fd, mode).filter(|_| direction == Direction::Output || !has_ended(&fd)),
         FileType::CharacterDevice if permitted && rustix::termios::isatty(&fd) && !is_multiplexer(&stat) => {
             reopen(&fd, mode)
         }
@@ -54,6 +55,13 @@ pub fn open(fd: OwnedFd, direction: Direction) -> io::Result<Inherited> {
     // A device without poll refuses the registration: then a thread does as well.
     let polled = reopened.and_then(|own| PolledFd::new(own, direction, false).ok());
     Ok(polled.map_or(Inherited::Blocking(BlockingFd(fd)), Inherited::Polled))
+}
+
+/// Nothing is left in the pipe and nobody writes to it. A named one that is opened again would wait for new writers.
+fn has_ended(fd: &OwnedFd) -> bool {
+    let mut pipe = [PollFd::new(fd, PollFlags::IN)];
+    let polled = poll(&mut pipe, Some(&Timespec::default()));
+    polled.is_ok() && pipe.iter().all(|p| p.revents() == PollFlags::HUP)
 }
 
 /// Opening /dev/ptmx again would make another terminal.
@@ -273,6 +281,27 @@ mod tests {
         .await
         .unwrap();
         assert!(got == data);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_named_pipe_whose_writer_left_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        for said in [&b"words"[..], b""] {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let read = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+            let mut write = File::options().write(true).open(&path).unwrap();
+            Write::write_all(&mut write, said).unwrap();
+            drop(write);
+            let mut got = Vec::new();
+            match open(read, Direction::Input).unwrap() {
+                Inherited::Polled(mut pipe) => timeout(BOUND, pipe.read_to_end(&mut got)).await.unwrap().unwrap(),
+                Inherited::Blocking(mut pipe) => io::Read::read_to_end(&mut pipe, &mut got).unwrap(),
+            };
+            assert_eq!(got, said);
+        }
     }
 
     #[cfg(target_os = "linux")]

@@ -3,7 +3,7 @@
 //! Overlays with rules of their own (lines, chunks, defragment, reuse, ws) have their tables beside their code.
 
 use crate::{
-    datagram::Flags,
+    datagram::{BoxDatagramWrite, Flags},
     endpoint::literal::literal,
     overlay::{
         chunks::{StreamChunks, StreamSink},
@@ -17,7 +17,7 @@ use crate::{
         write_buffer::WriteBuffer,
         write_limiter::WriteLimiter,
     },
-    socket::DatagramSocket,
+    socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
     testing::{Recorder, Schedule, collect_chunks, collect_messages, collect_stream, drive, schedules, write_chunks},
 };
@@ -116,5 +116,27 @@ fn chunks_lose_nothing() {
         let writer = StreamSink::new(schedule.write_half(recorder.stream()));
         drive(write_chunks(&mut *Schedule::WHOLE.datagram_write_half(Box::new(writer)), &chunks)).unwrap();
         assert_eq!(recorder.bytes(), input(), "{schedule:?}");
+    }
+}
+
+#[test]
+fn wrapped_message_writers_say_of_themselves_what_the_inner_one_does() {
+    use crate::overlay::ws::{WsOptions, ws_wrap};
+    for no_close_frame in [false, true] {
+        let ws = || {
+            let stream = StreamSocket { write: Some(Recorder::new().stream()), ..StreamSocket::default() };
+            ws_wrap(WsOptions { no_close_frame, ..WsOptions::default() }, stream).write.unwrap()
+        };
+        let wrapped: [BoxDatagramWrite; 3] = [
+            Box::new(DatagramLogWriter::new(ws(), &silent())),
+            Box::new(Defragment::new(ws(), 1000)),
+            Schedule::WHOLE.datagram_write_half(ws()),
+        ];
+        for writer in wrapped {
+            assert_eq!(
+                (writer.end_is_silent(), writer.keeps_borders(), writer.transforms()),
+                (no_close_frame, true, true)
+            );
+        }
     }
 }

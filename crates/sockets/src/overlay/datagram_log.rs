@@ -153,6 +153,10 @@ impl DatagramWrite for DatagramLogWriter {
     fn keeps_borders(&self) -> bool {
         self.inner.keeps_borders()
     }
+
+    fn end_is_silent(&self) -> bool {
+        self.inner.end_is_silent()
+    }
 }
 
 impl Drop for DatagramLogReader {

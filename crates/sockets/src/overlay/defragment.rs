@@ -125,6 +125,10 @@ impl DatagramWrite for Defragment {
     fn keeps_borders(&self) -> bool {
         self.inner.keeps_borders()
     }
+
+    fn end_is_silent(&self) -> bool {
+        self.inner.end_is_silent()
+    }
 }
 
 #[cfg(test)]

@@ -293,6 +293,10 @@ impl DatagramWrite for ChoppedDatagramWrite {
     fn keeps_borders(&self) -> bool {
         self.inner.keeps_borders()
     }
+
+    fn end_is_silent(&self) -> bool {
+        self.inner.end_is_silent()
+    }
 }
 
 #[cfg(test)]

@@ -155,6 +155,26 @@ async fn silence_counts_from_when_the_end_arrived_and_not_while_our_sink_is_slow
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_for_a_slow_sink_costs_no_wake_ups() {
+    use std::future::{Future, poll_fn};
+    let (ws, tcp) = (Peer::new(), Peer::bytes());
+    tcp.stall(true);
+    ws.ends();
+    let mut exchange = Box::pin(ExchangePackets::new(ws.socket(), tcp.socket(), linger(1), Stop::new()));
+    let mut polls = 0;
+    let counted = poll_fn(|cx| {
+        polls += 1;
+        exchange.as_mut().poll(cx)
+    });
+    let hour = Duration::from_secs(3600);
+    timeout(hour, counted).await.unwrap_err();
+    assert!(polls < 10, "{polls} polls");
+    tcp.stall(false);
+    timeout(hour, exchange).await.unwrap().unwrap();
+    assert_eq!(tcp.heard(), ["EOF", "shutdown"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_linger_or_with_real_half_close_an_end_goes_on_at_once_and_nothing_bounds_the_wait() {
     for (info, options) in [(half_close(), linger(1000)), (SocketInfo::default(), ExchangeOptions::default())] {
         let (stdio, ws) = (Peer::bytes(), Peer::new());

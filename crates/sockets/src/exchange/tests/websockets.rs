@@ -151,6 +151,33 @@ async fn pings_are_answered_while_nothing_moves_and_while_the_idle_direction_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn pings_are_answered_after_our_direction_has_ended() {
+    // A half-close may last for hours, and a peer that gets no pong hangs up.
+    let ((mut wire, ws), stdio) = (websocket(WsOptions { half_close: true, ..options(Role::Client) }), Peer::bytes());
+    stdio.ends();
+    let mut running = run_ws(stdio.socket(), ws, 0);
+    assert_eq!(wire.receive().await.0, 0x88);
+    quiet().await;
+    wire.send(0x89, b"?").await;
+    assert_eq!(wire.receive().await, (0x8a, b"?".to_vec()));
+    wire.send(0x88, b"").await;
+    running.ended_well_at().await;
+    // The idle writer of a low-level socket has nothing to send but pongs.
+    let ((mut wire, ws), stdio) =
+        (websocket(WsOptions { no_close_frame: true, role: Role::Client, ..Default::default() }), Peer::bytes());
+    let stop = Stop::new();
+    let only_reverse = ExchangeOptions { unidirectional_reverse: true, ..ExchangeOptions::default() };
+    let mut running = run_this(ExchangePackets::new(stdio.socket(), ws, only_reverse, stop.clone()), stop);
+    for body in ["1", "2"] {
+        quiet().await;
+        wire.send(0x89, body.as_bytes()).await;
+        assert_eq!(wire.receive().await, (0x8a, body.as_bytes().to_vec()));
+    }
+    wire.send(0x88, b"").await;
+    running.ended_well_at().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_relay_hands_close_on() {
     let ((mut client, left), (mut server, right)) =
         (websocket(options(Role::Server)), websocket(options(Role::Client)));

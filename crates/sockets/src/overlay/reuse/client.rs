@@ -255,6 +255,11 @@ impl DatagramWrite for ClientWriter {
     fn keeps_borders(&self) -> bool {
         self.shared.keeps_borders
     }
+
+    /// The end of a client is swallowed: nobody will answer it.
+    fn end_is_silent(&self) -> bool {
+        true
+    }
 }
 
 impl Drop for ClientWriter {
