@@ -328,6 +328,23 @@ fn what_is_wrong_before_anything_happens() {
     ]);
 }
 
+/// Nothing comes from a file that is written, which must not look like the end of a session that fills it.
+#[test]
+fn files_are_filled_to_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+    let data: Vec<u8> = (0..3_000_000u32).map(|n| (n >> 3) as u8).collect();
+    std::fs::write(&from, &data).unwrap();
+    let specifiers = [format!("readfile:{}", from.display()), format!("writefile:{}", to.display())];
+    for option in ["-b", "-bE", "-bu"] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let line = [option, &specifiers[0], &specifiers[1]];
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), run(&line)).await }).unwrap().unwrap();
+        assert!(std::fs::read(&to).unwrap() == data, "{option}");
+        std::fs::remove_file(&to).unwrap();
+    }
+}
+
 /// A case that goes wrong is reported as such: the other tests would be worth nothing otherwise.
 #[test]
 fn differences_are_found() {

@@ -146,6 +146,7 @@ const INSIDE: &[(&str, Because)] = &[
     ("Empty", Because::Half),
     ("FaultyRead", Because::Half),
     ("FaultyWrite", Because::Half),
+    ("FileWrite", Because::Half),
     ("Literal", Because::Half),
     ("Nothing", Because::Half),
     ("PairRead", Because::Half),
@@ -164,6 +165,7 @@ const INSIDE: &[(&str, Because)] = &[
     ("TlsWrite", Because::Half),
     ("Input", Because::Half),
     ("Output", Because::Half),
+    ("WriteOnly", Because::Half),
     ("BlockingRead", Because::Half),
     ("BlockingWrite", Because::Half),
     // Values of scripts: the engine takes nothing else (rhai's feature `sync`).
