@@ -99,9 +99,10 @@ fn facts() -> String {
 const HEAD: &str = "# Benchmarks
 
 Written by `cargo xtask bench`. Each figure is the median of the rounds; servers take turns within a round and are
-started afresh for every run. The load generator runs on the same machine, sends with TCP_NODELAY and compares every byte that
-comes back. The row `null` is its ceiling: an echo server that checks nothing, its two ends joined without a server, or
-`true` as the process. A server near that row is faster than this machine can show; then CPU time tells more than rates.
+started afresh for every run. The load generator runs on the same machine, sends with TCP_NODELAY and compares every
+byte that comes back. The row `null` is its ceiling: an echo server that checks nothing, its two ends joined without a
+server, or `true` as the process. A server near that row is faster than this machine can show; then CPU time tells
+more than rates.
 ";
 
 /// Puts the workloads' sections in place of older ones.
