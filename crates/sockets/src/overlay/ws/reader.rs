@@ -8,7 +8,7 @@ use super::{
     control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
 };
 use crate::{
-    buffer::{SIZES, Window},
+    buffer::{SIZES, Window, under_pressure},
     datagram::{DatagramRead, Flags},
     gather::poll_fill,
     info::Ending,
@@ -25,6 +25,9 @@ use wsframe::{Decoder, MAX_HEADER, MaskRule, Next, Opcode, Utf8Check};
 pub const HOLD: usize = match SIZES {
     [.., largest] => largest - MAX_HEADER,
 };
+
+/// The same while peers that stopped in the middle of a frame pin many large buffers.
+const SMALL_HOLD: usize = SIZES[1] - MAX_HEADER;
 
 /// Control frames handled in one poll before other tasks get their turn, so that a flood of pings starves nobody.
 const TURN: u32 = 256;
@@ -80,12 +83,16 @@ impl WsReader {
             self.flags = Flags::EOF;
             return Poll::Ready(Ok(self.announce(max)));
         }
-        let hold = if self.parts { 0 } else { HOLD.min(max) };
+        let mut hold = if self.parts { 0 } else { HOLD.min(max) };
         let mut turn = 0;
         loop {
             let mut need = 2;
             if !self.window.is_empty() {
                 match self.decoder.next(self.window.filled_mut(), hold) {
+                    Ok(Next::Need(n)) if n > SIZES[1] && under_pressure() => {
+                        hold = SMALL_HOLD;
+                        continue;
+                    }
                     Ok(Next::Need(n)) => need = n,
                     Ok(Next::Chunk { header, len, opcode, fin, .. }) => {
                         self.window.skip(header);
