@@ -1,9 +1,9 @@
 //! Byte streams over calls that may block (files, inherited descriptors that cannot be polled).
 //!
-//! The object travels: to the thread that makes the call, with a buffer, and back with the result. So at most one call runs
-//! at a time, nothing is shared, and dropping a stream never waits. Reading keeps at most two buffers (one that is being
-//! given out, and after a full one the next that is being read), writing at most two (one that is being written, one that
-//! fills up meanwhile). They are large, so that the hand-over costs little compared with the copy.
+//! The object travels: to the thread that makes the call, with a buffer, and back with the result. So at most one
+//! call runs at a time, nothing is shared, and dropping a stream never waits. Reading keeps at most two buffers (one
+//! that is being given out, and after a full one the next that is being read), writing at most two (one that is being
+//! written, one that fills up meanwhile). They are large, so that the hand-over costs little compared with the copy.
 
 use crate::stream::{StreamRead, StreamWrite};
 use std::{
@@ -29,8 +29,8 @@ const CHUNK: usize = 256 << 10;
 pub enum Runner {
     /// The runtime's pool: for calls that end by themselves.
     Pool,
-    /// A thread of its own, started by the first call: for calls that may last for ever, which in the pool would keep the
-    /// runtime from ending and others from their turn.
+    /// A thread of its own, started by the first call: for calls that may last for ever, which in the pool would keep
+    /// the runtime from ending and others from their turn.
     Thread { name: &'static str, calls: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>> },
 }
 
@@ -91,8 +91,9 @@ impl Drop for UnderWay {
     }
 }
 
-/// For a process that is about to end: waits until files and standard output have what their writers took. Sessions that
-/// were cut off have dropped these without waiting. False when something is left after two seconds: nobody takes it.
+/// For a process that is about to end: waits until files and standard output have what their writers took. Sessions
+/// that were cut off have dropped these without waiting. False when something is left after two seconds: nobody takes
+/// it.
 pub fn finish_writes() -> bool {
     /// As long as a session waits for its last writes.
     const LIMIT: Duration = Duration::from_secs(2);
@@ -231,10 +232,10 @@ struct WriteDone<W> {
 
 /// Write half over a blocking writer.
 ///
-/// Pending: both buffers are full; nothing of the slice was taken. Short writes: when the buffer fills up. Flush waits until
-/// everything was written; a failed write is reported by the next call, whichever it is, and ever after by `BrokenPipe`.
-/// Shutdown flushes and closes. Dropping does not wait: what was taken is still written behind its back, as long as the process
-/// lives ([`finish_writes`]). It never changes the bytes it is lent.
+/// Pending: both buffers are full; nothing of the slice was taken. Short writes: when the buffer fills up. Flush
+/// waits until everything was written; a failed write is reported by the next call, whichever it is, and ever after
+/// by `BrokenPipe`. Shutdown flushes and closes. Dropping does not wait: what was taken is still written behind its
+/// back, as long as the process lives ([`finish_writes`]). It never changes the bytes it is lent.
 pub struct BlockingWrite<W: BlockingSink> {
     runner: Runner,
     wrap: Wrap,

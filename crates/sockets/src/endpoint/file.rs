@@ -1,8 +1,8 @@
 //! Files: read, write, append.
 //!
-//! Reading gives a writer that discards, writing gives a reader that ends with the writing: nothing comes from the file, and
-//! that is no reason to end a session that fills it. Calls run in the runtime's pool in pieces of
-//! 256 KiB, the next piece being read or gathered while the last is on its way (`blocking`): even a file that is in memory
+//! Reading gives a writer that discards, writing gives a reader that ends with the writing: nothing comes from the
+//! file, and that is no reason to end a session that fills it. Calls run in the runtime's pool in pieces of 256 KiB,
+//! the next piece being read or gathered while the last is on its way (`blocking`): even a file that is in memory
 //! costs a copy of milliseconds for a large message, and one that is not (disk, network) would stop a single-threaded
 //! runtime. What is no regular file (pipe, terminal, device) may block for ever and gets a thread of its own.
 
@@ -80,8 +80,8 @@ impl From<FileError> for io::Error {
     }
 }
 
-/// Opens a file as a socket. Errors in transfer come as `io::Error` with a [`FileError`] inside; a full disk at the latest
-/// at flush or shutdown. Dropping the future while it opens leaves at most an empty new file.
+/// Opens a file as a socket. Errors in transfer come as `io::Error` with a [`FileError`] inside; a full disk at the
+/// latest at flush or shutdown. Dropping the future while it opens leaves at most an empty new file.
 pub async fn file_socket(path: &Path, options: FileOptions) -> Result<StreamSocket, FileError> {
     let writes = options.write || options.append;
     let operation = if writes { FileOperation::Create } else { FileOperation::Open };

@@ -1,8 +1,8 @@
-//! Whole command lines in-process, with scripted sockets as peers: what goes over the wire, byte by byte, and how long it
-//! takes.
+//! Whole command lines in-process, with scripted sockets as peers: what goes over the wire, byte by byte, and how
+//! long it takes.
 //!
-//! Each case goes the way of the program: parse, rewrite, print, load, run. Time is tokio's paused clock, so that times are
-//! exact and nothing waits.
+//! Each case goes the way of the program: parse, rewrite, print, load, run. Time is tokio's paused clock, so that
+//! times are exact and nothing waits.
 
 use clap::Parser as _;
 use sockets::{stop::Stop, testing::MockMismatch};
@@ -171,8 +171,8 @@ fn frames_of_a_client() {
 macro_rules! client {
     ($($then:expr),*) => {
         concat!(
-            r"ws-c:mss:W GET /chat HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n",
-            r"sec-websocket-key: J9988AI2rIrAyJ7HDshMRw==\r\nhost: example.org\r\n\r\n|",
+            r"ws-c:mss:W GET /chat HTTP/1.1\r\nconnection: Upgrade\r\nupgrade: websocket\r\n",
+            r"sec-websocket-version: 13\r\nsec-websocket-key: J9988AI2rIrAyJ7HDshMRw==\r\nhost: example.org\r\n\r\n|",
             $($then),*
         )
     };
@@ -260,7 +260,8 @@ fn handshakes_that_fail() {
 #[test]
 fn broken_frames() {
     play(&[
-        // Reserved bit, unmasked frame from a client, masked frame from a server. The other direction goes on to its end.
+        // Reserved bit, unmasked frame from a client, masked frame from a server. The other direction goes on to its
+        // end.
         fails_after(1, 3, &["-b", r"ws-ll-s:mss:R \xf2\x81\0\0\0\0x|W \x88\x02\x03\xea|X", "mss:T 1|X"]),
         fails_after(1, 3, &["-b", r"ws-ll-s:mss:R \x82\x01x|W \x88\x02\x03\xea|X", "mss:T 1|X"]),
         fails_after(

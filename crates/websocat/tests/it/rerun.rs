@@ -1,5 +1,5 @@
-//! Twelve common command lines, run as such and run again from the script that `--dump-spec` prints: the same exit status,
-//! the same output, the same bytes at the peers.
+//! Twelve common command lines, run as such and run again from the script that `--dump-spec` prints: the same exit
+//! status, the same output, the same bytes at the peers.
 //!
 //! The lines are those of `tests/plan/*.args` with other addresses. The program is the built binary; its peers are raw
 //! sockets on threads that wait for what they expect, never for time.
@@ -122,8 +122,8 @@ impl Peer {
     /// Asks for a WebSocket.
     fn ask(&mut self) {
         self.say(
-            b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            b"GET /chat HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
         );
         let head = self.head();
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");

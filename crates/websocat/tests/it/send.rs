@@ -1,8 +1,8 @@
 //! Everything that a connection is made of may move between worker threads.
 //!
-//! The lists are checked by the compiler, and by a test that reads the sources: a new half, machine or future that is in
-//! neither list fails it. Names in `INSIDE` cannot be reached from here; each of them is `Send` because of a bound that
-//! the same test looks for.
+//! The lists are checked by the compiler, and by a test that reads the sources: a new half, machine or future that is
+//! in neither list fails it. Names in `INSIDE` cannot be reached from here; each of them is `Send` because of a bound
+//! that the same test looks for.
 
 use proc_macro2::TokenStream;
 use std::{collections::BTreeSet, fs, future::Future, path::Path};

@@ -1,5 +1,5 @@
-//! Tests over all options, prefixes and native functions: nothing twice, nothing hidden, nothing undocumented, and all that
-//! the tables in `conformance/spec` have in the area `foundation` is there.
+//! Tests over all options, prefixes and native functions: nothing twice, nothing hidden, nothing undocumented, and
+//! all that the tables in `conformance/spec` have in the area `foundation` is there.
 
 use clap::CommandFactory as _;
 use proc_macro2::{TokenStream, TokenTree};
