@@ -1,11 +1,12 @@
-//! Chores of the repository: `cargo xtask docs [--check]` and `cargo xtask rfc`.
+//! Chores of the repository: `cargo xtask docs [--check]`, `cargo xtask rfc` and `cargo xtask bench [WORKLOAD…]`.
 //!
 //! `docs` writes the generated pages of the book (or says which are stale), `rfc` says which requirements of RFC 6455 carry
-//! no mark in code or tests. Exit status: 0 fine, 1 something stale or failed, 2 wrong usage.
+//! no mark in code or tests, `bench` measures against peers. Exit status: 0 fine, 1 something stale or failed, 2 wrong usage.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod docs;
 mod functions;
 mod rfc;
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
             print!("{report}");
             true
         }),
+        ["bench", rest @ ..] => match bench::Request::parse(rest) {
+            Some(request) => bench::run(&root(), &request),
+            None => return usage(),
+        },
         _ => return usage(),
     };
     match done {
@@ -40,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("{USAGE}");
+    eprintln!("{USAGE}\n       {}", bench::USAGE);
     ExitCode::from(2)
 }
 

@@ -33,12 +33,55 @@ pub enum Ending {
     Silent,
 }
 
-/// Head of the request that opened a WebSocket.
+/// Head of the request that opened a WebSocket, in one piece of memory: it stays as long as the connection, and a browser
+/// sends a dozen headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
-    pub method: Box<str>,
-    pub uri: Box<str>,
-    pub headers: Vec<(Box<str>, Box<[u8]>)>,
+    /// `METHOD URI` and `name: value`, each ended by a newline.
+    lines: Box<[u8]>,
+}
+
+impl Request {
+    /// Nothing of it may contain a newline, and method and name no blank or colon: HTTP sees to that.
+    pub fn new<'a>(method: &str, uri: &str, headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Self {
+        let mut lines = Vec::new();
+        for part in [method, " ", uri, "\n"] {
+            lines.extend_from_slice(part.as_bytes());
+        }
+        for (name, value) in headers {
+            for part in [name.as_bytes(), b": ", value, b"\n"] {
+                lines.extend_from_slice(part);
+            }
+        }
+        Self { lines: lines.into() }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.split(|byte| *byte == b'\n')
+    }
+
+    /// Method and URI.
+    fn first(&self) -> (&str, &str) {
+        let line = self.lines().next().unwrap_or_default();
+        std::str::from_utf8(line).unwrap_or_default().split_once(' ').unwrap_or_default()
+    }
+
+    pub fn method(&self) -> &str {
+        self.first().0
+    }
+
+    /// The request target as it was sent.
+    pub fn uri(&self) -> &str {
+        self.first().1
+    }
+
+    /// Names in small letters with their values, in the order of the request.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.lines().skip(1).filter_map(|line| {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            Some((std::str::from_utf8(line.get(..colon)?).ok()?, line.get(colon + 2..)?))
+        })
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -47,7 +90,7 @@ pub struct SocketInfo {
     pub specifier: Option<Box<str>>,
     pub local: Option<Address>,
     pub peer: Option<Address>,
-    pub request: Option<Box<Request>>,
+    pub request: Option<Request>,
     /// Sec-WebSocket-Protocol that both sides agreed on.
     pub subprotocol: Option<Box<str>>,
     /// Sec-WebSocket-Extensions that both sides agreed on, as on the wire.
@@ -71,5 +114,22 @@ impl SocketInfo {
             (None, Some(p)) => p.to_string(),
             (None, None) => "socket".to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_give_back_what_they_were_made_of() {
+        let headers: [(&str, &[u8]); 4] =
+            [("host", b"h:80"), ("x-empty", b""), ("cookie", b"a=b: c"), ("cookie", b"\xff ")];
+        let request = Request::new("GET", "/x?y:z", headers.into_iter());
+        assert_eq!((request.method(), request.uri()), ("GET", "/x?y:z"));
+        assert_eq!(request.headers().collect::<Vec<_>>(), headers);
+        assert_eq!(request.lines.len(), "GET /x?y:z\nhost: h:80\nx-empty: \ncookie: a=b: c\ncookie: \n".len() + 2);
+        let nothing = Request::default();
+        assert_eq!((nothing.method(), nothing.uri(), nothing.headers().count()), ("", "", 0));
     }
 }

@@ -14,6 +14,9 @@ pub mod copy;
 pub mod datagram;
 pub mod endpoint;
 pub mod exchange;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod gather;
 pub mod hangup;
 pub mod info;

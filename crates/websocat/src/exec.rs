@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    scenario::{Scenario, Take, Task, TaskHandle, script_error},
+    scenario::{Scenario, Take, Task, TaskHandle, limits, script_error},
 };
 use rhai::{Engine, packages::Package as _};
 use sockets::stop::Stop;
@@ -13,6 +13,7 @@ pub fn engine() -> Engine {
     let mut engine = Engine::new_raw();
     engine.register_global_module(rhai::packages::StandardPackage::new().as_shared_module());
     engine.set_max_expr_depths(1000, 1000);
+    limits::install(&mut engine);
     crate::endpoints::register(&mut engine);
     crate::overlays::register(&mut engine);
     crate::functions::register(&mut engine);
@@ -29,7 +30,7 @@ pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Sce
     let engine = engine();
     let ast = engine.compile(text).map_err(|e| Error::new(Kind::Start, format!("script: {e}")))?;
     let scenario = Scenario::new(engine, ast, stop, seed)?;
-    let value: rhai::Dynamic = scenario.engine.eval_ast(&scenario.ast).map_err(script_error)?;
+    let value: rhai::Dynamic = limits::limited(|| scenario.engine.eval_ast(&scenario.ast)).map_err(script_error)?;
     let kind = value.type_name();
     let handle = value
         .try_cast::<TaskHandle>()
@@ -41,6 +42,12 @@ pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Sce
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loop_without_end_is_an_error() {
+        let e = load("let n = 0; while true { n += 1; }", Stop::new()).err().unwrap();
+        assert!(e.to_string().contains("line 1"), "{e}");
+    }
 
     #[test]
     fn the_value_must_be_a_task() {

@@ -8,6 +8,9 @@ pub mod endpoints;
 pub mod error;
 pub mod exec;
 pub mod functions;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod overlays;
 pub mod plan;
 pub mod scenario;

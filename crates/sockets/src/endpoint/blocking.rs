@@ -1,9 +1,9 @@
 //! Byte streams over calls that may block (files, inherited descriptors that cannot be polled).
 //!
-//! The object travels: to the thread that makes the call, with a buffer, and back with the result. So at most one call runs
-//! at a time, nothing is shared, and dropping a stream never waits. Reading keeps at most two buffers (one that is being
-//! given out, and after a full one the next that is being read), writing at most two (one that is being written, one that
-//! fills up meanwhile). They are large, so that the hand-over costs little compared with the copy.
+//! The object travels: to the thread that makes the call, with a buffer, and back with the result. So at most one
+//! call runs at a time, nothing is shared, and dropping a stream never waits. Reading keeps at most two buffers (one
+//! that is being given out, and after a full one the next that is being read), writing at most two (one that is being
+//! written, one that fills up meanwhile). They are large, so that the hand-over costs little compared with the copy.
 
 use crate::stream::{StreamRead, StreamWrite};
 use std::{
@@ -11,9 +11,10 @@ use std::{
     io::{self, IoSlice},
     mem,
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::{Arc, Condvar, Mutex, PoisonError, mpsc},
     task::{Context, Poll, ready},
     thread,
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -28,8 +29,8 @@ const CHUNK: usize = 256 << 10;
 pub enum Runner {
     /// The runtime's pool: for calls that end by themselves.
     Pool,
-    /// A thread of its own, started by the first call: for calls that may last for ever, which in the pool would keep the
-    /// runtime from ending and others from their turn.
+    /// A thread of its own, started by the first call: for calls that may last for ever, which in the pool would keep
+    /// the runtime from ending and others from their turn.
     Thread { name: &'static str, calls: Option<mpsc::Sender<Box<dyn FnOnce() + Send>>> },
 }
 
@@ -68,6 +69,37 @@ impl Runner {
         }
         Ok(receiver)
     }
+}
+
+/// How many calls of writers have not ended.
+static UNDER_WAY: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// Stays with a call of a writer until it has ended, or will never be made.
+struct UnderWay;
+
+impl UnderWay {
+    fn start() -> Self {
+        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        Self
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        UNDER_WAY.1.notify_all();
+    }
+}
+
+/// For a process that is about to end: waits until files and standard output have what their writers took. Sessions
+/// that were cut off have dropped these without waiting. False when something is left after two seconds: nobody takes
+/// it.
+pub fn finish_writes() -> bool {
+    /// As long as a session waits for its last writes.
+    const LIMIT: Duration = Duration::from_secs(2);
+    let left = UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let ended = UNDER_WAY.1.wait_timeout_while(left, LIMIT, |left| *left > 0);
+    !ended.unwrap_or_else(PoisonError::into_inner).1.timed_out()
 }
 
 /// The thread that was to make the call has gone: the runtime is shutting down, or the call panicked.
@@ -200,10 +232,10 @@ struct WriteDone<W> {
 
 /// Write half over a blocking writer.
 ///
-/// Pending: both buffers are full; nothing of the slice was taken. Short writes: when the buffer fills up. Flush waits until
-/// everything was written; a failed write is reported by the next call, whichever it is, and ever after by `BrokenPipe`.
-/// Shutdown flushes and closes. Dropping does not wait: what was taken is still written behind its back, as long as the process
-/// lives. It never changes the bytes it is lent.
+/// Pending: both buffers are full; nothing of the slice was taken. Short writes: when the buffer fills up. Flush
+/// waits until everything was written; a failed write is reported by the next call, whichever it is, and ever after
+/// by `BrokenPipe`. Shutdown flushes and closes. Dropping does not wait: what was taken is still written behind its
+/// back, as long as the process lives ([`finish_writes`]). It never changes the bytes it is lent.
 pub struct BlockingWrite<W: BlockingSink> {
     runner: Runner,
     wrap: Wrap,
@@ -242,6 +274,7 @@ impl<W: BlockingSink> BlockingWrite<W> {
             return Err((self.wrap)(io::ErrorKind::BrokenPipe.into()));
         };
         let mut buffer = mem::replace(&mut self.waiting, mem::take(&mut self.spare));
+        let under_way = UnderWay::start();
         let call = self.runner.run(move || {
             let mut result = sink.write_all(&buffer).and_then(|()| sink.flush());
             buffer.clear();
@@ -249,6 +282,7 @@ impl<W: BlockingSink> BlockingWrite<W> {
             if finish && result.is_ok() {
                 result = sink.take().map_or(Ok(()), BlockingSink::finish);
             }
+            drop(under_way);
             WriteDone { sink, buffer, result }
         });
         self.call = Some(call.map_err(|e| (self.wrap)(e))?);
@@ -291,7 +325,9 @@ impl<W: BlockingSink> Drop for BlockingWrite<W> {
             return;
         }
         let (sink, call) = (self.sink.take(), self.call.take());
+        let under_way = UnderWay::start();
         let write_rest = move || {
+            let _under_way = under_way;
             // A running call is ahead of this one: it ends first.
             let sink = sink.or_else(|| call?.blocking_recv().ok().filter(|done| done.result.is_ok())?.sink);
             if let Some(Err(e)) = sink.map(|mut sink| sink.write_all(&rest).and_then(|()| sink.flush())) {
@@ -429,6 +465,40 @@ mod tests {
             self.0.lock().unwrap().1 = true;
             Ok(())
         }
+    }
+
+    /// Takes nothing before it is told to.
+    struct Gate(std::sync::mpsc::Receiver<()>, Sink);
+
+    impl io::Write for Gate {
+        fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
+            self.1.write(buf)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl BlockingSink for Gate {
+        fn finish(self) -> io::Result<()> {
+            self.1.finish()
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_by_a_dropped_writer_can_be_waited_for() {
+        let sink = Sink::default();
+        let (open, gate) = std::sync::mpsc::channel();
+        let mut write = BlockingWrite::new(Gate(gate, sink.clone()), Runner::thread("test"), bare());
+        write.write_all(b"one").await.unwrap();
+        assert!(std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut write).poll_flush(cx))).await.is_pending());
+        write.write_all(b"two").await.unwrap();
+        drop(write); // one call runs, another is still to come
+        let opener = thread::spawn(move || [open.send(()), open.send(())]);
+        assert!(finish_writes());
+        assert_eq!(sink.0.lock().unwrap().0, b"onetwo");
+        opener.join().unwrap()[1].unwrap();
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Files: read, write, append.
 //!
-//! Reading gives a writer that discards, writing gives a reader at its end. Calls run in the runtime's pool in pieces of
-//! 256 KiB, the next piece being read or gathered while the last is on its way (`blocking`): even a file that is in memory
+//! Reading gives a writer that discards, writing gives a reader that ends with the writing: nothing comes from the
+//! file, and that is no reason to end a session that fills it. Calls run in the runtime's pool in pieces of 256 KiB,
+//! the next piece being read or gathered while the last is on its way (`blocking`): even a file that is in memory
 //! costs a copy of milliseconds for a large message, and one that is not (disk, network) would stop a single-threaded
 //! runtime. What is no regular file (pipe, terminal, device) may block for ever and gets a thread of its own.
 
@@ -15,14 +16,18 @@ use std::{
     ffi::OsString,
     fmt,
     fs::{self, File, OpenOptions},
-    io,
+    future::Future as _,
+    io::{self, IoSlice},
     path::{Path, PathBuf},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{SystemTime, UNIX_EPOCH},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
 
 /// Fresh names that are tried when the wanted one is taken: the time, then the time and a random number.
 const RENAME_TRIES: usize = 11;
@@ -75,8 +80,8 @@ impl From<FileError> for io::Error {
     }
 }
 
-/// Opens a file as a socket. Errors in transfer come as `io::Error` with a [`FileError`] inside; a full disk at the latest
-/// at flush or shutdown. Dropping the future while it opens leaves at most an empty new file.
+/// Opens a file as a socket. Errors in transfer come as `io::Error` with a [`FileError`] inside; a full disk at the
+/// latest at flush or shutdown. Dropping the future while it opens leaves at most an empty new file.
 pub async fn file_socket(path: &Path, options: FileOptions) -> Result<StreamSocket, FileError> {
     let writes = options.write || options.append;
     let operation = if writes { FileOperation::Create } else { FileOperation::Open };
@@ -102,8 +107,10 @@ pub async fn file_socket(path: &Path, options: FileOptions) -> Result<StreamSock
     let operation = if writes { FileOperation::Write } else { FileOperation::Read };
     let wrap: Wrap = Arc::new(move |source| FileError { path: path.clone(), operation, source }.into());
     Ok(if writes {
-        let write = BlockingWrite::new(file, runner, wrap);
-        StreamSocket { read: Some(Box::new(Nothing)), write: Some(Box::new(write)), info, ..Default::default() }
+        let (open, closed) = oneshot::channel();
+        let write = FileWrite { inner: BlockingWrite::new(file, runner, wrap), open: Some(open) };
+        let read = WriteOnly { closed: Some(closed) };
+        StreamSocket { read: Some(Box::new(read)), write: Some(Box::new(write)), info, ..Default::default() }
     } else {
         let read = BlockingRead::new(file, runner, wrap);
         StreamSocket { read: Some(Box::new(read)), write: Some(Box::new(Nothing)), info, ..Default::default() }
@@ -185,16 +192,69 @@ impl BlockingSink for File {
     }
 }
 
-/// The half that a file does not have: EOF at once, discards what is written, never waits.
-struct Nothing;
+/// Write half of a file, as [`BlockingWrite`]; lets the read half know when it has ended.
+struct FileWrite {
+    inner: BlockingWrite<File>,
+    open: Option<oneshot::Sender<()>>,
+}
 
-impl AsyncRead for Nothing {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+impl AsyncWrite for FileWrite {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+        self.open = None;
         Poll::Ready(Ok(()))
     }
 }
 
-impl StreamRead for Nothing {}
+impl StreamWrite for FileWrite {}
+
+/// Read half of a file that is only written.
+///
+/// Pending: the write half is there and was not shut down. EOF: after that. Drop midway: changes nothing.
+struct WriteOnly {
+    /// Absent after it came.
+    closed: Option<oneshot::Receiver<()>>,
+}
+
+impl AsyncRead for WriteOnly {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_readable(cx)
+    }
+}
+
+impl StreamRead for WriteOnly {
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(closed) = &mut self.closed {
+            // An error is how it comes: nothing is ever sent.
+            let _ = ready!(Pin::new(closed).poll(cx));
+            self.closed = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The write half of a file that is only read: discards what is written, never waits.
+struct Nothing;
 
 impl AsyncWrite for Nothing {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -231,6 +291,28 @@ mod tests {
         timeout(BOUND, write.shutdown()).await.unwrap().unwrap();
         assert_eq!(socket.read.as_mut().unwrap().read(&mut [0; 4]).await.unwrap(), 0);
         Ok(socket)
+    }
+
+    #[tokio::test]
+    async fn the_read_half_ends_with_the_writing() {
+        let dir = tempfile::tempdir().unwrap();
+        for drops in [false, true] {
+            let mut socket = file_socket(&dir.path().join("f"), WRITE).await.unwrap();
+            let (mut read, mut write) = (socket.read.take().unwrap(), socket.write.take().unwrap());
+            assert!(std::future::poll_fn(|cx| Poll::Ready(read.poll_readable(cx))).await.is_pending());
+            let end = async move {
+                write.write_all(b"x").await.unwrap();
+                if !drops {
+                    write.shutdown().await.unwrap();
+                }
+                // Kept until here, so that it is the shutdown that ends the reader in the first round.
+                (!drops).then_some(write)
+            };
+            let mut buffer = [0; 4];
+            let (n, _write) = timeout(BOUND, async { tokio::join!(read.read(&mut buffer), end) }).await.unwrap();
+            assert_eq!(n.unwrap(), 0);
+            assert_eq!(read.read(&mut buffer).await.unwrap(), 0);
+        }
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{
     io, mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker, ready},
 };
 
@@ -98,11 +98,15 @@ pub fn mirror(options: MirrorDatagramOptions) -> (MirrorReader, MirrorWriter) {
 /// A mirror as a socket. It can end one direction alone, so nobody needs to linger for it.
 pub fn mirror_datagram(options: MirrorDatagramOptions) -> DatagramSocket {
     let (read, write) = mirror(options);
-    let info = SocketInfo { specifier: Some("mirror:".into()), half_close: true, ..SocketInfo::default() };
+    // One for all: nothing of a mirror differs from another's, and nothing is written there later.
+    static INFO: LazyLock<Arc<SocketInfo>> = LazyLock::new(|| {
+        let specifier = Some("mirror:".into());
+        Arc::new(SocketInfo { specifier, half_close: true, ..SocketInfo::default() })
+    });
     DatagramSocket {
         read: Some(Box::new(read)),
         write: Some(Box::new(write)),
-        info: Arc::new(info),
+        info: INFO.clone(),
         ..DatagramSocket::default()
     }
 }

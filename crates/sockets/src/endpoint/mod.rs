@@ -11,6 +11,8 @@ pub mod random;
 pub mod stdio;
 pub mod zero;
 
+pub use blocking::finish_writes;
+
 use crate::stream::{StreamRead, StreamWrite};
 
 /// Takes everything and forgets it, at once.

@@ -25,6 +25,7 @@ use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     endpoint::mirror_datagram,
     hangup::Hangup,
+    info::SocketInfo,
     socket::DatagramSocket,
     stop::Stop,
 };
@@ -33,6 +34,7 @@ use session::{Session, Settled};
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -87,7 +89,7 @@ impl ExchangePackets {
     /// `stop` asks for an orderly end by draining; dropping the future ends it at once.
     pub fn new(left: DatagramSocket, right: DatagramSocket, options: ExchangeOptions, stop: Stop) -> Self {
         if options.copies_both() && left.read.is_some() && left.write.is_some() && is_bare_mirror(&right) {
-            return Self::mirrored(left, options, stop);
+            return Self::joined(left, right.info, options, stop);
         }
         let late = options.late_drop;
         let forward = (options.unidirectional_reverse, late, options.max_forward);
@@ -101,10 +103,14 @@ impl ExchangePackets {
 
     /// A socket with a bare mirror: its reader is joined to its own writer, without a queue or a copy between them.
     pub fn mirrored(socket: DatagramSocket, options: ExchangeOptions, stop: Stop) -> Self {
+        Self::joined(socket, Arc::default(), options, stop)
+    }
+
+    fn joined(socket: DatagramSocket, mirror: Arc<SocketInfo>, options: ExchangeOptions, stop: Stop) -> Self {
         match (socket.read, socket.write) {
             (Some(read), Some(write)) if options.copies_both() => {
                 let forward = Mover::new(read, write, options.max_forward.min(options.max_reverse));
-                let infos = [socket.info, std::sync::Arc::default()];
+                let infos = [socket.info, mirror];
                 let mut session = Session::new(socket.hangup, [socket.link, None], infos, &options, stop);
                 session.mirrored = true;
                 Self::with(forward, Mover::none(), session)

@@ -83,6 +83,9 @@ fn work(args: &Arc<Args>) -> Result<u8> {
         Some(path) if args.program.scenario && e.kind == Kind::Start => e.context(path.display()),
         _ => e,
     });
+    if !sockets::endpoint::finish_writes() {
+        tracing::warn!("the end of the output is lost: nobody takes it");
+    }
     // Blocked helper threads (a terminal that nobody types at) are left behind.
     runtime.shutdown_background();
     status

@@ -48,7 +48,7 @@ endpoints! {
 /// Command line options that belong to one endpoint each, or to the sockets of several.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EndpointArgs {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Connections and listeners")]
     pub tcp_connect: tcp_connect::TcpConnectArgs,
     #[command(flatten)]
     pub listen: tcp_listen::ListenArgs,
@@ -56,11 +56,11 @@ pub struct EndpointArgs {
     pub tcp_bind: sockopts::BindOpts,
     #[command(flatten)]
     pub tcp: sockopts::TcpStreamOpts,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Processes")]
     pub process: process::ProcessArgs,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Files")]
     pub file: file::FileOpts,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,
     #[command(flatten)]
     pub random: random::RandomOpts,

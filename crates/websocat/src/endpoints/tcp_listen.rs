@@ -8,7 +8,9 @@ use crate::{
     error::{Error, Kind, Result},
     functions::lookup_error,
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
+    },
     spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -255,15 +257,15 @@ async fn serve(
             let addrs: Vec<_> = listener.addresses().iter().map(ToString::to_string).collect();
             Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
         })?;
-        let session = session(on_accept.for_session(stop.child()), socket);
+        let (name, session) = session(on_accept.for_session(stop.child()), socket);
         if oneshot {
             drop(listener);
-            return session.await.map(|()| Flow::Done).map_err(|(_, e)| e);
+            return run(session).await.map(|()| Flow::Done);
         }
         if autospawn {
-            sessions.spawn(async move { log_failure(session.await) });
+            sessions.spawn(async move { log_failure(&name, run(session).await) });
         } else {
-            log_failure(session.await);
+            log_failure(&name, run(session).await);
         }
     }
     // Nobody new gets in; those inside are told to finish by the same token.
@@ -274,26 +276,20 @@ async fn serve(
     Ok(Flow::Done)
 }
 
-/// One connection, from the script's function to its end.
-async fn session(on_accept: Callback, socket: StreamSocket) -> Result<(), (String, Error)> {
-    let name = socket.info.describe();
+/// One connection, from the script's function to its end, with its name for messages. Calling the function is a stage of its
+/// own: what it needed is gone while the connection lives.
+fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
+    let name = socket.info.describe().into();
     let from = match &socket.info.peer {
         Some(Address::Ip(addr)) => *addr,
         // The listener fills it in; a kernel that knows no peer has nothing better either.
         _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
     };
-    let task = on_accept.task((handle(socket), from));
-    // Nothing of the script stays in memory while the session lasts.
-    drop(on_accept);
-    let result = match task {
-        Ok(task) => run(task).await,
-        Err(e) => Err(e),
-    };
-    result.map_err(|e| (name, e))
+    (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
 }
 
-fn log_failure(result: Result<(), (String, Error)>) {
-    if let Err((name, error)) = result
+fn log_failure(name: &str, result: Result<()>) {
+    if let Err(error) = result
         && !error.is_logged()
     {
         tracing::warn!("{name}: {error}");

@@ -80,11 +80,12 @@ fn exchange_bytes(
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
     let scenario = Scenario::of(&ctx)?;
-    let exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
+    let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        exchange.await.err().and_then(|e| failure(e, &infos)).map_or(Ok(Flow::Done), Err)
+        // By reference: awaited by value it would be in this future twice.
+        (&mut exchange).await.err().and_then(|e| failure(e, &infos)).map_or(Ok(Flow::Done), Err)
     }))
 }
 
@@ -109,11 +110,12 @@ fn exchange_packets(
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
     let scenario = Scenario::of(&ctx)?;
-    let exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
+    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        match exchange.await.err().and_then(|e| failure(e, &infos)) {
+        // By reference: awaited by value it would be in this future twice.
+        match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
             Some(error) => Err(error),
             None => infos.iter().try_for_each(|info| ending(info)).map(|()| Flow::Done),
         }

@@ -117,6 +117,7 @@ fn task_wrap(ctx: NativeCallContext<'_>, continuation: RhFn<()>) -> RhResult<Tas
 fn exit_process(code: i64) {
     // Nobody is left to tell when the last bytes cannot be written.
     let _ = std::io::stdout().flush();
+    sockets::endpoint::finish_writes();
     std::process::exit(code as i32)
 }
 

@@ -176,5 +176,6 @@ async fn handshake(
 }
 
 pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Arc<Connector>>("TlsConnector");
     register!(engine, tls_client_connector, tls_client);
 }

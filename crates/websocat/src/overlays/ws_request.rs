@@ -79,8 +79,8 @@ impl RequestArgs {
     }
 }
 
-/// Host of a request when nobody said which: some text has to be there (RFC 6455 4.1).
-const SOME_HOST: &str = "localhost";
+/// Host of a request when nobody said which: the header has to be there, empty (RFC 9112 3.2).
+const NO_HOST: &str = "";
 
 impl WsRequest {
     /// All custom headers, in the order in which they are sent.
@@ -140,7 +140,7 @@ impl OverlaySpec for WsRequest {
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
         let options = UpgradeOptions {
             url: self.uri.clone(),
-            host: self.host.clone().or_else(|| self.complete.then(|| SOME_HOST.to_owned())),
+            host: self.host.clone().or_else(|| self.complete.then(|| NO_HOST.to_owned())),
             half_close: self.complete && script.half_close,
             timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited),
             ..UpgradeOptions::default()

@@ -1,6 +1,6 @@
 //! Callbacks: script functions that tasks call later, once per connection or once in all.
 
-use super::{RhResult, Scenario, TaskHandle, stop_for, under};
+use super::{RhResult, Scenario, TaskHandle, limits, stop_for, under};
 use crate::{
     error::{Error, Kind},
     scenario::{Take, Task},
@@ -43,7 +43,8 @@ impl Callback {
     /// Calls the function for any other value.
     pub fn call<T: Clone + Send + Sync + 'static>(&self, args: impl FuncArgs) -> Result<T, Error> {
         let scenario = self.scenario.upgrade().ok_or_else(|| Error::new(Kind::Start, "the scenario is over"))?;
-        under(&self.stop, || self.function.call(&scenario.engine, &scenario.ast, args)).map_err(script_error)
+        let call = || self.function.call(&scenario.engine, &scenario.ast, args);
+        limits::limited(|| under(&self.stop, call)).map_err(script_error)
     }
 }
 
@@ -62,6 +63,9 @@ pub fn script_error(error: Box<EvalAltResult>) -> Error {
                     Ok(error) => *error,
                     Err(source) => Error::new(Kind::Start, format!("{text}{source}")),
                 };
+            }
+            EvalAltResult::ErrorTerminated(why, at) => {
+                return Error::new(Kind::Start, format!("script: stopped: {why} ({at})"));
             }
             other => {
                 // Rhai's own text has the innermost position.

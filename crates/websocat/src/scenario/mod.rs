@@ -3,6 +3,7 @@
 mod callback;
 mod drain;
 mod handle;
+pub mod limits;
 mod options;
 mod session;
 mod task;

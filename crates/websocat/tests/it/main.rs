@@ -1,5 +1,9 @@
 //! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
 
+mod commands;
 mod golden;
+#[cfg(unix)]
+mod rerun;
 mod send;
+mod tables;
 mod tidy;

@@ -1,8 +1,8 @@
 //! Everything that a connection is made of may move between worker threads.
 //!
-//! The lists are checked by the compiler, and by a test that reads the sources: a new half, machine or future that is in
-//! neither list fails it. Names in `INSIDE` cannot be reached from here; each of them is `Send` because of a bound that
-//! the same test looks for.
+//! The lists are checked by the compiler, and by a test that reads the sources: a new half, machine or future that is
+//! in neither list fails it. Names in `INSIDE` cannot be reached from here; each of them is `Send` because of a bound
+//! that the same test looks for.
 
 use proc_macro2::TokenStream;
 use std::{collections::BTreeSet, fs, future::Future, path::Path};
@@ -146,6 +146,7 @@ const INSIDE: &[(&str, Because)] = &[
     ("Empty", Because::Half),
     ("FaultyRead", Because::Half),
     ("FaultyWrite", Because::Half),
+    ("FileWrite", Because::Half),
     ("Literal", Because::Half),
     ("Nothing", Because::Half),
     ("PairRead", Because::Half),
@@ -164,6 +165,7 @@ const INSIDE: &[(&str, Because)] = &[
     ("TlsWrite", Because::Half),
     ("Input", Because::Half),
     ("Output", Because::Half),
+    ("WriteOnly", Because::Half),
     ("BlockingRead", Because::Half),
     ("BlockingWrite", Because::Half),
     // Values of scripts: the engine takes nothing else (rhai's feature `sync`).
@@ -172,7 +174,6 @@ const INSIDE: &[(&str, Because)] = &[
     ("OutgoingResponse", Because::Value),
     ("Prepared", Because::Value),
     // In a list above under another name, or inside one of these.
-    ("Result", Because::Value),
     ("Task", Because::Value),
 ];
 

@@ -122,3 +122,33 @@ fn unfinished_code_is_not_kept() {
         }
     }
 }
+
+#[test]
+fn the_map_of_the_source_is_right() {
+    let root = root();
+    let files: Vec<String> = sources(&root.join("crates"))
+        .into_iter()
+        .map(|(path, _)| path.strip_prefix(&root).unwrap().display().to_string())
+        .collect();
+    let map = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let mut count = 0;
+    for word in map.split('`').skip(1).step_by(2) {
+        let wanted = if let Some(module) = word.strip_prefix("sockets::").or(word.strip_prefix("wsframe::")) {
+            format!("/src/{}", module.replace("::", "/"))
+        } else if word.ends_with(".rs") {
+            format!("/{word}")
+        } else {
+            continue;
+        };
+        let there = files.iter().any(|file| {
+            let file = format!("/{file}");
+            // A module is a file, or a folder with a file of its name or `mod.rs`.
+            file.ends_with(&wanted)
+                || file.ends_with(&format!("{wanted}.rs"))
+                || file.ends_with(&format!("{wanted}/mod.rs"))
+        });
+        assert!(there, "ARCHITECTURE.md names `{word}`, which is nowhere");
+        count += 1;
+    }
+    assert!(count > 20, "only {count} files are named");
+}

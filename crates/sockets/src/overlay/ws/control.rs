@@ -31,7 +31,7 @@ pub const PEER_DONE: u8 = 4;
 pub const EMPTY_CLOSE: u8 = 8;
 /// The writer's flush waits for the stream.
 pub const STALLED: u8 = 16;
-/// Our Close has been put out: whatever ends the connection now ends it in order.
+/// Our Close has been put out, or our end has come and shall not be said: whatever ends the connection now ends it in order.
 pub const CLOSED: u8 = 64;
 /// The writer was dropped and its core is in [`Owed::parked`].
 pub const PARKED: u8 = 32;

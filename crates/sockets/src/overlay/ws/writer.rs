@@ -174,6 +174,10 @@ impl Core {
             control.set(CLOSED);
             self.put_control(cx, Opcode::Close, body)?;
         }
+        if control.rules.no_close_frame {
+            // Our end has come all the same, if silently.
+            control.set(CLOSED);
+        }
         self.closed = true;
         self.header = None;
         Poll::Ready(Ok(()))

@@ -50,7 +50,7 @@ pub struct AcceptOptions {
 pub(super) struct Accepted {
     pub next: Callback,
     pub hangup: Option<Hangup>,
-    pub request: Box<info::Request>,
+    pub request: info::Request,
     pub agreed: Agreed,
 }
 
@@ -95,7 +95,7 @@ fn ws_accept(
     let response = switch(&head, &options, &agreed, &custom).map_err(throw)?;
     // The socket's hangup goes to the WebSocket; a socket without one has an empty handle.
     let hangup = close_handle.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let accepted = Accepted { next, hangup, request: Box::new(record(&head)), agreed };
+    let accepted = Accepted { next, hangup, request: record(&head), agreed };
     Ok(handle(OutgoingResponse { response, accepted: Some(accepted), refusal: None }))
 }
 
@@ -232,13 +232,15 @@ fn switch(
     Ok(response)
 }
 
-/// What is remembered of a request.
+/// Headers that every handshake has and that say nothing afterwards.
+const HANDSHAKE_ONLY: [HeaderName; 4] =
+    [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
+
+/// What is remembered of a request, as long as the connection lives.
 fn record(head: &request::Parts) -> info::Request {
-    info::Request {
-        method: head.method.as_str().into(),
-        uri: head.uri.to_string().into(),
-        headers: head.headers.iter().map(|(n, v)| (n.as_str().into(), v.as_bytes().into())).collect(),
-    }
+    let telling = head.headers.iter().filter(|(name, _)| !HANDSHAKE_ONLY.contains(name));
+    let headers = telling.map(|(name, value)| (name.as_str(), value.as_bytes()));
+    info::Request::new(head.method.as_str(), &head.uri.to_string(), headers)
 }
 
 pub(super) fn register(engine: &mut Engine) {

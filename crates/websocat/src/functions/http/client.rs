@@ -240,5 +240,6 @@ fn broken(error: hyper::Error) -> Error {
 }
 
 pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Handle<Http1Client>>("Http1Client");
     register!(engine, http1_client, ws_upgrade);
 }

@@ -95,6 +95,8 @@ struct Progress {
     requests: u64,
     accepted: Option<Accepted>,
     refusal: Option<String>,
+    /// The script did not answer.
+    failure: Option<Error>,
 }
 
 /// Answers requests by calling the script.
@@ -137,7 +139,8 @@ impl Service<Request<Incoming>> for Responder {
                 answer.response
             }
             Err(e) => {
-                progress.refusal = Some(e.to_string());
+                // Told at once, not when the client gives up; the client may ask again.
+                progress.failure = Some(e.context(format!("HTTP request from {}", self.info.describe())).log());
                 let mut response = Response::new(Full::default());
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
@@ -201,6 +204,9 @@ async fn serve(
     if !matches!(tokio::time::timeout(PATIENCE, shutdown).await, Ok(Ok(()))) {
         tracing::debug!("the connection was gone before the end of the answer");
     }
+    if let Some(failure) = progress.failure {
+        return Err(failure);
+    }
     match (progress.refusal, end) {
         (Some(why), _) => Err(Error::new(Kind::BrokenUpgrade, format!("refused: {why}"))),
         (None, Ok(Ok(()))) if progress.requests > 0 || draining => Ok(None),
@@ -229,7 +235,7 @@ fn broken(error: hyper::Error) -> Error {
     Error::with_source(Kind::BrokenUpgrade, what, error)
 }
 
-fn with_request(info: Arc<SocketInfo>, request: Box<info::Request>, agreed: super::reply::Agreed) -> Arc<SocketInfo> {
+fn with_request(info: Arc<SocketInfo>, request: info::Request, agreed: super::reply::Agreed) -> Arc<SocketInfo> {
     let mut info = Arc::unwrap_or_clone(info);
     info.request = Some(request);
     info.subprotocol = agreed.subprotocol;
@@ -239,5 +245,7 @@ fn with_request(info: Arc<SocketInfo>, request: Box<info::Request>, agreed: supe
 }
 
 pub(super) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Handle<IncomingRequest>>("IncomingRequest");
+    engine.register_type_with_name::<Handle<OutgoingResponse>>("OutgoingResponse");
     register!(engine, http1_serve);
 }

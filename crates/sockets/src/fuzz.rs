@@ -1,0 +1,134 @@
+//! Checks that hold for any input; fuzz targets and the tests below pass it in. A broken promise is a failed assertion.
+//!
+//! Input is cut short so that one run stays in the range of a millisecond.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
+
+use crate::{
+    datagram::Flags,
+    endpoint::literal::literal,
+    overlay::lines::{LineReader, LineWriter, LinesOptions},
+    testing::{
+        PendingAt, Recorder, Schedule, collect_chunks, drive, messages,
+        script::{Script, ScriptStep},
+        write_chunks,
+    },
+};
+
+const MAX_INPUT: usize = 600;
+
+/// `lines:` written out: a line ends where `n` separators in a row do.
+fn split(bytes: &[u8], options: &LinesOptions) -> Vec<Vec<u8>> {
+    let (mut lines, mut line, mut run) = (Vec::new(), Vec::new(), 0);
+    for byte in bytes {
+        line.push(*byte);
+        run = if *byte == options.separator { run + 1 } else { 0 };
+        if run == options.n {
+            if !options.inline {
+                line.truncate(line.len() - options.n);
+            }
+            lines.push(std::mem::take(&mut line));
+            run = 0;
+        }
+    }
+    if !line.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// Lines are read as the rule says, and messages written are as many lines, wherever bytes are cut and whenever
+/// sockets make wait. The first six bytes choose options and cuts.
+pub fn lines(data: &[u8]) {
+    let Some(([bits, read, write, pending, max, cut], body)) = data.split_first_chunk() else { return };
+    let body = &body[..body.len().min(MAX_INPUT)];
+    let options = LinesOptions {
+        separator: if bits & 1 == 0 { b'\n' } else { 0 },
+        n: 1 + usize::from(bits >> 1 & 3),
+        inline: bits & 8 != 0,
+        substitute: Some(b' '),
+        ..LinesOptions::default()
+    };
+    let pending = match pending % 4 {
+        0 => PendingAt::Never,
+        1 => PendingAt::Each,
+        2 => PendingAt::Every(2 + usize::from(pending >> 2)),
+        _ => PendingAt::Nth(usize::from(pending >> 2)),
+    };
+    let schedule = Schedule { read: usize::from(*read) + 1, write: usize::from(*write) + 1, pending };
+    let read_back = |bytes: &[u8], options: &LinesOptions| {
+        let mut reader = LineReader::new(schedule.read_half(literal(bytes.to_vec()).read.unwrap()), options);
+        if bits & 16 != 0 {
+            crate::datagram::DatagramRead::parts_suffice(&mut reader);
+        }
+        let mut chunks = messages(&drive(collect_chunks(&mut reader, usize::from(*max) + 1)).unwrap());
+        assert_eq!(chunks.pop(), Some((vec![], Flags::EOF)));
+        assert!(chunks.iter().all(|chunk| chunk.1 == Flags::TEXT));
+        chunks.into_iter().map(|chunk| chunk.0).collect::<Vec<_>>()
+    };
+    assert_eq!(read_back(body, &options), split(body, &options));
+
+    // 0xff ends a message here, so that separators can stand inside.
+    let whole: Vec<_> = body.split(|byte| *byte == 0xff).map(|message| (message.to_vec(), Flags::TEXT)).collect();
+    let mut parts = Vec::new();
+    for (message, flags) in &whole {
+        let (first, rest) = message.split_at(message.len().min((*cut).into()));
+        parts.extend([(first.to_vec(), *flags | Flags::PARTIAL), (rest.to_vec(), *flags)]);
+    }
+    let write = |schedule: Schedule, chunks: &[_]| {
+        let recorder = Recorder::new();
+        drive(write_chunks(&mut LineWriter::new(schedule.write_half(recorder.stream()), &options), chunks)).unwrap();
+        recorder.bytes()
+    };
+    let written = write(Schedule::WHOLE, &whole);
+    assert_eq!(write(schedule, &parts), written);
+    let plain = LinesOptions { inline: false, ..options.clone() };
+    assert_eq!(read_back(&written, &plain).len(), whole.len(), "as many lines as messages");
+}
+
+/// Mock scripts are read or refused with a message; any bytes can be said in them.
+pub fn mock(data: &[u8]) {
+    let data = &data[..data.len().min(MAX_INPUT)];
+    // Parsed, not played: a socket that is dropped before its script is through panics, as it should.
+    if let Ok(text) = str::from_utf8(data)
+        && let Err(e) = Script::parse(text)
+    {
+        assert!(e.to_string().contains("mock script, byte "));
+    }
+    if data.is_empty() {
+        return; // an empty text is no step
+    }
+    let escaped: String = data.iter().map(|byte| format!("\\x{byte:02X}")).collect();
+    let script = Script::parse(&format!("R {escaped}|W {escaped}|X")).unwrap();
+    let bytes = || data.iter().copied().collect();
+    assert_eq!(script.steps, [ScriptStep::Read(bytes()), ScriptStep::Write(bytes()), ScriptStep::ReadEof]);
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::{Rng as _, SeedableRng as _};
+
+    /// Bytes that are mostly separators and letters: random ones have few lines.
+    fn inputs(count: usize, mut check: impl FnMut(&[u8])) {
+        let mut random = rand_pcg::Pcg32::seed_from_u64(1);
+        for _ in 0..count {
+            let mut data = vec![0; (random.next_u32() % 60) as usize];
+            random.fill_bytes(&mut data);
+            for byte in data.iter_mut().skip(6) {
+                *byte = b"\n\n\0\0ab R|WXx\\\xff1"[usize::from(*byte) % 15];
+            }
+            check(&data);
+        }
+    }
+
+    #[test]
+    fn lines() {
+        inputs(3000, super::lines);
+    }
+
+    #[test]
+    fn mock() {
+        inputs(3000, super::mock);
+        inputs(3000, |data| super::mock(data.get(6..).unwrap_or_default()));
+    }
+}

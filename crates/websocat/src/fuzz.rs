@@ -1,0 +1,151 @@
+//! Checks that hold for any input; fuzz targets and the tests below pass it in. A broken promise is a failed assertion.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
+
+use crate::{
+    cli::Args,
+    plan,
+    spec::{os_literal, string_literal},
+};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use clap::Parser as _;
+use std::{
+    ffi::{OsStr, OsString},
+    sync::Arc,
+};
+
+/// Bytes as an argument of the command line; elsewhere than on unix only those that are text.
+fn argument(data: &[u8]) -> Option<OsString> {
+    #[cfg(unix)]
+    return Some(std::os::unix::ffi::OsStringExt::from_vec(data.to_vec()));
+    #[cfg(not(unix))]
+    return str::from_utf8(data).ok().map(OsString::from);
+}
+
+/// A specifier is read or refused with a message.
+pub fn specifier(data: &[u8]) {
+    if let Some(text) = argument(data)
+        && let Err(e) = plan::specifier(&text)
+    {
+        assert!(!e.to_string().is_empty());
+    }
+}
+
+/// What two specifiers are planned to is a script that compiles. The first byte chooses options, a line feed parts the
+/// specifiers.
+pub fn command(data: &[u8]) {
+    thread_local! {
+        static ENGINE: rhai::Engine = {
+            let mut engine = rhai::Engine::new_raw();
+            engine.set_max_expr_depths(1000, 1000);
+            engine
+        };
+        static ARGS: [Args; 3] =
+            [&["websocat"][..], &["websocat", "-b"], &["websocat", "-t", "--log-traffic"]].map(Args::parse_from);
+    }
+    let Some((option, rest)) = data.split_first() else { return };
+    let mut sides = rest.splitn(2, |byte| *byte == b'\n').map(argument);
+    let mut args = ARGS.with(|args| args[usize::from(*option) % args.len()].clone());
+    args.spec1 = sides.next().flatten();
+    args.spec2 = sides.next().flatten();
+    let args = Arc::new(args);
+    let script = plan::parse(&args).and_then(|mut planned| {
+        plan::rewrite(&mut planned)?;
+        plan::print(&planned)
+    });
+    match script {
+        Ok(script) => {
+            if let Err(e) = ENGINE.with(|engine| engine.compile(&script)) {
+                panic!("{e}\n{script}");
+            }
+        }
+        Err(e) => assert!(!e.to_string().is_empty()),
+    }
+}
+
+/// A literal means the text that it was made from, wherever it stands.
+pub fn script_literal(data: &[u8]) {
+    thread_local! {
+        static ENGINE: rhai::Engine = {
+            let mut engine = rhai::Engine::new_raw();
+            engine.register_fn("osstr_str", |text: &str| text.as_bytes().to_vec());
+            engine.register_fn("osstr_base64_unix_bytes", |text: &str| BASE64_STANDARD.decode(text).unwrap());
+            engine
+        };
+    }
+    let evaluate = |expression: &str| {
+        let script = format!("let before = \"\"; let x = #{{a: {expression}, b: 1}}; x.a");
+        ENGINE.with(|engine| engine.eval::<rhai::Dynamic>(&script)).unwrap_or_else(|e| panic!("{e}\n{script}"))
+    };
+    if let Ok(text) = str::from_utf8(data) {
+        assert_eq!(evaluate(&string_literal(text)).into_string().unwrap(), text);
+        assert_eq!(evaluate(&os_literal(OsStr::new(text))).cast::<Vec<u8>>(), data);
+    } else if cfg!(unix)
+        && let Some(text) = argument(data)
+    {
+        assert_eq!(evaluate(&os_literal(&text)).cast::<Vec<u8>>(), data);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    const WORDS: [&str; 24] = [
+        "ws://",
+        "ws-l:",
+        "wss://",
+        "tcp:",
+        "tcp-l:",
+        "127.0.0.1:80",
+        "[::1]:1",
+        "example.org",
+        "lines:",
+        "chunks:",
+        "log:",
+        "literal:",
+        "mirror:",
+        "-",
+        "reuse-raw:",
+        "tls:",
+        "mock_stream_socket:",
+        "R a|W b",
+        "\n",
+        "\"",
+        "\\",
+        "\u{0}",
+        "é",
+        "/",
+    ];
+
+    fn inputs(count: usize, check: fn(&[u8])) {
+        let mut state = 1_u64;
+        for _ in 0..count {
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as usize
+            };
+            let mut data = vec![next() as u8];
+            for _ in 0..next() % 6 {
+                data.extend_from_slice(WORDS[next() % WORDS.len()].as_bytes());
+            }
+            if next() % 5 == 0 {
+                data.push(next() as u8);
+            }
+            check(&data);
+        }
+    }
+
+    #[test]
+    fn specifier() {
+        inputs(2000, |data| super::specifier(&data[1..]));
+    }
+
+    #[test]
+    fn command() {
+        inputs(2000, super::command);
+    }
+
+    #[test]
+    fn script_literal() {
+        inputs(2000, super::script_literal);
+    }
+}

@@ -1,0 +1,44 @@
+//! How long script code may run at a time: nothing else does on its thread meanwhile, signals included.
+
+use rhai::{Dynamic, Engine};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
+
+/// Steps of one evaluation or callback.
+const MAX_OPERATIONS: u64 = 50_000_000;
+/// Time of one evaluation or callback: a thousand times what any sensible one takes.
+const MAX_TIME: Duration = Duration::from_secs(1);
+/// Steps between looks at the clock: some microseconds.
+const STRIDE: u64 = 1024;
+
+thread_local! {
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Puts the outer limit back, whatever way the call ends.
+struct Restore(Option<Instant>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        DEADLINE.set(self.0);
+    }
+}
+
+/// Script code that `evaluate` runs has a limited time. Calls inside of calls share that of the outermost one.
+pub fn limited<T>(evaluate: impl FnOnce() -> T) -> T {
+    let outer = DEADLINE.get();
+    let _restore = Restore(outer);
+    DEADLINE.set(outer.or_else(|| Instant::now().checked_add(MAX_TIME)));
+    evaluate()
+}
+
+/// Makes the engine keep the limits; over them an evaluation ends with an error that says where.
+pub fn install(engine: &mut Engine) {
+    engine.set_max_operations(MAX_OPERATIONS);
+    engine.on_progress(|steps| {
+        let late = steps % STRIDE == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
+        late.then(|| Dynamic::from("it ran for more than a second"))
+    });
+}

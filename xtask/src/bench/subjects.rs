@@ -1,0 +1,168 @@
+//! The servers: one row each says how it comes to be here and which command line serves a workload.
+//!
+//! All are started as their users would, with the larger buffer where that is faster. A command must keep its process
+//! id (exec, no daemon, no worker processes): CPU time and memory are read from it.
+
+use super::{
+    peers::Cache,
+    workloads::{Join, Kind, Workload},
+};
+use std::{fs, path::Path, path::PathBuf};
+
+/// What to serve, and where.
+#[derive(Clone, Copy)]
+pub(super) struct Session {
+    pub kind: Kind,
+    /// The server listens here.
+    pub port: u16,
+    /// The server connects here.
+    pub backend: u16,
+}
+
+type Words = Result<Option<Vec<String>>, String>;
+
+pub(super) struct Subject {
+    pub name: &'static str,
+    /// Makes the program available, returns its path.
+    pub install: fn(&Cache) -> Result<PathBuf, String>,
+    /// The command line: None if it cannot do this, empty if there is no process to start.
+    pub command: fn(&Path, &Cache, Session) -> Words,
+    /// The kinds of workload that `command` knows.
+    kinds: fn(Kind) -> bool,
+}
+
+impl Subject {
+    pub(super) fn takes_part(&self, workload: &Workload) -> bool {
+        (self.kinds)(workload.kind) && !(self.name == NULL && workload.name == "idle")
+    }
+}
+
+pub(super) const WEBSOCAT: &str = "websocat";
+pub(super) const UPSTREAM_4: &str = "websocat-4.0.0-alpha3";
+pub(super) const UPSTREAM_1: &str = "websocat-1.14.1";
+pub(super) const FASTWEBSOCKETS: &str = "fastwebsockets";
+pub(super) const TUNGSTENITE: &str = "tungstenite";
+pub(super) const SOCAT: &str = "socat";
+pub(super) const NGINX: &str = "nginx";
+/// The generator against as good as nothing.
+pub(super) const NULL: &str = "null";
+
+pub(super) const SUBJECTS: [Subject; 8] = [
+    Subject { name: WEBSOCAT, install: Cache::websocat, command: websocat_5, kinds: |_| true },
+    Subject {
+        name: UPSTREAM_4,
+        install: |cache| cache.registry("websocat", "4.0.0-alpha3"),
+        command: websocat_4,
+        kinds: |_| true,
+    },
+    Subject {
+        name: UPSTREAM_1,
+        install: |cache| cache.registry("websocat", "1.14.1"),
+        command: websocat_1,
+        kinds: |_| true,
+    },
+    Subject {
+        name: FASTWEBSOCKETS,
+        install: |cache| cache.peer("fastwebsockets", "echo-fastwebsockets"),
+        command: echo_only,
+        kinds: |kind| kind == Kind::Echo,
+    },
+    Subject {
+        name: TUNGSTENITE,
+        install: |cache| cache.peer("tungstenite", "echo-tungstenite"),
+        command: echo_only,
+        kinds: |kind| kind == Kind::Echo,
+    },
+    Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_tcp },
+    Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: is_tcp },
+    Subject { name: NULL, install: Cache::load_generator, command: null, kinds: |_| true },
+];
+
+fn is_tcp(kind: Kind) -> bool {
+    matches!(kind, Kind::Transfer(Join::TcpTcp, _))
+}
+
+fn words<const N: usize>(program: &Path, rest: [&str; N]) -> Words {
+    let program = program.display().to_string();
+    Ok(Some([program].into_iter().chain(rest.map(String::from)).collect()))
+}
+
+/// The specifiers of a session, alike in all versions of websocat.
+fn specifiers(session: Session) -> [String; 2] {
+    let Session { kind, port, backend } = session;
+    match kind {
+        Kind::Echo => [format!("ws-l:127.0.0.1:{port}"), "mirror:".into()],
+        Kind::Transfer(Join::TcpTcp, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
+        Kind::Transfer(Join::WsTcp, _) => [format!("ws-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
+        Kind::Transfer(Join::TcpWs, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("ws://127.0.0.1:{backend}/")],
+        Kind::Start => ["literal:abc".into(), "writefile:/dev/null".into()],
+    }
+}
+
+fn websocat_5(program: &Path, _: &Cache, session: Session) -> Words {
+    let [left, right] = specifiers(session);
+    match session.kind {
+        // -B is the size of messages made from a stream.
+        Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
+        _ => words(program, ["-b", &left, &right]),
+    }
+}
+
+fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
+    let [left, right] = specifiers(session);
+    match session.kind {
+        Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
+        // Its own default, 8 or 32 KiB, is slower.
+        Kind::Transfer(..) => words(program, ["-b", "-B", "65536", &left, &right]),
+        _ => words(program, ["-b", &left, &right]),
+    }
+}
+
+fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
+    let [left, right] = specifiers(session);
+    match session.kind {
+        Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
+        _ => words(program, ["-b", &left, &right]),
+    }
+}
+
+fn echo_only(program: &Path, _: &Cache, session: Session) -> Words {
+    if session.kind == Kind::Echo { words(program, [&session.port.to_string()]) } else { Ok(None) }
+}
+
+/// One connection without `fork`: its CPU time would be in a child otherwise.
+fn socat(program: &Path, cache: &Cache, session: Session) -> Words {
+    if !is_tcp(session.kind) {
+        return Ok(None);
+    }
+    let listen = format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", session.port);
+    let connect = format!("TCP:127.0.0.1:{}", session.backend);
+    let program = program.display().to_string();
+    words(Path::new("env"), [&cache.library_path(), &program, "-b", "65536", &listen, &connect])
+}
+
+fn nginx(program: &Path, cache: &Cache, session: Session) -> Words {
+    if !is_tcp(session.kind) {
+        return Ok(None);
+    }
+    let (folder, module) = (cache.folder.display(), cache.nginx_module());
+    let config = cache.folder.join("nginx.conf");
+    let text = format!(
+        "load_module {};\ndaemon off;\nmaster_process off;\nerror_log stderr;\npid {folder}/nginx.pid;\n\
+         events {{ worker_connections 1024; }}\n\
+         stream {{ server {{ listen 127.0.0.1:{}; proxy_pass 127.0.0.1:{}; proxy_buffer_size 64k; }} }}\n",
+        module.display(),
+        session.port,
+        session.backend
+    );
+    fs::write(&config, text).map_err(|e| format!("{}: {e}", config.display()))?;
+    words(program, ["-p", &folder.to_string(), "-e", "stderr", "-c", &config.display().to_string()])
+}
+
+fn null(program: &Path, _: &Cache, session: Session) -> Words {
+    match session.kind {
+        Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
+        Kind::Transfer(..) => Ok(Some(Vec::new())),
+        Kind::Start => words(Path::new("true"), []),
+    }
+}
