@@ -192,6 +192,15 @@ impl ExchangePackets {
         if session.got_close(side) && (says_gone || session.is_gone(side)) {
             return None;
         }
+        // After our Close a peer in a hurry may throw the connection away, just as it may end it without an answer.
+        let writing = Direction::reading(side.other());
+        if self.ends_by_close(session, side)
+            && self.mover(writing).state == State::Done
+            && !self.mover(writing).end_is_silent()
+        {
+            self.mover(from).end(End::Eof(Body::EMPTY));
+            return None;
+        }
         session.watch.reset_on_close(side.other());
         Some(Err(session.error.take().unwrap_or(error)))
     }

@@ -135,6 +135,22 @@ async fn the_answer_to_our_close_ends_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_reset_after_our_close_is_an_end_and_before_it_an_error() {
+    for (ms, well) in [(500, false), (1200, true)] {
+        let (stdio, ws) = (Peer::bytes(), Peer::new());
+        stdio.ends();
+        let mut running = run(&stdio, &ws, ExchangeOptions { end_on_error: true, ..linger(1000) });
+        at(ms, running.start).await;
+        ws.text("last words");
+        ws.fails(io::ErrorKind::ConnectionReset);
+        let (result, end) = running.ended().await;
+        assert_eq!((result.is_ok(), end), (well, ms));
+        let heard: &[&str] = if well { &["last words", "EOF", "shutdown"] } else { &["last words"] };
+        assert_eq!(stdio.heard(), heard);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_leaves_while_our_end_is_held_back_ends_the_session() {
     let (stdio, ws) = (Peer::bytes(), Peer::new());
     stdio.ends();
