@@ -81,8 +81,10 @@ pub struct SessionArgs {
     /// Fixed size of the buffer of each direction, and largest piece of a message, in bytes
     #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive)]
     pub buffer_size: Option<Size>,
-    /// How long to wait for messages of the other side after our own input has ended, or after a Close without a code,
-    /// before a WebSocket is closed; counted anew from each message. `inf`: until it closes itself
+    /// How long a WebSocket stays open for replies after our own input has ended
+    ///
+    /// Counted anew from each message that comes. It also bounds the time after a Close without a code. `inf` waits until
+    /// the peer closes.
     #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub linger: Duration,
     /// Give up on everything after so many milliseconds

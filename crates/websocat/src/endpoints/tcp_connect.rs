@@ -48,7 +48,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct TcpConnectArgs {
-    /// Give up when looking up the name and connecting take longer than this together; inf or 0: wait as long as the system does
+    /// Give up when looking up a name or connecting takes longer than this
+    ///
+    /// `inf` and 0: as long as the system tries.
     #[arg(long, value_name = "DURATION", default_value_t = CONNECT_TIMEOUT)]
     pub connect_timeout: Duration,
     /// Milliseconds between starting attempts when a name has several addresses
