@@ -145,7 +145,7 @@ async fn a_reset_after_our_close_is_an_end_and_before_it_an_error() {
         ws.fails(io::ErrorKind::ConnectionReset);
         let (result, end) = running.ended().await;
         assert_eq!((result.is_ok(), end), (well, ms));
-        let heard: &[&str] = if well { &["last words", "EOF", "shutdown"] } else { &["last words"] };
+        let heard: &[&str] = if well { &["last words", "EOF", "shutdown"] } else { &["last words", "shutdown"] };
         assert_eq!(stdio.heard(), heard);
     }
 }
