@@ -284,7 +284,8 @@ impl ExchangePackets {
         None
     }
 
-    /// Says good-bye to both sides and waits for those who answer.
+    /// Says good-bye to both sides and waits for those who answer. What they say until then still reaches a byte stream,
+    /// which is not told of a good-bye; between two WebSockets nothing can be said any more.
     fn drain(&mut self, session: &mut Session) {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {
@@ -292,6 +293,9 @@ impl ExchangePackets {
             let answers = self.mover(writing).keeps_borders();
             let copies = session.copies(direction);
             let mover = self.mover(direction);
+            if copies && answers && !mover.keeps_borders() && !session.holds(direction) {
+                continue;
+            }
             if mover.end(End::Eof(Body::GOING_AWAY)) {
                 mover.discards = copies && answers;
             }
