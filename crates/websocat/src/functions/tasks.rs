@@ -132,7 +132,11 @@ fn exit_process_after(task: TaskHandle) -> RhResult<TaskHandle> {
 }
 
 /// In the background, calls a function when the hangup happens, and runs the task that it gives, if it gives one.
-fn handle_hangup(ctx: NativeCallContext<'_>, hangup: Handle<Hangup>, continuation: RhFn<()>) -> RhResult<()> {
+fn handle_hangup(
+    ctx: NativeCallContext<'_>,
+    hangup: Handle<Hangup>,
+    continuation: RhFn<((), Dynamic)>,
+) -> RhResult<()> {
     let callback = Callback::new(&ctx, continuation)?;
     let hangup = hangup.take("hangup")?;
     in_background(&ctx, "handling a hangup failed", async move {
