@@ -1,11 +1,13 @@
 """Data and diagnostics: data only on stdout, and silence when all went well."""
 
 import json
+import os
+import socket
 
 import websockets.sync.client as library
 
 import wire
-from harness import Program, Server, TERM, case
+from harness import SOON, Program, Server, TERM, case
 from peers import RawServer, WebSocketServer, echo, free_port
 
 
@@ -99,3 +101,33 @@ def help_text():
     program.expect(0)
     assert b"--dump-spec" in program.stdout.all()
     assert program.stderr.all() == b""
+
+
+@case("nobody can read stderr: that changes neither the data nor the status")
+def unwritable_stderr():
+    server = RawServer(lambda peer: (peer.send(wire.CLOSE, wire.close_body(1008, "no")), peer.expect_close()))
+    with open("/dev/full", "wb") as full:
+        Program(server.url, stderr=full.fileno()).expect(31)
+    reader, writer = os.pipe()
+    server = Server("-b", "ws-l:127.0.0.1:0", "mirror:", stderr=writer)
+    os.close(reader)
+    os.close(writer)
+    for _ in range(3):
+        # Gone in the middle of a handshake: worth a warning that nobody gets.
+        with socket.create_connection(("127.0.0.1", server.port())) as visitor:
+            visitor.sendall(b"GET / HT")
+        with library.connect(server.url) as client:
+            client.send(b"data")
+            assert client.recv(SOON) == b"data"
+    server.signal(TERM)
+    server.expect(0)
+
+
+@case("a warning about a client names it once")
+def client_is_named_once():
+    server = Server("-b", "ws-l:127.0.0.1:0", "mirror:")
+    visitor = wire.connect_websocket(server.port())
+    name = "127.0.0.1:%d" % visitor.sock.getsockname()[1]
+    visitor.close()
+    server.stderr.wait(rb"without a WebSocket Close\n")
+    assert server.stderr.data.decode().count(name) == 1, server.stderr.data

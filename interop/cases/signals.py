@@ -143,3 +143,13 @@ def signal_while_connecting():
         pass
     client.signal(TERM)
     client.expect(143)
+
+
+@case("a script that never comes to its end is ended by a signal")
+def endless_script():
+    with open("endless.rhai", "w") as file:
+        file.write('print_stdout("started\\n"); loop {}')
+    script = Program("-x", "endless.rhai")
+    script.stdout.wait(b"started")
+    script.signal(TERM)
+    script.expect(143)

@@ -227,6 +227,9 @@ impl ExchangeBytes {
 
     /// Drops both sockets.
     fn over(&mut self, result: Result<(), ExchangeError>) -> Poll<Result<(), ExchangeError>> {
+        if let Some(watch) = &self.watch {
+            watch.discard_unread();
+        }
         (self.forward, self.reverse, self.watch) = (Way::Ended, Way::Ended, None);
         Poll::Ready(result)
     }

@@ -6,8 +6,15 @@ use crate::{
     info::SocketInfo,
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{io::Interest, net::TcpStream};
+
+/// Most bytes that are thrown away when a session ends: a peer that goes on sending gets a reset in the end.
+const UNREAD: usize = 1 << 20;
 
 /// The kernel socket below a connection, shared with its halves: notices resets and makes them.
 #[derive(Clone, Debug)]
@@ -31,6 +38,19 @@ impl Link {
         match tcp.ready(Interest::ERROR).await {
             Ok(_) => io::ErrorKind::ConnectionReset.into(),
             Err(e) => e, // the runtime is shutting down
+        }
+    }
+
+    /// Throws away what has come and was not read, without waiting and up to a bound. For the end of a session:
+    /// closing a socket with unread data makes the kernel reset it, and the peer would lose what it has not been sent yet.
+    pub fn discard_unread(&self) {
+        let Self::Tcp(tcp) = self;
+        let mut buf = [0; 4 << 10];
+        for _ in 0..UNREAD / buf.len() {
+            match (&*socket2::SockRef::from(&**tcp)).read(&mut buf) {
+                Ok(n) if n > 0 => {}
+                _ => return,
+            }
         }
     }
 

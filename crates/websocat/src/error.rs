@@ -71,9 +71,12 @@ impl Error {
         Self::new(Kind::Usage, message)
     }
 
-    /// Puts what was being done in front of the message.
+    /// Puts what was being done in front of the message, unless the message begins with that already.
     pub fn context(mut self, what: impl fmt::Display) -> Self {
-        self.message = format!("{what}: {}", self.message).into();
+        let what = format!("{what}: ");
+        if !self.message.starts_with(&what) {
+            self.message = (what + &*self.message).into();
+        }
         self
     }
 
@@ -129,5 +132,12 @@ mod tests {
         let e = Error::with_source(Kind::File, "cannot write x", io).context("writefile:x");
         assert_eq!(e.to_string(), "writefile:x: cannot write x: disk is full");
         assert_eq!(e.exit_code(), 25);
+    }
+
+    #[test]
+    fn context_is_not_said_twice() {
+        let e = Error::new(Kind::NoClose, "tcp-l:1 (peer): no Close").context("tcp-l:1 (peer)");
+        assert_eq!(e.to_string(), "tcp-l:1 (peer): no Close");
+        assert_eq!(e.context("tcp-l:1").to_string(), "tcp-l:1: tcp-l:1 (peer): no Close");
     }
 }

@@ -31,7 +31,7 @@ pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Sce
     let ast = engine.compile(text).map_err(|e| Error::new(Kind::Start, format!("script: {e}")))?;
     let scenario = Scenario::new(engine, ast, stop, seed)?;
     let value: rhai::Dynamic = limits::limited(|| scenario.engine.eval_ast(&scenario.ast)).map_err(script_error)?;
-    let kind = value.type_name();
+    let kind = scenario.engine.map_type_name(value.type_name()).to_owned();
     let handle = value
         .try_cast::<TaskHandle>()
         .ok_or_else(|| Error::new(Kind::Start, format!("script: its value must be a task, not {kind}")))?;

@@ -195,6 +195,7 @@ impl Future for ExchangePackets {
         };
         match this.poll_exchange(cx, &mut session) {
             Poll::Ready(result) => {
+                session.watch.discard_unread();
                 drop(session);
                 this.over(result)
             }

@@ -154,6 +154,13 @@ impl Mover {
         true
     }
 
+    /// Gives up a sink that does not take its end; the source is read on if that was asked for.
+    pub fn abandon_sink(&mut self) {
+        if matches!(self.state, State::Write(_) | State::Eof(_) | State::Shutdown) {
+            self.state = if self.discards { State::Discard } else { State::Done };
+        }
+    }
+
     /// Lets the EOF that the source announced go on to the sink. Who has left is this session's business only.
     pub fn pass_eof(&mut self) {
         if let State::AtEof(flags) = self.state {

@@ -31,6 +31,8 @@ enum Purpose {
     Hold(Direction),
     /// This direction ends when it says nothing for so long after the other one has ended.
     Silence(Direction, Duration),
+    /// The sink of this direction belongs to a peer that said that it leaves: its last writes.
+    Abandon(Direction),
     /// The session ends.
     Ending,
 }
@@ -190,6 +192,15 @@ impl ExchangePackets {
         if session.got_close(side) && (says_gone || session.is_gone(side)) {
             return None;
         }
+        // After our Close a peer in a hurry may throw the connection away, just as it may end it without an answer.
+        let writing = Direction::reading(side.other());
+        if self.ends_by_close(session, side)
+            && self.mover(writing).state == State::Done
+            && !self.mover(writing).end_is_silent()
+        {
+            self.mover(from).end(End::Eof(Body::EMPTY));
+            return None;
+        }
         session.watch.reset_on_close(side.other());
         Some(Err(session.error.take().unwrap_or(error)))
     }
@@ -289,6 +300,9 @@ impl ExchangePackets {
             }
             let ended = self.mover(direction).has_ended();
             if ended && !other_ended && session.is_gone(direction.source()) {
+                if self.mover(other).state == State::Discard {
+                    return Settled::Over;
+                }
                 session.start_ending(LAST_WRITES);
             }
             if ended && session.exit_on_eof && session.copies(direction) && !session.ending {
@@ -313,12 +327,18 @@ impl ExchangePackets {
             *source.of_mut(&mut session.gone) = true;
             let back = if session.mirrored { direction } else { other };
             self.mover(direction).pass_eof();
+            let mover = self.mover(back);
+            mover.quiet = true;
             if back == direction {
                 session.start_ending(LAST_WRITES);
-            } else {
-                self.mover(back).end(End::Shutdown);
+                return true;
             }
-            self.mover(back).quiet = true;
+            // Whoever has to take what the peer said last may wait for being read meanwhile.
+            mover.discards = mover.from.is_some();
+            mover.end(End::Shutdown);
+            if !session.ending {
+                session.start(Purpose::Abandon(back), LAST_WRITES);
+            }
             return true;
         }
         if let Some(linger) = session.linger
@@ -367,7 +387,7 @@ impl ExchangePackets {
         let (listens_to, patience) = match purpose {
             Purpose::Hold(held) => (Some(held.other()), session.linger.unwrap_or_default()),
             Purpose::Silence(direction, patience) => (Some(direction), patience),
-            Purpose::Ending => (None, Duration::ZERO),
+            Purpose::Abandon(_) | Purpose::Ending => (None, Duration::ZERO),
         };
         if let Some(direction) = listens_to {
             let other_ended = self.mover(direction.other()).has_ended();
@@ -396,6 +416,7 @@ impl ExchangePackets {
             Purpose::Silence(direction, _) => {
                 self.mover(direction).end(End::Eof(Body::EMPTY));
             }
+            Purpose::Abandon(direction) => self.mover(direction).abandon_sink(),
             Purpose::Ending => return Settled::Over,
         }
         Settled::Again

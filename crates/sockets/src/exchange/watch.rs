@@ -122,6 +122,11 @@ impl Watch {
         side.of(&self.links).as_ref()
     }
 
+    /// The session has ended, its sockets will be closed: in order, unless a reset was asked for.
+    pub fn discard_unread(&self) {
+        self.links.iter().flatten().for_each(Link::discard_unread);
+    }
+
     /// Makes the coming close of `side` a reset. Without a kernel socket below it is an ordinary close.
     pub fn reset_on_close(&self, side: Side) {
         if let Some(Err(error)) = self.link(side).map(Link::reset_on_close) {

@@ -44,6 +44,11 @@ Examples:
   websocat -b tcp-l:127.0.0.1:2222 wss://example.org/ssh    the other way round
   websocat --dump-spec ws://example.org/   show the script that this command line means";
 
+/// Milliseconds of plain options: scripts count in i64.
+fn milliseconds() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
 /// What a session does with its two sides.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Sessions")]
@@ -79,22 +84,22 @@ pub struct SessionArgs {
     #[arg(long)]
     pub oneshot: bool,
     /// Fixed size of the buffer of each direction, and largest piece of a message, in bytes
-    #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive)]
+    #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive, allow_negative_numbers = true)]
     pub buffer_size: Option<Size>,
     /// How long a WebSocket stays open for replies after our own input has ended
     ///
     /// Counted anew from each message that comes. It also bounds the time after a Close without a code. `inf` waits until
     /// the peer closes.
-    #[arg(long, value_name = "DURATION", default_value = "1s")]
+    #[arg(long, value_name = "DURATION", default_value = "1s", allow_negative_numbers = true)]
     pub linger: Duration,
     /// Give up on everything after so many milliseconds
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds())]
     pub global_timeout_ms: Option<u64>,
     /// The global timeout ends the program at once, with status 1
     #[arg(long)]
     pub global_timeout_force_exit: bool,
     /// Wait so many milliseconds before anything is opened
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = milliseconds())]
     pub sleep_ms_before_start: Option<u64>,
 }
 
@@ -127,7 +132,7 @@ pub struct ProgramArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// After a first SIGINT or SIGTERM: how long sessions may take to finish
-    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    #[arg(long, value_name = "DURATION", default_value = "10s", allow_negative_numbers = true)]
     pub drain: Duration,
     /// More messages on stderr; repeat for even more
     #[arg(short = 'v', long, action = clap::ArgAction::Count)]
@@ -169,6 +174,25 @@ mod tests {
         assert!(args.session.binary && args.session.unidirectional && args.session.exit_on_eof);
         assert!(Args::try_parse_from(["websocat", "-b", "-b", "a:"]).is_err(), "a flag given twice");
         assert!(Args::try_parse_from(["websocat", "--", "-"]).unwrap().spec1.is_some());
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named() {
+        let error = |words: &[&str]| {
+            Args::try_parse_from(["websocat"].iter().chain(words))
+                .unwrap_err()
+                .to_string()
+                .lines()
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        assert!(error(&["--linger", "-1"]).contains("`-1` is not a duration"));
+        assert!(error(&["--drain", "-1"]).contains("`-1` is not a duration"));
+        assert!(error(&["-B", "-1"]).contains("`-1` is not a size"));
+        // Scripts could not hold them.
+        assert!(error(&["--global-timeout-ms", "9223372036854775808"]).contains("not in"));
+        assert!(error(&["--sleep-ms-before-start", "18446744073709551615"]).contains("not in"));
     }
 
     #[test]

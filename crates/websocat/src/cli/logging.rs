@@ -23,7 +23,11 @@ pub fn start(args: &ProgramArgs, chatty: bool) {
     let asked = args.quiet > 0 || args.verbose > 0;
     let filter = std::env::var("RUST_LOG").ok().filter(|text| !asked && !text.is_empty());
     let filter = filter.and_then(|text| text.parse::<EnvFilter>().ok()).unwrap_or_else(|| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // These would go to stderr, too, by a macro that panics when nobody reads it any more.
+        .log_internal_errors(false);
     // A second start (several command lines in one process, as tests do) keeps the first subscriber.
     let started = match args.log_format {
         LogFormat::Text => builder.event_format(Line { detailed: args.verbose >= 2 }).try_init().is_ok(),

@@ -56,21 +56,18 @@ fn work(args: &Arc<Args>) -> Result<u8> {
         return print(&generate::page(page));
     }
     if args.program.dump_spec_phase0 {
-        eprintln!("{args:#?}");
-        return Ok(0);
+        return dump(&format!("{args:#?}"));
     }
     let text = if args.program.scenario {
         script_file(args)?
     } else {
         let mut planned = plan::parse(args)?;
         if args.program.dump_spec_phase1 {
-            eprintln!("{planned:#?}");
-            return Ok(0);
+            return dump(&format!("{planned:#?}"));
         }
         plan::rewrite(&mut planned)?;
         if args.program.dump_spec_phase2 {
-            eprintln!("{planned:#?}");
-            return Ok(0);
+            return dump(&format!("{planned:#?}"));
         }
         plan::print(&planned)?
     };
@@ -89,6 +86,13 @@ fn work(args: &Arc<Args>) -> Result<u8> {
     // Blocked helper threads (a terminal that nobody types at) are left behind.
     runtime.shutdown_background();
     status
+}
+
+/// Prints a stage of planning on stderr.
+fn dump(text: &str) -> Result<u8> {
+    // When that fails nobody is left to tell.
+    let _ = writeln!(std::io::stderr(), "{text}");
+    Ok(0)
 }
 
 /// Prints what was asked for; a reader that has seen enough is no error.
@@ -135,8 +139,9 @@ fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
 /// Runs the script to its end, or to the end that signals ask for.
 async fn run(text: &str, args: &Args) -> Result<u8> {
     let stop = Stop::new();
-    let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
+    // Before signals are handled: one that comes while a script is evaluated, which may take for ever, ends the program.
     let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
+    let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
     // Boxed: it lives as long as the program, and a thread's stack is no place for what scripts build.
     let mut main = Box::pin(scenario::run(task));
     let signal = tokio::select! {

@@ -292,7 +292,8 @@ fn log_failure(name: &str, result: Result<()>) {
     if let Err(error) = result
         && !error.is_logged()
     {
-        tracing::warn!("{name}: {error}");
+        // Errors of sockets name their socket, which may be this one.
+        tracing::warn!("{}", error.context(name));
     }
 }
 

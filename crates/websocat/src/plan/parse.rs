@@ -105,8 +105,17 @@ fn os_suffix(text: &OsStr, len: usize) -> &OsStr {
 
 /// Names the nearest prefix, so that a typo is found at once.
 fn unknown(text: &OsStr, rest: &OsStr) -> Error {
-    let shown = rest.to_string_lossy();
-    let start = shown.find(':').map_or(&*shown, |colon| {
+    /// Longer specifiers say no more in an error message.
+    const LIMIT: usize = 200;
+    let lossy = rest.to_string_lossy();
+    let cut = lossy.char_indices().nth(LIMIT).map_or(lossy.len(), |(at, _)| at);
+    let shown = &lossy[..cut];
+    let dots = if cut < lossy.len() { "…" } else { "" };
+    if rest.is_empty() && !text.is_empty() {
+        let what = format!("`{0}`: nothing stands behind the overlay; write {0}ENDPOINT", text.display());
+        return Error::new(crate::error::Kind::Start, what);
+    }
+    let start = shown.find(':').map_or(shown, |colon| {
         let slashes = if shown[colon..].starts_with("://") { 3 } else { 1 };
         &shown[..colon + slashes]
     });
@@ -116,16 +125,19 @@ fn unknown(text: &OsStr, rest: &OsStr) -> Error {
         .chain(overlays::TABLE.iter().flat_map(|(forms, _)| *forms))
         .flat_map(|form| form.prefixes);
     let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix.len(), prefix)).min();
-    let inside = if text == rest { String::new() } else { format!(" in `{}`", text.display()) };
+    let inside = if text == rest || !dots.is_empty() { String::new() } else { format!(" in `{}`", text.display()) };
     let hint = match nearest {
         _ if !shown.contains(':') && start.bytes().all(|b| b.is_ascii_digit()) && !start.is_empty() => {
             format!("; to listen for WebSockets there, write `-s {shown}`")
         }
-        Some((d, _, prefix)) if start.len() > 2 && d <= start.len() / 3 + 1 => format!("; did you mean `{prefix}`?"),
+        _ if ["ws", "ws:", "wss", "wss:"].contains(&start) => {
+            format!("; did you mean `{}://`?", start.trim_end_matches(':'))
+        }
+        Some((d, _, prefix)) if start.len() > 2 && d <= start.len() / 3 => format!("; did you mean `{prefix}`?"),
         _ if shown.starts_with("http") => "; WebSocket URLs begin with ws:// or wss://".to_owned(),
         _ => "; `websocat --help` shows how specifiers look".to_owned(),
     };
-    Error::new(crate::error::Kind::Start, format!("unknown specifier `{shown}`{inside}{hint}"))
+    Error::new(crate::error::Kind::Start, format!("unknown specifier `{shown}{dots}`{inside}{hint}"))
 }
 
 /// Edits from one to the other: insertions, deletions, substitutions, and swaps of neighbours, the commonest typo.
@@ -160,5 +172,14 @@ mod tests {
         }
         let e = specifier("1234".as_ref()).unwrap_err().to_string();
         assert!(e.contains("-s 1234"), "{e}");
+        for (typed, says) in [("ws:h", "`ws://`"), ("wss:h", "`wss://`"), ("lines:", "write lines:ENDPOINT")] {
+            let e = specifier(typed.as_ref()).unwrap_err().to_string();
+            assert!(e.contains(says), "{typed}: {e}");
+        }
+        let e = specifier("foo:".as_ref()).unwrap_err().to_string();
+        assert!(!e.contains("did you mean"), "{e}");
+        // A whole document by mistake, say.
+        let e = specifier("ä".repeat(1_000_000).as_ref()).unwrap_err().to_string();
+        assert!(e.len() < 1000, "{} bytes", e.len());
     }
 }

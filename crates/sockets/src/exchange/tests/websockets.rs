@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::{
+    datagram::Flags,
+    endpoint::mirror_datagram::{MirrorDatagramOptions, mirror_datagram},
     overlay::ws::{Role, WsOptions, ws_wrap},
     socket::StreamSocket,
-    testing::pair::pair,
+    testing::{Chunk, Recorder, Schedule, chunk_source, messages, pair::pair, schedules},
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -186,4 +188,68 @@ async fn a_relay_hands_close_on() {
     assert_eq!(client.receive().await, (0x88, b"\x0f\xa0why".to_vec()));
     assert_eq!(server.receive().await, (0x88, b"\x0f\xa0".to_vec()));
     running.ended_well_at().await;
+}
+
+/// Messages go out through a client, come back from a mirror behind a server, perhaps with a relay between both.
+async fn echoed(schedule: Schedule, capacity: usize, relay: bool, queue: bool) {
+    let part = Flags::TEXT | Flags::PARTIAL;
+    let sent = [
+        (b"text".to_vec(), Flags::TEXT),
+        (vec![], Flags::NONE),
+        (b"first half, ".to_vec(), part),
+        (b"?".to_vec(), Flags::PING),
+        (b"second half".to_vec(), Flags::TEXT),
+        ((0..200).collect(), Flags::NONE),
+        (vec![], Flags::EOF),
+        (b"\x03\xe8bye".to_vec(), Flags::EOF),
+    ];
+    let half = relay || queue;
+    let sent = if half { sent[..7].to_vec() } else { [&sent[..6], &sent[7..]].concat() };
+    let recorder = Recorder::new();
+    let ends = crate::socket::DatagramSocket {
+        read: Some(schedule.datagram_read_half(chunk_source(sent.clone()))),
+        write: Some(schedule.datagram_write_half(recorder.datagrams())),
+        ..Default::default()
+    };
+    // Whoever says a code leaves at once; what a relay or a queue still carries back then is for nobody.
+    let ws = |role, stream| ws_wrap(WsOptions { half_close: half, ..options(role) }, schedule.stream(stream));
+    let start = Instant::now();
+    let stop = Stop::new();
+    let run = |left, right, max| {
+        let options = ExchangeOptions { max_forward: max, ..on_error() };
+        tokio::spawn(ExchangePackets::new(left, right, options, stop.clone()))
+    };
+    let (client, mut server, _) = pair(capacity);
+    let mut tasks = vec![run(ends, ws(Role::Client, client), usize::MAX)];
+    if relay {
+        let (out, on, _) = pair(capacity);
+        let input = std::mem::replace(&mut server, on);
+        tasks.push(run(ws(Role::Server, input), ws(Role::Client, out), 7));
+    }
+    let mirror = mirror_datagram(MirrorDatagramOptions { max_buf_size: queue.then_some(20) });
+    let mirror = if queue { schedule.datagram(mirror) } else { mirror };
+    tasks.push(run(ws(Role::Server, server), mirror, usize::MAX));
+    for (i, task) in tasks.into_iter().enumerate() {
+        let case = format!("session {i} {schedule:?} capacity {capacity} relay {relay} queue {queue}");
+        timeout(Duration::from_secs(1000), task).await.expect(&case).unwrap().expect(&case);
+    }
+    let case = format!("{schedule:?} capacity {capacity} relay {relay} queue {queue}");
+    assert_eq!(start.elapsed(), Duration::ZERO, "waited for a timer: {case}");
+    let data = |chunks: Vec<Chunk>| chunks.into_iter().filter(|c| !c.1.any(Flags::CONTROL)).collect::<Vec<_>>();
+    assert_eq!(data(recorder.messages()), data(messages(&sent)), "{case}");
+    assert!(recorder.is_shut());
+    let end = recorder.chunks().pop().unwrap();
+    assert!(end.1.any(Flags::EOF) && end.0.is_empty() == half, "{end:?} {case}");
+}
+
+#[test]
+fn echoes_survive_however_everything_is_cut() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    for schedule in schedules() {
+        for (capacity, relay, queue) in
+            [(1, false, false), (30, true, true), (10_000, true, false), (10_000, false, true)]
+        {
+            runtime.block_on(echoed(schedule, capacity, relay, queue));
+        }
+    }
 }

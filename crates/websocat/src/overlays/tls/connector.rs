@@ -141,6 +141,12 @@ fn add_system_roots(roots: &mut RootCertStore) -> Result<()> {
     for error in &found.errors {
         tracing::debug!("trusted roots: {error}");
     }
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE")
+        && let Err(e) = std::fs::File::open(&file)
+    {
+        // Roots of SSL_CERT_DIR may do instead, but somebody wanted these.
+        tracing::warn!("trusted roots of SSL_CERT_FILE={} cannot be read: {e}", file.display());
+    }
     // Systems ship roots that webpki cannot read; the others are still good.
     let (usable, _) = roots.add_parsable_certificates(found.certs);
     if usable > 0 {

@@ -52,6 +52,13 @@ fn certificate(domain: &str, error: &CertificateError) -> String {
             let names = names(presented);
             format!("the server's certificate is for {names}, not {domain}; --tls-domain gives another name")
         }
+        // A signature by a key that only claims to be the authority's, as self-signed ones with a known name do.
+        C::BadSignature => "the server's certificate is not signed by the authority that it names (is it self-signed?)".into(),
+        C::Other(e) if e.to_string().contains("CaUsedAsEndEntity") => {
+            "the server shows the certificate of an authority as its own, self-signed as it seems; make one with CA:FALSE \
+             (openssl req -x509 -addext basicConstraints=CA:FALSE)"
+                .into()
+        }
         C::Revoked => "the server's certificate has been revoked".into(),
         other => format!("the server's certificate is not right: {other}"),
     }
@@ -87,6 +94,7 @@ mod tests {
             (rustls::Error::InvalidCertificate(CertificateError::Expired), "expired; -k"),
             (rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer), "SSL_CERT_FILE"),
             (rustls::Error::InvalidCertificate(CertificateError::NotValidForName), "--tls-domain"),
+            (rustls::Error::InvalidCertificate(CertificateError::BadSignature), "self-signed"),
             (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS"),
             (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "HandshakeFailure"),
         ];

@@ -47,9 +47,7 @@ fn check_stack(stack: &Stack) -> Result<()> {
                     SocketKind::Stream => {
                         format!("write `{name}lines:…` or `{name}chunks:…` to cut the stream into messages")
                     }
-                    SocketKind::Datagram => {
-                        format!("{name} cannot go on top of messages; put it below what makes them")
-                    }
+                    SocketKind::Datagram => "put it below what makes messages, or leave it out".to_owned(),
                 };
                 return Err(Error::new(
                     Kind::Start,
