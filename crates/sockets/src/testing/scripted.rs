@@ -329,7 +329,7 @@ fn lock(play: &Mutex<Play>) -> MutexGuard<'_, Play> {
 }
 
 /// An error value would be logged and forgotten somewhere; a failed test must end the process.
-#[allow(clippy::panic)]
+#[allow(clippy::panic)] // the point of it
 fn fail(mismatch: MockMismatch) -> ! {
     panic::panic_any(mismatch)
 }
