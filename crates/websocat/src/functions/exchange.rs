@@ -4,7 +4,7 @@
 //! Close where one was required, fails the task.
 
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, shown},
     register,
     scenario::{Flow, Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, stop_for, task},
 };
@@ -231,8 +231,7 @@ fn ending(info: &SocketInfo) -> Result<(), Error> {
         }
     }
     if !reason.is_empty() {
-        // A reason is text from outside: nothing in it may move the cursor of a terminal.
-        text.push_str(&format!(": {}", reason.escape_debug()));
+        text.push_str(&format!(": {}", shown(reason.as_bytes())));
     }
     if matches!(code, None | Some(1000 | 1001)) {
         tracing::info!("{text}");
