@@ -50,6 +50,7 @@ pub struct Error {
     logged: bool,
 }
 
+/// Result of whatever can end the program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -67,6 +68,7 @@ impl Error {
         Self { kind, message: what.into().into(), source: Some(source.into()), logged: false }
     }
 
+    /// An error of the command line: status 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -89,10 +91,12 @@ impl Error {
         self
     }
 
+    /// The user has been told.
     pub fn is_logged(&self) -> bool {
         self.logged
     }
 
+    /// Status of the program if this error ends it.
     pub fn exit_code(&self) -> u8 {
         self.kind as u8
     }

@@ -27,6 +27,7 @@ pub enum Inherited {
     Blocking(BlockingFd),
 }
 
+/// What the descriptor is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Input,

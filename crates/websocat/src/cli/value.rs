@@ -7,8 +7,10 @@ use std::{fmt, str::FromStr, time};
 pub struct Duration(pub time::Duration);
 
 impl Duration {
+    /// No limit; typed as `inf`.
     pub const INFINITE: Self = Self(time::Duration::MAX);
 
+    /// So many seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(time::Duration::from_secs(secs))
     }

@@ -64,6 +64,7 @@ impl Plan {
         if datagram(&self.left) || datagram(&self.right) { SocketKind::Datagram } else { SocketKind::Stream }
     }
 
+    /// Both sides, left first.
     pub fn stacks_mut(&mut self) -> [&mut Stack; 2] {
         [&mut self.left, &mut self.right]
     }
