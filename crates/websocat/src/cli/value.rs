@@ -1,4 +1,7 @@
 //! Values that many options share: durations and sizes with units.
+//!
+//! Their texts are parsed and printed here and nowhere else; scripts get plain integers (milliseconds, bytes). A number
+//! that is negative or too large is an error.
 
 use std::{fmt, str::FromStr, time};
 

@@ -1,4 +1,7 @@
 //! `ws-lowlevel-client:`, `ws-lowlevel-server:` and their native functions: WebSocket framing without HTTP (RFC 6455 5).
+//!
+//! The machine is `sockets::overlay::ws`. Alone it behaves as in Websocat 4; as part of a whole WebSocket (`complete`)
+//! it prints the options that are right by default.
 
 use crate::{
     error::Result,

@@ -1,4 +1,7 @@
 //! The server's half of the opening handshake: `ws_accept` judges a request by RFC 6455 4.2 and makes the answer.
+//!
+//! Nothing that the client sent is trusted: a wrong request gets a refusal with one line of text, and the connection
+//! stays usable. The I/O is in `server.rs`.
 
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES, headers,

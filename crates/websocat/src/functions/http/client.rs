@@ -1,4 +1,7 @@
 //! The client's half of the opening handshake: `http1_client` and `ws_upgrade`.
+//!
+//! Makes the request, has the answer judged by `reply.rs` (RFC 6455 4.1) and gives the very same stream halves back;
+//! nothing of HTTP stays in memory.
 
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES, HEAD_LIMIT, HEADERS_LIMIT,

@@ -1,4 +1,7 @@
 //! Header fields of handshakes: custom ones from the user, lists of tokens, the accept value.
+//!
+//! For both roles, without I/O (RFC 6455 4.1 and 4.2). Names and values that HTTP does not allow are refused before
+//! anything is sent.
 
 use crate::{
     error::{Error, Kind, shown},

@@ -1,4 +1,6 @@
 //! What the server answered to an upgrade request: the client's checks of RFC 6455 4.1, and words for refusals.
+//!
+//! Without I/O. What the server sent appears in messages only through [`shown`].
 
 use super::{HALF_CLOSE, HALF_CLOSE_YES, headers};
 use crate::error::shown;

@@ -1,4 +1,7 @@
 //! From options of `tls_client_connector` to a rustls configuration: roots, versions, what is checked.
+//!
+//! Everything is checked unless an option says otherwise, by rustls with the ring provider. In planned scripts one
+//! connector serves all connections.
 
 use crate::error::{Error, Kind, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
