@@ -218,3 +218,22 @@ def stdout_is_a_closed_pipe():
     client.expect(0)
     assert client.stderr.all() == b""
     server.result()
+
+
+@case("a message right before a reset is printed")
+def message_before_a_reset():
+    for _ in range(5):
+        server = RawServer(lambda peer: (peer.send(wire.TEXT, b"last words"), peer.reset()))
+        client = Program(server.url)
+        client.expect(30)
+        assert client.stdout.all() == b"last words\n", client.stdout.all()
+
+
+@case("bytes right before a reset are printed")
+def bytes_before_a_reset():
+    for _ in range(5):
+        server = RawServer(lambda peer: (peer.sock.recv(1), peer.sock.sendall(b"yo"), peer.reset()), websocket=False)
+        client = Program("-b", server.tcp, "-")
+        client.send(b"hello")
+        client.expect(27)
+        assert client.stdout.all() == b"yo", client.stdout.all()

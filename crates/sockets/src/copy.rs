@@ -9,7 +9,7 @@ use crate::splice::{SpliceCopy, Spliced};
 use crate::{
     buffer::Window,
     exchange::{
-        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset, warn_of_missing_half,
+        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, is_reset, warn_of_missing_half,
         watch::{Event, Watch},
     },
     gather::poll_fill_up_to,
@@ -23,10 +23,15 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
+use tokio::time::{Sleep, sleep};
 
 /// Reads before other tasks get their turn: 4 MiB in buffers of 256 KiB, about a millisecond.
 const TURN: usize = 16;
+
+/// How long a sink that cannot be reset may take what was said before a reset of the source.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 
 /// One direction between two byte streams through a pooled buffer.
 ///
@@ -135,6 +140,14 @@ impl Way {
         Poll::Ready(Ok(()))
     }
 
+    /// Nothing more is read; what was read is written, then the sink is shut down.
+    fn finish(&mut self) {
+        // Splicing needs two kernel sockets, and then a reset is passed on instead.
+        if let Self::Copy(copy) = self {
+            copy.eof = true;
+        }
+    }
+
     /// Offers what was read already to the sink, without waiting.
     fn offer_rest(&mut self, cx: &mut Context<'_>) {
         match self {
@@ -179,6 +192,14 @@ pub struct ExchangeBytes {
     exit_on_eof: bool,
     /// Directions that are copied.
     copies: [bool; 2],
+    /// One socket was reset; the other one is given what came before that.
+    last: Option<Box<Last>>,
+}
+
+struct Last {
+    direction: Direction,
+    error: Option<ExchangeError>,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl ExchangeBytes {
@@ -215,6 +236,7 @@ impl ExchangeBytes {
             ))),
             exit_on_eof,
             copies,
+            last: None,
         }
     }
 
@@ -234,12 +256,43 @@ impl ExchangeBytes {
         Poll::Ready(result)
     }
 
-    fn reset(&mut self, cx: &mut Context<'_>, error: ExchangeError, side: Side) -> Poll<Result<(), ExchangeError>> {
-        self.way(Direction::reading(side)).offer_rest(cx);
+    /// `all_read`: the reset came up in reading, so that nothing is left to be read.
+    fn reset(&mut self, cx: &mut Context<'_>, error: ExchangeError, all_read: bool) -> Poll<Result<(), ExchangeError>> {
+        let side = error.side();
+        let direction = Direction::reading(side);
+        if self.watch.as_ref().is_some_and(|watch| watch.link(side.other()).is_none()) {
+            // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
+            *self.way(direction.other()) = Way::Ended;
+            if all_read {
+                self.way(direction).finish();
+            }
+            let deadline = Box::pin(sleep(LAST_WRITES));
+            self.last = Some(Box::new(Last { direction, error: Some(error), deadline }));
+            return self.poll_last(cx);
+        }
+        self.way(direction).offer_rest(cx);
         if let Some(watch) = &self.watch {
             watch.reset_on_close(side.other());
         }
         self.over(Err(error))
+    }
+
+    /// After a reset: moves what the kernel still has of that socket, as long as its sink takes it in time.
+    fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        let Some(mut last) = self.last.take() else { return Poll::Ready(Ok(())) };
+        loop {
+            match self.way(last.direction).poll(cx) {
+                // The reset itself comes up when everything before it was read.
+                Poll::Ready(Err(Failed { part: Part::Source, .. })) => self.way(last.direction).finish(),
+                Poll::Ready(_) => break,
+                Poll::Pending if last.deadline.as_mut().poll(cx).is_ready() => break,
+                Poll::Pending => {
+                    self.last = Some(last);
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.over(last.error.take().map_or(Ok(()), Err))
     }
 
     fn poll_ways(&mut self, cx: &mut Context<'_>) -> Result<bool, ExchangeError> {
@@ -276,6 +329,9 @@ impl Future for ExchangeBytes {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        if this.last.is_some() {
+            return this.poll_last(cx);
+        }
         match this.watch.as_mut().and_then(|watch| watch.poll(cx)) {
             None => {}
             Some(Event::Hangup | Event::Drain) => {
@@ -283,7 +339,7 @@ impl Future for ExchangeBytes {
                 this.reverse.offer_rest(cx);
                 return this.over(Ok(()));
             }
-            Some(Event::Reset(side, error)) => return this.reset(cx, ExchangeError::reset(side, error), side),
+            Some(Event::Reset(side, error)) => return this.reset(cx, ExchangeError::reset(side, error), false),
         }
         match this.poll_ways(cx) {
             Ok(false) => Poll::Pending,
@@ -292,7 +348,8 @@ impl Future for ExchangeBytes {
                 let side = error.side();
                 let has_link = this.watch.as_ref().is_some_and(|watch| watch.link(side).is_some());
                 if is_reset(&error.error, has_link) {
-                    return this.reset(cx, error, side);
+                    let all_read = error.part == Part::Source;
+                    return this.reset(cx, error, all_read);
                 }
                 if error.part == Part::Source {
                     this.way(error.direction).offer_rest(cx);

@@ -3,6 +3,7 @@
 //! They form a tree (process, listener, session). `drain` asks to accept nothing new, say good-bye and finish; `abort` is
 //! done by dropping the task, which closes its descriptors at once. Timeouts, races and signals use nothing else.
 
+use std::time::Duration;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// Handle to one node of the tree; clones name the same node.
@@ -11,6 +12,17 @@ pub struct Stop {
     drain: CancellationToken,
     abort: CancellationToken,
     depth: u8,
+    patience: Patience,
+}
+
+/// How long a session may wait for good-byes when it drains.
+#[derive(Clone, Copy, Debug)]
+struct Patience(Duration);
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(Duration::from_secs(10))
+    }
 }
 
 impl Stop {
@@ -19,9 +31,24 @@ impl Stop {
         Self::default()
     }
 
+    /// The root with another limit for good-byes than 10 s. Whoever drains has to end what takes longer.
+    pub fn with_patience(patience: Duration) -> Self {
+        Self { patience: Patience(patience), ..Self::default() }
+    }
+
+    /// How long sessions may wait for their peers after [`Stop::drain`].
+    pub fn patience(&self) -> Duration {
+        self.patience.0
+    }
+
     /// A node that is stopped with this one.
     pub fn child(&self) -> Self {
-        Self { drain: self.drain.child_token(), abort: self.abort.child_token(), depth: self.depth.saturating_add(1) }
+        Self {
+            drain: self.drain.child_token(),
+            abort: self.abort.child_token(),
+            depth: self.depth.saturating_add(1),
+            patience: self.patience,
+        }
     }
 
     /// Asks this node and all below to finish in order.

@@ -170,6 +170,24 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     }
 }
 
+/// The sink takes a thousand bytes at a time, so that all of it can only arrive if the session waits.
+#[tokio::test]
+async fn what_came_before_a_reset_reaches_a_sink_that_cannot_be_reset() {
+    for splices in [true, false] {
+        let (mut a, left) = pair().await;
+        let (mut peer, right) = memory();
+        let sent = content(7, 50_000);
+        a.write_all(&sent).await.unwrap();
+        tcp::reset(a);
+        let session = run(stream_socket(left, splices), right, Default::default());
+        let mut got = Vec::new();
+        timeout(PATIENCE, peer.read_to_end(&mut got)).await.expect("no end").unwrap();
+        assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+        let error = timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap_err();
+        assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_end_goes_on_and_the_other_direction_too() {
     let ((mut a, left), (mut b, right)) = (memory(), memory());

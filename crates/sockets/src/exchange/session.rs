@@ -25,8 +25,6 @@ use tokio::time::{Instant, Sleep, sleep};
 const LAST_WRITES: Duration = Duration::from_secs(2);
 /// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
 const ANSWER: Duration = Duration::from_secs(5);
-/// For the peers' answers when the process drains.
-const DRAIN: Duration = Duration::from_secs(10);
 
 /// What a timer is for.
 #[derive(Clone, Copy)]
@@ -66,7 +64,11 @@ pub(super) struct Session {
     gone: [bool; 2],
     /// The session is over but for last writes and the peers' good-byes.
     ending: bool,
+    /// A socket was reset: its direction goes on until all that came before was read and written.
+    after_reset: bool,
     drained: bool,
+    /// How long to wait for good-byes when draining.
+    patience: Duration,
 }
 
 /// What comes of looking at the ends.
@@ -86,6 +88,7 @@ impl Session {
         stop: Stop,
     ) -> Self {
         Self {
+            patience: stop.patience(),
             watch: Watch::new(hangup, links, Some(stop)),
             infos,
             linger: options.linger,
@@ -97,6 +100,7 @@ impl Session {
             copies: [false; 2],
             gone: [false; 2],
             ending: false,
+            after_reset: false,
             drained: false,
         }
     }
@@ -205,8 +209,23 @@ impl ExchangePackets {
             self.mover(from).end(End::Eof(Body::EMPTY));
             return None;
         }
-        session.watch.reset_on_close(side.other());
-        Some(Err(session.error.take().unwrap_or(error)))
+        if session.mirrored || session.watch.link(side.other()).is_some() {
+            session.watch.reset_on_close(side.other());
+            return Some(Err(session.error.take().unwrap_or(error)));
+        }
+        // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
+        session.error.get_or_insert(error);
+        session.after_reset = true;
+        let back = self.mover(writing);
+        (back.state, back.quiet) = (State::Failed(Part::Sink), true);
+        let mover = self.mover(from);
+        mover.quiet = true;
+        if matches!(mover.state, State::Failed(_)) {
+            mover.end(End::Shutdown);
+        }
+        session.ending = false;
+        session.start_ending(LAST_WRITES);
+        None
     }
 
     /// A half failed. The error, if that ends the session at once.
@@ -221,6 +240,10 @@ impl ExchangePackets {
         mover.state = State::Failed(part);
         if mover.quiet {
             tracing::debug!(%direction, %error, "error while ending");
+            if session.after_reset && part == Part::Source {
+                // Not an EOF chunk: the end was not in order.
+                mover.end(End::Shutdown);
+            }
             return None;
         }
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
@@ -265,7 +288,8 @@ impl ExchangePackets {
         None
     }
 
-    /// Says good-bye to both sides and waits for those who answer.
+    /// Says good-bye to both sides and waits for those who answer. What they say until then still reaches a byte stream,
+    /// which is not told of a good-bye; between two WebSockets nothing can be said any more.
     fn drain(&mut self, session: &mut Session) {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {
@@ -273,13 +297,17 @@ impl ExchangePackets {
             let answers = self.mover(writing).keeps_borders();
             let copies = session.copies(direction);
             let mover = self.mover(direction);
+            if copies && answers && !mover.keeps_borders() && !session.holds(direction) {
+                continue;
+            }
             if mover.end(End::Eof(Body::GOING_AWAY)) {
                 mover.discards = copies && answers;
             }
             mover.quiet = true;
         }
         session.ending = false;
-        session.start_ending(DRAIN);
+        let patience = session.patience;
+        session.start_ending(patience);
     }
 
     /// Decides what the ends of both directions mean. Called when one is not simply moving, or a timer runs.

@@ -141,7 +141,7 @@ fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
 
 /// Runs the script to its end, or to the end that signals ask for.
 async fn run(text: &str, args: &Args) -> Result<u8> {
-    let stop = Stop::new();
+    let stop = Stop::with_patience(args.program.drain.0);
     // Before signals are handled: one that comes while a script is evaluated, which may take for ever, ends the program.
     let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
     let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;

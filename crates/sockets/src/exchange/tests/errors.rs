@@ -89,13 +89,13 @@ async fn after_an_error_nobody_is_waited_for_longer_than_two_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_without_a_kernel_socket_ends_the_session_without_a_word() {
+async fn a_reset_without_a_kernel_socket_ends_the_session_behind_what_came_before() {
     let (left, right) = (Peer::new(), Peer::new());
     left.text("before");
     left.fails(io::ErrorKind::ConnectionReset);
     let (result, ms) = run(&left, &right, on_error()).ended().await;
     assert_eq!((what(&result).2, ms), (io::ErrorKind::ConnectionReset, 0));
-    assert_eq!((left.heard(), right.heard()), (vec![], vec!["before".to_owned()]));
+    assert_eq!((left.heard(), right.heard()), (vec![], vec!["before".to_owned(), "shutdown".to_owned()]));
 }
 
 #[tokio::test(start_paused = true)]
