@@ -2,10 +2,11 @@
 //!
 //! A function is part of it when some `fn register` names it, in a `register!(engine, name, …)` list or by
 //! `engine.register_fn("name", function)`. `RhOpts<T>` stands for a map with the fields of struct `T` (or of several, in a
-//! tuple), `Callback<(A, B)>` for a closure that returns a task.
+//! tuple), `RhFn<(A, B)>` for a closure that returns a task, `RhFn<((A, B), R)>` for one that returns an `R`. A type is shown by the name
+//! that `register_type_with_name` gives it.
 
 use quote::ToTokens;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
@@ -90,9 +91,13 @@ struct Items<'a> {
     /// Number of the file that is being visited.
     file: usize,
     structs: HashMap<String, &'a syn::ItemStruct>,
+    /// Enums without data: strings in scripts.
+    words: HashSet<String>,
     functions: BTreeMap<(usize, String), &'a syn::ItemFn>,
     /// File, name in scripts, name in Rust.
     registered: Vec<(usize, String, String)>,
+    /// Types as written in Rust with their names in scripts.
+    names: HashMap<String, String>,
 }
 
 impl<'a> Visit<'a> for Items<'a> {
@@ -100,12 +105,19 @@ impl<'a> Visit<'a> for Items<'a> {
         self.structs.insert(item.ident.to_string(), item);
     }
 
+    fn visit_item_enum(&mut self, item: &'a syn::ItemEnum) {
+        if item.variants.iter().all(|variant| variant.fields.is_empty()) {
+            self.words.insert(item.ident.to_string());
+        }
+    }
+
     fn visit_item_fn(&mut self, item: &'a syn::ItemFn) {
         let name = item.sig.ident.to_string();
         if name == "register" {
             let mut registrations = Registrations::default();
             registrations.visit_block(&item.block);
-            self.registered.extend(registrations.0.into_iter().map(|(script, rust)| (self.file, script, rust)));
+            self.names.extend(registrations.types);
+            self.registered.extend(registrations.functions.into_iter().map(|(script, rust)| (self.file, script, rust)));
         }
         self.functions.insert((self.file, name), item);
         visit::visit_item_fn(self, item);
@@ -118,9 +130,14 @@ impl<'a> Visit<'a> for Items<'a> {
     }
 }
 
-/// Pairs of names (in scripts, in Rust) within one `fn register`.
+/// What one `fn register` has.
 #[derive(Default)]
-struct Registrations(Vec<(String, String)>);
+struct Registrations {
+    /// Name in scripts, name in Rust.
+    functions: Vec<(String, String)>,
+    /// Type in Rust, name in scripts.
+    types: Vec<(String, String)>,
+}
 
 impl<'a> Visit<'a> for Registrations {
     fn visit_macro(&mut self, item: &'a syn::Macro) {
@@ -128,7 +145,7 @@ impl<'a> Visit<'a> for Registrations {
             let names = item.parse_body_with(Punctuated::<syn::Path, syn::Token![,]>::parse_terminated);
             for path in names.into_iter().flatten().skip(1) {
                 if let Some(last) = path.segments.last() {
-                    self.0.push((last.ident.to_string(), last.ident.to_string()));
+                    self.functions.push((last.ident.to_string(), last.ident.to_string()));
                 }
             }
         }
@@ -136,6 +153,13 @@ impl<'a> Visit<'a> for Registrations {
 
     fn visit_expr_method_call(&mut self, call: &'a syn::ExprMethodCall) {
         visit::visit_expr_method_call(self, call);
+        let mut args = call.args.iter();
+        if call.method == "register_type_with_name"
+            && let Some(syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(name), .. })) = args.next()
+            && let Some(syn::GenericArgument::Type(kind)) = call.turbofish.as_ref().and_then(|list| list.args.first())
+        {
+            self.types.push((kind.to_token_stream().to_string(), name.value()));
+        }
         if call.method != "register_fn" {
             return;
         }
@@ -144,7 +168,7 @@ impl<'a> Visit<'a> for Registrations {
             (args.next(), args.next())
             && let Some(last) = function.path.segments.last()
         {
-            self.0.push((name.value(), last.ident.to_string()));
+            self.functions.push((name.value(), last.ident.to_string()));
         }
     }
 }
@@ -163,10 +187,10 @@ impl Items<'_> {
                     self.keys(one, &mut function.options)?;
                 }
                 "map".to_owned()
-            } else if let Some(parts) = arguments(kind, "Callback") {
-                format!("Fn({}) -> Task", parts.into_iter().map(type_text).collect::<Vec<_>>().join(", "))
+            } else if let Some(parts) = arguments(kind, "RhFn") {
+                self.closure_text(&parts)
             } else {
-                type_text(kind)
+                self.type_text(kind)
             };
             let pattern = match &*input.pat {
                 syn::Pat::Ident(pattern) => pattern.ident.to_string(),
@@ -175,7 +199,7 @@ impl Items<'_> {
             function.parameters.push((pattern.trim_start_matches('_').to_owned(), shown));
         }
         if let syn::ReturnType::Type(_, kind) = &item.sig.output {
-            function.returns = type_text(kind);
+            function.returns = self.type_text(kind);
         }
         Ok(function)
     }
@@ -199,11 +223,62 @@ impl Items<'_> {
             keys.push(Key {
                 name: serde.rename.unwrap_or_else(|| ident.to_string().trim_start_matches("r#").to_owned()),
                 required: inner.is_none() && !serde.default && !defaults,
-                kind: type_text(inner.unwrap_or(&field.ty)),
+                kind: self.type_text(inner.unwrap_or(&field.ty)),
                 doc: doc(&field.attrs),
             });
         }
         Ok(())
+    }
+
+    /// The type of a closure from what stands in `RhFn<(…)>`: its arguments, or a tuple of them and its result.
+    fn closure_text(&self, parts: &[&syn::Type]) -> String {
+        let (arguments, result) = match parts {
+            [syn::Type::Tuple(arguments), result] => (arguments.elems.iter().collect(), self.type_text(result)),
+            _ => (parts.to_vec(), "Task".to_owned()),
+        };
+        format!(
+            "Fn({}) -> {result}",
+            arguments.into_iter().map(|kind| self.type_text(kind)).collect::<Vec<_>>().join(", ")
+        )
+    }
+
+    /// A type as readers of scripts know it: without what only Rust needs.
+    fn type_text(&self, kind: &syn::Type) -> String {
+        if let Some(name) = self.names.get(&strip(kind).to_token_stream().to_string()) {
+            return name.clone();
+        }
+        for wrapper in ["Result", "RhResult", "Handle", "Box", "Arc"] {
+            if let Some(inner) = argument(kind, wrapper) {
+                return self.type_text(inner);
+            }
+        }
+        match strip(kind) {
+            syn::Type::Tuple(tuple) if tuple.elems.is_empty() => String::new(),
+            syn::Type::Path(path) => {
+                let Some(segment) = path.path.segments.last() else { return String::new() };
+                let name = match segment.ident.to_string().as_str() {
+                    "ImmutableString" | "String" | "str" => "String".to_owned(),
+                    "Map" => "map".to_owned(),
+                    other if self.words.contains(other) => "String".to_owned(),
+                    other => other.to_owned(),
+                };
+                match &segment.arguments {
+                    syn::PathArguments::AngleBracketed(list) => {
+                        let inner: Vec<String> = list
+                            .args
+                            .iter()
+                            .filter_map(|arg| match arg {
+                                syn::GenericArgument::Type(one) => Some(self.type_text(one)),
+                                _ => None,
+                            })
+                            .collect();
+                        if inner.is_empty() { name } else { format!("{name}<{}>", inner.join(", ")) }
+                    }
+                    _ => name,
+                }
+            }
+            other => other.to_token_stream().to_string(),
+        }
     }
 }
 
@@ -288,41 +363,6 @@ fn arguments<'a>(kind: &'a syn::Type, wrapper: &str) -> Option<Vec<&'a syn::Type
     })
 }
 
-/// A type as readers of scripts know it: without what only Rust needs.
-fn type_text(kind: &syn::Type) -> String {
-    for wrapper in ["Result", "RhResult", "Handle", "Box", "Arc"] {
-        if let Some(inner) = argument(kind, wrapper) {
-            return type_text(inner);
-        }
-    }
-    match strip(kind) {
-        syn::Type::Tuple(tuple) if tuple.elems.is_empty() => String::new(),
-        syn::Type::Path(path) => {
-            let Some(segment) = path.path.segments.last() else { return String::new() };
-            let name = match segment.ident.to_string().as_str() {
-                "TaskHandle" => "Task".to_owned(),
-                "ImmutableString" | "String" | "str" => "String".to_owned(),
-                other => other.to_owned(),
-            };
-            match &segment.arguments {
-                syn::PathArguments::AngleBracketed(list) => {
-                    let inner: Vec<String> = list
-                        .args
-                        .iter()
-                        .filter_map(|arg| match arg {
-                            syn::GenericArgument::Type(one) => Some(type_text(one)),
-                            _ => None,
-                        })
-                        .collect();
-                    if inner.is_empty() { name } else { format!("{name}<{}>", inner.join(", ")) }
-                }
-                _ => name,
-            }
-        }
-        other => other.to_token_stream().to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -335,25 +375,31 @@ mod tests {
             /// At least once.
             times: u32,
             /// a | b
-            mode: Option<String>,
+            mode: Option<Mode>,
             #[serde(default, rename = "type")]
             kind: bool,
             #[serde(flatten)]
             more: MoreOpts,
         }
+        enum Mode { Fast, Slow }
         #[serde(default)]
         struct MoreOpts { extra: u8 }
         /// Does it again.
         ///
         /// A second paragraph.
         fn repeat(ctx: NativeCallContext<'_>, options: RhOpts<(LoopOpts,)>, s: Handle<StreamSocket>,
-            then: Callback<(Handle<StreamSocket>, i64)>) -> RhResult<TaskHandle> { todo }
+            then: RhFn<(Handle<StreamSocket>, i64)>) -> RhResult<TaskHandle> { todo }
         /// Sends.
         fn slot_send(slot: &mut Handle<Slot>, text: ImmutableString) -> Result<(), Box<EvalAltResult>> { todo }
+        /// Answers.
+        fn answer(custom: Map, at: RhFn<()>, one: RhFn<(Array,)>,
+            reply: RhFn<((Handle<Request>, i64), Handle<Response>)>) -> Handle<BoxStreamRead> { todo }
         /// Not registered.
         fn private() {}
         pub fn register(engine: &mut rhai::Engine) {
-            crate::register!(engine, repeat,);
+            engine.register_type_with_name::<TaskHandle>("Task");
+            engine.register_type_with_name::<Handle<BoxStreamRead>>("StreamRead");
+            crate::register!(engine, repeat, answer);
             engine.register_fn("send", slot_send).register_fn("other", |x: i64| x);
         }
         #[cfg(test)]
@@ -367,8 +413,8 @@ mod tests {
     #[test]
     fn functions_and_options_are_found() {
         let found = parsed(SOURCE).unwrap();
-        assert_eq!(found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["repeat", "send"]);
-        let repeat = &found[0];
+        assert_eq!(found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>(), ["answer", "repeat", "send"]);
+        let (repeat, send) = (&found[1], &found[2]);
         assert_eq!(repeat.doc, "Does it again.\n\nA second paragraph.");
         assert_eq!(repeat.returns, "Task");
         let parameters: Vec<_> = repeat.parameters.iter().map(|(n, k)| format!("{n}: {k}")).collect();
@@ -377,8 +423,16 @@ mod tests {
         let expected =
             [("times", "u32", true), ("mode", "String", false), ("type", "bool", false), ("extra", "u8", false)];
         assert_eq!(keys, expected);
-        assert_eq!(found[1].returns, "");
-        assert_eq!(found[1].parameters[0], ("slot".to_owned(), "Slot".to_owned()));
+        assert_eq!(send.returns, "");
+        assert_eq!(send.parameters[0], ("slot".to_owned(), "Slot".to_owned()));
+    }
+
+    #[test]
+    fn closures_show_arguments_and_result() {
+        let text = page(&parsed(SOURCE).unwrap());
+        let call = "`answer(custom: map, at: Fn() -> Task, one: Fn(Array) -> Task, reply: Fn(Request, i64) -> Response) \
+            -> StreamRead`";
+        assert!(text.contains(call), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::{
 pub struct Flags(u8);
 
 impl Flags {
+    /// No flag: a binary message, or the last part of one.
     pub const NONE: Self = Self(0);
     /// The message is text.
     pub const TEXT: Self = Self(1);
@@ -22,7 +23,9 @@ impl Flags {
     pub const PARTIAL: Self = Self(2);
     /// End of the direction; the bytes are the body of a Close frame, or none.
     pub const EOF: Self = Self(4);
+    /// A WebSocket ping; the bytes are its body.
     pub const PING: Self = Self(8);
+    /// A WebSocket pong; the bytes are its body.
     pub const PONG: Self = Self(16);
     /// Probably another chunk is ready without waiting. A hint that may be wrong: whoever moves chunks flushes anyway.
     pub const MORE: Self = Self(32);
@@ -32,11 +35,13 @@ impl Flags {
     /// Chunks that are not data.
     pub const CONTROL: Self = Self(4 | 8 | 16);
 
+    /// All flags in one byte, for [`Flags::from_bits`].
     #[inline]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
+    /// The flags that [`Flags::bits`] gave.
     #[inline]
     pub const fn from_bits(bits: u8) -> Self {
         Self(bits)
@@ -151,5 +156,7 @@ pub trait DatagramWrite: Send {
     }
 }
 
+/// A message reader of any kind.
 pub type BoxDatagramRead = Box<dyn DatagramRead>;
+/// A message writer of any kind.
 pub type BoxDatagramWrite = Box<dyn DatagramWrite>;

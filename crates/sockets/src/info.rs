@@ -84,6 +84,7 @@ impl Request {
     }
 }
 
+/// What is known of a socket beside its bytes: for messages, for the exchange, for the exit status.
 #[derive(Clone, Debug, Default)]
 pub struct SocketInfo {
     /// What the user wrote, or as near as is known: `tcp:127.0.0.1:80`, `stdio:`.

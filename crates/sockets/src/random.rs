@@ -107,6 +107,7 @@ impl fmt::Debug for MaskKeys {
 pub struct BytesSource(ChaCha12Rng);
 
 impl BytesSource {
+    /// Overwrites all of `to` with random bytes; never fails.
     pub fn fill(&mut self, to: &mut [u8]) {
         self.0.fill_bytes(to);
     }

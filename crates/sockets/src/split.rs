@@ -27,6 +27,7 @@ impl Joined {
         Self { read, write }
     }
 
+    /// Takes it apart again.
     pub fn into_halves(self) -> (BoxStreamRead, BoxStreamWrite) {
         (self.read, self.write)
     }

@@ -62,6 +62,7 @@ impl Stop {
         self.abort.cancel();
     }
 
+    /// Nothing new shall be begun; what is under way may finish.
     pub fn is_draining(&self) -> bool {
         self.drain.is_cancelled()
     }

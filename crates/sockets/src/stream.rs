@@ -34,7 +34,9 @@ pub trait StreamWrite: AsyncWrite + Send + Unpin {
     }
 }
 
+/// A byte reader of any kind.
 pub type BoxStreamRead = Box<dyn StreamRead>;
+/// A byte writer of any kind.
 pub type BoxStreamWrite = Box<dyn StreamWrite>;
 
 /// Zero bytes taken from a non-empty slice mean that a writer is broken.

@@ -1,25 +1,9 @@
-//! Replays the fuzzers' corpora, `fuzz/corpus/TARGET/`, through the checks in `sockets::fuzz`.
-//!
-//! An input that once found a fault stays there and fails here without a fuzzer. A target without a folder fails as
-//! well: a corpus that was moved or never committed must not pass as one that holds.
+//! Replays the fuzzers' corpora through the checks in `sockets::fuzz`.
 
-use std::{fs, path::Path};
+#[path = "../../../fuzz/replay.rs"]
+mod replay;
 
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut inputs = 0;
-    for file in files {
-        let path = file.unwrap().path();
-        let data = fs::read(&path).unwrap();
-        if let Err(panic) = std::panic::catch_unwind(|| check(&data)) {
-            eprintln!("input: {}", path.display());
-            std::panic::resume_unwind(panic);
-        }
-        inputs += 1;
-    }
-    assert!(inputs > 0, "{} is empty", folder.display());
-}
+use replay::replay;
 
 #[test]
 fn lines() {

@@ -1,5 +1,6 @@
 //! Costs that must not creep up: no allocation per message once everything is warm.
 
+mod counting;
 mod tcp;
 
 use sockets::{
@@ -9,43 +10,21 @@ use sockets::{
     stop::Stop,
 };
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
     future::Future,
     io::{Read, Write},
     net::TcpStream,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
-
-struct Counting;
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code)]
-// SAFETY: everything goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: `at` came from `alloc` above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// A blocking client that writes `batch` times `size` bytes and reads as many, again and again.
 fn client(to: &mut TcpStream, from: &mut TcpStream, size: usize, batch: usize, rounds: usize) -> usize {
     let out = vec![7; size * batch];
     let mut back = vec![0; size * batch];
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = counting::in_process();
     for _ in 0..rounds {
         to.write_all(&out).unwrap();
         from.read_exact(&mut back).unwrap();
     }
-    let after = ALLOCATIONS.load(Relaxed);
+    let after = counting::in_process();
     assert!(back == out);
     after - before
 }

@@ -1,5 +1,7 @@
 //! What lines, chunks and shared sockets cost for each message once everything is warm: no allocation.
 
+mod counting;
+
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     overlay::{
@@ -11,8 +13,6 @@ use sockets::{
     stream::{StreamRead, StreamWrite},
 };
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     io,
     pin::Pin,
     sync::{
@@ -22,29 +22,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[allow(unsafe_code)]
-// SAFETY: everything goes to the system's allocator unchanged; counting touches no memory that it manages.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
-        // SAFETY: the caller's promise is handed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: `at` came from `alloc` above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// Gives `left` bytes, one line of `line` bytes after the other, then is Pending.
 struct Source {
@@ -118,12 +95,12 @@ fn no_allocation_per_message() {
                 (read, write) = (client.read.unwrap(), client.write.unwrap());
             }
             let mut rounds = |n: usize| {
-                let before = ALLOCATIONS.get();
+                let before = counting::on_this_thread();
                 for _ in 0..n {
                     left.store(size * batch, Relaxed);
                     turn(&mut read, &mut write);
                 }
-                ALLOCATIONS.get() - before
+                counting::on_this_thread() - before
             };
             rounds(10);
             assert_eq!(rounds(50), 0, "{kind}: {size} bytes x {batch}");

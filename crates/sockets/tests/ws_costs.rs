@@ -1,6 +1,6 @@
 //! Costs of the WebSocket overlay that must not creep up: allocations per message, in both roles.
 
-#![allow(unsafe_code)] // the counting allocator
+mod counting;
 
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
@@ -10,8 +10,6 @@ use sockets::{
     stream::{StreamRead, StreamWrite},
 };
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
     collections::VecDeque,
     io,
     pin::Pin,
@@ -19,29 +17,6 @@ use std::{
     task::{Context, Poll, Waker},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that is ending has no counter any more.
-        let _ = ALLOCATIONS.try_with(|n| n.set(n.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// A pipe in memory that has its memory from the beginning and takes at most `CAPACITY` bytes.
 #[derive(Clone)]
@@ -160,9 +135,9 @@ fn messages_and_pings_cost_no_allocation_in_either_role() {
         for (size, batch) in [(0, 1), (32, 1), (32, 64), (5000, 8), (65_536, 2), (200_000, 1)] {
             for text in [Flags::NONE, Flags::TEXT] {
                 (0..10).for_each(|_| round(size, batch, text)); // warm-up
-                let before = ALLOCATIONS.get();
+                let before = counting::on_this_thread();
                 (0..50).for_each(|_| round(size, batch, text));
-                assert_eq!(ALLOCATIONS.get() - before, 0, "{size} bytes x {batch}");
+                assert_eq!(counting::on_this_thread() - before, 0, "{size} bytes x {batch}");
             }
         }
     }
@@ -173,11 +148,11 @@ fn an_idle_websocket_keeps_little() {
     // Two halves in boxes and what they share; pools and buffers are not among it while nothing is said.
     let (there, back) = (Pipe::new(), Pipe::new());
     let mut cx = Context::from_waker(Waker::noop());
-    let before = ALLOCATIONS.get();
+    let before = counting::on_this_thread();
     let (mut read, mut write) = socket(Role::Server, MaskKeys::default(), &there, &back);
-    let made = ALLOCATIONS.get() - before;
+    let made = counting::on_this_thread() - before;
     assert!(made <= 7, "{made}"); // stream halves, info, control, ws halves
     assert!(read.poll_chunk(&mut cx, usize::MAX).is_pending());
     assert!(write.poll_flush(&mut cx).is_ready());
-    assert_eq!(ALLOCATIONS.get() - before, made);
+    assert_eq!(counting::on_this_thread() - before, made);
 }

@@ -50,6 +50,7 @@ pub struct Error {
     logged: bool,
 }
 
+/// Result of whatever can end the program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
@@ -67,6 +68,7 @@ impl Error {
         Self { kind, message: what.into().into(), source: Some(source.into()), logged: false }
     }
 
+    /// An error of the command line: status 2.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
@@ -89,10 +91,12 @@ impl Error {
         self
     }
 
+    /// The user has been told.
     pub fn is_logged(&self) -> bool {
         self.logged
     }
 
+    /// Status of the program if this error ends it.
     pub fn exit_code(&self) -> u8 {
         self.kind as u8
     }
@@ -122,6 +126,24 @@ impl error::Error for Error {
     }
 }
 
+/// Text from outside, fit for one line of a message: no control characters, not too long.
+pub fn shown(bytes: &[u8]) -> String {
+    /// Longer texts say no more in an error message.
+    const LIMIT: usize = 200;
+    let text = String::from_utf8_lossy(bytes);
+    let mut out = String::new();
+    for (i, c) in text.trim().chars().enumerate() {
+        if i == LIMIT {
+            out.push('…');
+            break;
+        }
+        // Beside control characters those that turn the direction of writing or cannot be seen.
+        let harmless = if c.is_ascii() { !c.is_control() } else { c.escape_debug().len() == 1 };
+        if harmless { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +161,12 @@ mod tests {
         let e = Error::new(Kind::NoClose, "tcp-l:1 (peer): no Close").context("tcp-l:1 (peer)");
         assert_eq!(e.to_string(), "tcp-l:1 (peer): no Close");
         assert_eq!(e.context("tcp-l:1").to_string(), "tcp-l:1: tcp-l:1 (peer): no Close");
+    }
+
+    #[test]
+    fn peers_cannot_break_out_of_a_message() {
+        assert_eq!(shown(b" a\r\nb\x1b[31m\xff "), "a\\r\\nb\\u{1b}[31m\u{fffd}");
+        assert_eq!(shown("ä 😀 \u{202e}".as_bytes()), "ä 😀 \\u{202e}");
+        assert_eq!(shown(&[b'x'; 1000]).chars().count(), 201);
     }
 }

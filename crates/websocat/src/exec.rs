@@ -1,4 +1,7 @@
 //! From script text to a task: compiles, evaluates, hands back what the script's last expression gave.
+//!
+//! The only way from text to something that runs, for planned scripts and `-x` alike. Errors of a script name their
+//! position.
 
 use crate::{
     error::{Error, Kind, Result},

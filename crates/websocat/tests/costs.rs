@@ -42,7 +42,7 @@ fn counted() -> bool {
     COUNTED.try_with(Cell::get).unwrap_or(false)
 }
 
-#[allow(unsafe_code)]
+#[allow(unsafe_code)] // the trait is unsafe
 // SAFETY: everything goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,8 @@
 //! The ends of a message exchange: which end of one direction means what for the other, and how long that may take.
+//!
+//! Stands above the two movers (`mover.rs`), which know one direction each, and is looked at when one of them ends,
+//! fails or waits: nothing here happens per message. Every wait that it begins is bounded, except those that `linger`
+//! makes endless on purpose (RFC 6455 5.5.1 and 7.1, half-close of TCP).
 
 use super::{
     ExchangePackets,

@@ -27,6 +27,7 @@ pub enum Inherited {
     Blocking(BlockingFd),
 }
 
+/// What the descriptor is used for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     Input,
@@ -94,7 +95,7 @@ pub struct PolledFd {
 }
 
 impl PolledFd {
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code)] // a descriptor that is registered must stay open
     fn new(fd: OwnedFd, direction: Direction, socket: bool) -> io::Result<Self> {
         let interest = if direction == Direction::Input { Interest::READABLE } else { Interest::WRITABLE };
         // SAFETY: the OwnedFd moves into the AsyncFd, which is never taken apart here: it names the same open description

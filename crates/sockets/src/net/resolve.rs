@@ -31,6 +31,7 @@ impl From<LookupError> for io::Error {
     }
 }
 
+/// A lookup under way: all addresses of a name, or why there are none.
 pub type Lookup<'a> = Pin<Box<dyn Future<Output = Result<Vec<SocketAddr>, LookupError>> + Send + 'a>>;
 
 /// Turns `host:port` into at least one address, in the order in which they shall be tried. Dropping the future gives up.

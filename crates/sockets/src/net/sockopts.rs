@@ -99,6 +99,7 @@ pub struct StreamOptions {
 }
 
 impl BindOptions {
+    /// Sets the options that were given, one after another; the first failure ends it.
     pub fn apply(&self, socket: &Socket, v6: bool) -> Result<(), OptionError> {
         set("reuseaddr", self.reuseaddr, |on| socket.set_reuse_address(on))?;
         set("reuseport", on(self.reuseport), |on| os::reuseport(socket, on))?;
@@ -110,6 +111,7 @@ impl BindOptions {
 }
 
 impl RouteOptions {
+    /// Sets the options that were given, one after another; the first failure ends it.
     pub fn apply(&self, socket: &Socket, v6: bool) -> Result<(), OptionError> {
         set("tclass_v6", self.tclass_v6.filter(|_| v6), |class| os::tclass_v6(socket, class))?;
         set("tos_v4", self.tos_v4.filter(|_| !v6), |tos| socket.set_tos_v4(tos))?;
@@ -125,6 +127,7 @@ impl RouteOptions {
 }
 
 impl StreamOptions {
+    /// Sets the options that were given, one after another; the first failure ends it.
     pub fn apply(&self, socket: &Socket) -> Result<(), OptionError> {
         set("nodelay", self.nodelay, |on| socket.set_tcp_nodelay(on))?;
         set("linger_s", self.linger_s, |s| socket.set_linger(Some(Duration::from_secs(s.into()))))?;

@@ -1,4 +1,7 @@
 //! `log:` over messages: one line for each chunk, with dots where a message goes on.
+//!
+//! Stands anywhere among message sockets and changes nothing of what goes through. A written chunk is shown as it was
+//! before overlays below changed it in place; the form of a line is that of `traffic_log.rs`.
 
 use super::traffic_log::{Direction, LogOptions};
 use crate::{

@@ -1,4 +1,7 @@
 //! `log:` over a byte stream: one line for each read and write that moved something.
+//!
+//! Stands anywhere among byte streams and changes nothing of what goes through. A line is printed when bytes were
+//! moved, with what was really taken; its form is that of `traffic_log.rs`.
 
 use super::traffic_log::{Direction, LogOptions};
 use crate::{

@@ -41,10 +41,12 @@ impl Schedule {
     /// Changes nothing.
     pub const WHOLE: Self = Self { read: usize::MAX, write: usize::MAX, pending: PendingAt::Never };
 
+    /// A byte reader whose reads are cut and Pending as scheduled.
     pub fn read_half(self, inner: BoxStreamRead) -> BoxStreamRead {
         Box::new(ChoppedRead { inner, size: self.read.max(1), gate: Gate::new(self.pending) })
     }
 
+    /// A byte writer whose writes are cut and Pending as scheduled.
     pub fn write_half(self, inner: BoxStreamWrite) -> BoxStreamWrite {
         Box::new(ChoppedWrite { inner, size: self.write.max(1), gate: Gate::new(self.pending), unflushed: false })
     }
@@ -60,12 +62,14 @@ impl Schedule {
         Box::new(ChoppedDatagramWrite { inner, gate: Gate::new(self.pending), unflushed: false, repeated: None })
     }
 
+    /// Both halves of a stream socket.
     pub fn stream(self, mut socket: StreamSocket) -> StreamSocket {
         socket.read = socket.read.map(|r| self.read_half(r));
         socket.write = socket.write.map(|w| self.write_half(w));
         socket
     }
 
+    /// Both halves of a datagram socket.
     pub fn datagram(self, mut socket: DatagramSocket) -> DatagramSocket {
         socket.read = socket.read.map(|r| self.datagram_read_half(r));
         socket.write = socket.write.map(|w| self.datagram_write_half(w));

@@ -114,10 +114,12 @@ impl Recorder {
         Self::default()
     }
 
+    /// It as a byte writer.
     pub fn stream(&self) -> BoxStreamWrite {
         Box::new(self.clone())
     }
 
+    /// It as a message writer.
     pub fn datagrams(&self) -> BoxDatagramWrite {
         Box::new(self.clone())
     }
@@ -136,6 +138,7 @@ impl Recorder {
         self.record().chunks.iter().flat_map(|c| c.0.iter().copied()).collect()
     }
 
+    /// What was written, parts of messages joined.
     pub fn messages(&self) -> Vec<Chunk> {
         messages(&self.chunks())
     }
@@ -146,10 +149,12 @@ impl Recorder {
         record.flushed == record.chunks.len()
     }
 
+    /// How often it was flushed.
     pub fn flushes(&self) -> usize {
         self.record().flushes
     }
 
+    /// Whether it was shut down.
     pub fn is_shut(&self) -> bool {
         self.record().shut
     }

@@ -9,6 +9,7 @@ pub mod datagram_pair;
 pub mod drive;
 pub mod faults;
 pub mod pair;
+mod play;
 pub mod script;
 pub mod scripted;
 

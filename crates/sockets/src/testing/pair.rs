@@ -100,6 +100,7 @@ impl Wire {
 pub struct Reset(Shared);
 
 impl Reset {
+    /// Resets the connection: both ends see an error from now on.
     pub fn fire(&self) {
         let mut wire = lock(&self.0);
         for first in [true, false] {

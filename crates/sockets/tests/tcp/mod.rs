@@ -3,10 +3,11 @@
 
 use sockets::{
     buffer::Window,
-    datagram::{BoxDatagramRead, BoxDatagramWrite, DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill},
+    datagram::{BoxDatagramRead, BoxDatagramWrite, DatagramRead, Flags},
+    gather::poll_fill,
     info::{Ending, SocketInfo},
     net::tcp::tcp_socket,
+    overlay::chunks::StreamSink,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite},
 };
@@ -73,7 +74,7 @@ pub fn datagram_socket(tcp: TcpStream) -> DatagramSocket {
     let read = |inner| -> BoxDatagramRead {
         Box::new(Chunks { info: socket.info.clone(), inner, window: Window::new(3), flags: None, eof: false })
     };
-    let write = |inner| -> BoxDatagramWrite { Box::new(Sink(Gather::new(inner))) };
+    let write = |inner| -> BoxDatagramWrite { Box::new(StreamSink::new(inner)) };
     DatagramSocket {
         read: socket.read.map(read),
         write: socket.write.map(write),
@@ -126,28 +127,5 @@ impl DatagramRead for Chunks {
     fn consume(&mut self) {
         self.flags = None;
         self.window.skip(self.window.len());
-    }
-}
-
-struct Sink(Gather);
-
-impl DatagramWrite for Sink {
-    fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>> {
-        if flags.any(Flags::CONTROL) {
-            return Poll::Ready(Ok(()));
-        }
-        self.0.poll_put(cx, None, chunk, flags.any(Flags::MORE))
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
-    }
-
-    fn keeps_borders(&self) -> bool {
-        false
     }
 }

@@ -1,4 +1,7 @@
 //! Messages on stderr: one line each, for people or as JSON. Data never goes there, nor do messages go to stdout.
+//!
+//! Whatever a peer made us print stays within its line and cannot command a terminal. How much is shown: `-q`, `-v`,
+//! else RUST_LOG, else warnings, and a little more when somebody sits at a terminal.
 
 use super::args::{LogFormat, ProgramArgs};
 use std::fmt;

@@ -1,4 +1,7 @@
 //! The program: arguments to script, script to tasks, tasks to an exit status.
+//!
+//! The one place that knows both the text side (`cli`, `plan`) and what runs it (`exec`). It chooses the runtime, and
+//! every way out gives a status of the table in `error.rs`.
 
 use super::{Args, generate, logging, signals::Signals};
 use crate::{

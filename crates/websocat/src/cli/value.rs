@@ -1,4 +1,7 @@
 //! Values that many options share: durations and sizes with units.
+//!
+//! Their texts are parsed and printed here and nowhere else; scripts get plain integers (milliseconds, bytes). A number
+//! that is negative or too large is an error.
 
 use std::{fmt, str::FromStr, time};
 
@@ -7,8 +10,10 @@ use std::{fmt, str::FromStr, time};
 pub struct Duration(pub time::Duration);
 
 impl Duration {
+    /// No limit; typed as `inf`.
     pub const INFINITE: Self = Self(time::Duration::MAX);
 
+    /// So many seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(time::Duration::from_secs(secs))
     }

@@ -21,6 +21,7 @@ pub struct File {
     pub path: OsString,
 }
 
+/// What is done with the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Read,

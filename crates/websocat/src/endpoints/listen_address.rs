@@ -24,6 +24,7 @@ pub enum ListenAddress {
 pub const FORMAT: &str = "IP:PORT, HOST:PORT, or PORT for this machine only";
 
 impl ListenAddress {
+    /// Reads `IP:PORT`, `HOST:PORT` or `PORT`; anything else is a usage error.
     pub fn parse(value: &OsStr) -> Result<Self> {
         let text = value.to_str().ok_or_else(|| Error::usage(format!("the address is not UTF-8; write {FORMAT}")))?;
         if let Ok(addr) = text.parse() {

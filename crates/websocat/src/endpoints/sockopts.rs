@@ -123,6 +123,7 @@ pub struct TcpStreamOpts {
 }
 
 impl BindOpts {
+    /// They as `sockets` wants them.
     pub fn options(&self) -> BindOptions {
         BindOptions {
             reuseaddr: self.reuseaddr,

@@ -1,4 +1,8 @@
 //! `tcp:` and `connect_tcp`, `connect_tcp_race`: a TCP client.
+//!
+//! A name may stand for several addresses: they are raced, with a delay between the starts, and the first connection
+//! wins. Whether names are looked up once or for every connection a pass of the planner decides. The I/O is in
+//! `sockets::net`.
 
 use super::sockopts::{BindOpts, TcpStreamOpts};
 use crate::{

@@ -1,4 +1,7 @@
 //! `tcp-listen:` and `listen_tcp`: a TCP server.
+//!
+//! One task listens; each connection becomes a session with a stop token of its own, side by side or one after another.
+//! When the scenario drains it accepts no more and waits for its sessions.
 
 use super::{
     listen_address::{FORMAT, ListenAddress},

@@ -1,4 +1,6 @@
 //! Addresses: looking names up, taking addresses apart and putting them together.
+//!
+//! Lookups are tasks and may be bounded; the rest happens at once and opens nothing.
 
 use crate::{
     error::{Error, Kind},

@@ -4,7 +4,7 @@
 //! Close where one was required, fails the task.
 
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, shown},
     register,
     scenario::{Flow, Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, stop_for, task},
 };
@@ -224,39 +224,20 @@ fn ending(info: &SocketInfo) -> Result<(), Error> {
         None => text.push_str(" without a code"),
         Some(code) => {
             text.push_str(&format!(": {code}"));
-            if let Some(name) = close_code_name(code) {
-                text.push_str(&format!(" ({name})"));
+            // What the others mean only the two applications know.
+            if code < 3000 {
+                text.push_str(&format!(" ({})", wsframe::close_code_name(code)));
             }
         }
     }
     if !reason.is_empty() {
-        // A reason is text from outside: nothing in it may move the cursor of a terminal.
-        text.push_str(&format!(": {}", reason.escape_debug()));
+        text.push_str(&format!(": {}", shown(reason.as_bytes())));
     }
     if matches!(code, None | Some(1000 | 1001)) {
         tracing::info!("{text}");
         return Ok(());
     }
     Err(Error::new(Kind::CloseCode, text))
-}
-
-/// RFC 6455 section 7.4.1 and the registry at IANA.
-fn close_code_name(code: u16) -> Option<&'static str> {
-    Some(match code {
-        1000 => "normal",
-        1001 => "going away",
-        1002 => "protocol error",
-        1003 => "unsupported data",
-        1007 => "invalid text",
-        1008 => "policy violation",
-        1009 => "message too big",
-        1010 => "extension missing",
-        1011 => "server error",
-        1012 => "service restart",
-        1013 => "try again later",
-        1014 => "bad gateway",
-        _ => return None,
-    })
 }
 
 pub(super) fn register(engine: &mut Engine) {

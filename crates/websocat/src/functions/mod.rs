@@ -2,7 +2,9 @@
 
 mod addresses;
 mod exchange;
+mod hangups;
 pub mod http;
+mod initialisers;
 mod process;
 mod reuse;
 mod sockets;
@@ -18,7 +20,9 @@ pub use strings::decode_base64;
 pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     exchange::register(engine);
+    hangups::register(engine);
     http::register(engine);
+    initialisers::register(engine);
     process::register(engine);
     reuse::register(engine);
     sockets::register(engine);

@@ -1,4 +1,7 @@
 //! Message sockets that many sessions share; the first one to come opens them.
+//!
+//! The sharing itself is `sockets::overlay::reuse`; here is when the inner socket is opened, and that others wait
+//! meanwhile.
 
 use crate::{
     error::{Error, Kind},

@@ -1,4 +1,6 @@
 //! Text: of any value, of the operating system's strings, to the standard streams.
+//!
+//! Strings of the operating system are not changed on the way: what cannot be said in the wanted form is an error.
 
 use crate::{
     error::{Error, Kind},

@@ -1,35 +1,26 @@
-//! Tasks and hangups: making, ordering, racing and waiting for them.
+//! Tasks: making, ordering, racing and waiting for them.
 //!
-//! Tasks run where they were put (in the task that waits for them), except those of `parallel`, `spawn_task` and
-//! `handle_hangup`, which the runtime may run on other threads. Dropping a task ends all that it waits for.
+//! Tasks run where they were put (in the task that waits for them), except those of `parallel` and `spawn_task`, which the
+//! runtime may run on other threads. Dropping a task ends all that it waits for.
 
-use super::process::{end_of, spawn_error};
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{
-        Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, Task, TaskHandle, handle, missing, run, stop_for, task,
-        throw,
-    },
+    scenario::{Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, Task, TaskHandle, run, stop_for, task, throw},
 };
-use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
-use sockets::{
-    endpoint::process::{Child, shell},
-    hangup::Hangup,
-    stop::Stop,
-};
+use rhai::{Array, Engine, NativeCallContext};
+use sockets::{hangup::Hangup, stop::Stop};
 use std::{
     future::{Future, poll_fn},
     io::Write as _,
-    pin::{Pin, pin},
-    sync::{Arc, Mutex, PoisonError},
+    pin::pin,
     task::Poll,
     time::Duration,
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::task::JoinSet;
 
 /// A task that is over at once.
-fn dummy_task() -> TaskHandle {
+pub(super) fn dummy_task() -> TaskHandle {
     task(async { Ok(Flow::Done) })
 }
 
@@ -131,145 +122,6 @@ fn exit_process_after(task: TaskHandle) -> RhResult<TaskHandle> {
     }))
 }
 
-/// In the background, calls a function when the hangup happens, and runs the task that it gives, if it gives one.
-fn handle_hangup(ctx: NativeCallContext<'_>, hangup: Handle<Hangup>, continuation: RhFn<()>) -> RhResult<()> {
-    let callback = Callback::new(&ctx, continuation)?;
-    let hangup = hangup.take("hangup")?;
-    in_background(&ctx, "handling a hangup failed", async move {
-        hangup.await;
-        match callback.call::<Dynamic>(())?.flatten().try_cast::<TaskHandle>() {
-            Some(task) => run(task.take("task").map_err(crate::scenario::script_error)?).await,
-            None => Ok(()),
-        }
-    })
-}
-
-/// A task that is over when the hangup happens.
-fn hangup2task(hangup: Handle<Hangup>) -> RhResult<TaskHandle> {
-    Ok(handle(wait_for(hangup.take("hangup")?)))
-}
-
-/// A hangup that happens when the task is over: in any case (mode 0), only when it failed (1), only when it did not (2).
-/// The task runs while somebody waits for the hangup. An error of it is only logged.
-fn task2hangup(task: TaskHandle, mode: i64) -> RhResult<Handle<Hangup>> {
-    if !(0..=2).contains(&mode) {
-        return Err(format!("mode must be 0 (in any case), 1 (failure) or 2 (success), not {mode}").into());
-    }
-    let task = task.take("task")?;
-    Ok(handle(Hangup::new(async move {
-        let result = run(task).await;
-        if let Err(error) = &result {
-            tracing::warn!(%error, "a task whose end is a hangup failed");
-        }
-        if matches!((mode, result), (1, Ok(())) | (2, Err(_))) {
-            std::future::pending::<()>().await;
-        }
-    })))
-}
-
-/// A hangup that happens this many milliseconds from now.
-fn timeout_ms_hangup_handle(ms: i64) -> RhResult<Handle<Hangup>> {
-    let time = millis(ms)?;
-    let deadline = Instant::now().checked_add(time);
-    Ok(handle(Hangup::new(async move {
-        match deadline {
-            Some(deadline) => tokio::time::sleep_until(deadline).await,
-            None => std::future::pending().await,
-        }
-    })))
-}
-
-/// Runs a shell command line; the hangup happens when it has ended, whatever its exit status.
-fn system(cmdline: &str) -> RhResult<Handle<Hangup>> {
-    let child = Child::spawn(shell(cmdline.as_ref())).map_err(|e| throw(spawn_error(e)))?;
-    Ok(handle(end_of(child)))
-}
-
-/// A hangup that has happened already.
-fn pre_triggered_hangup_handle() -> Handle<Hangup> {
-    handle(Hangup::now())
-}
-
-/// A hangup handle with nothing in it, for sockets that shall have none.
-fn empty_hangup_handle() -> Handle<Hangup> {
-    missing()
-}
-
-/// Where an initialiser of `init_in_parallel` leaves its value.
-#[derive(Clone, Default)]
-struct Slot(Arc<Mutex<Option<Dynamic>>>);
-
-impl Slot {
-    fn is_full(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
-    }
-
-    fn take(&self) -> Dynamic {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
-    }
-}
-
-/// Puts a value into the slot that an initialiser was given; gives a task that is over.
-fn send(slot: &mut Slot, x: Dynamic) -> RhResult<TaskHandle> {
-    let mut place = slot.0.lock().unwrap_or_else(PoisonError::into_inner);
-    if place.is_some() {
-        return Err("this slot was filled before".into());
-    }
-    *place = Some(x.flatten());
-    Ok(dummy_task())
-}
-
-/// A task that runs all initialisers at once, each with a slot to send a value to, then goes on with the continuation,
-/// which gets the values in the order of the initialisers. It fails when one of them ends without having sent.
-fn init_in_parallel(
-    ctx: NativeCallContext<'_>,
-    initialisers: Array,
-    continuation: RhFn<(Array,)>,
-) -> RhResult<TaskHandle> {
-    let continuation = Callback::new(&ctx, continuation)?;
-    let mut callbacks = Vec::with_capacity(initialisers.len());
-    for (i, f) in initialisers.into_iter().enumerate() {
-        let kind = f.type_name();
-        let f = f.flatten().try_cast::<FnPtr>();
-        let f = f.ok_or_else(|| format!("initialiser {} is not a function but {kind}", i + 1))?;
-        callbacks.push(Callback::new(&ctx, f)?);
-    }
-    Ok(task(async move {
-        let mut slots = Vec::with_capacity(callbacks.len());
-        let mut running: Vec<(usize, Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>)> = Vec::new();
-        for (i, callback) in callbacks.iter().enumerate() {
-            let slot = Slot::default();
-            running.push((i, Box::pin(run(callback.task((slot.clone(),))?))));
-            slots.push(slot);
-        }
-        poll_fn(|cx| {
-            let mut i = 0;
-            while let Some((n, initialiser)) = running.get_mut(i) {
-                match initialiser.as_mut().poll(cx) {
-                    Poll::Pending => i += 1,
-                    Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
-                    Poll::Ready(Ok(())) if slots.get(*n).is_some_and(Slot::is_full) => drop(running.swap_remove(i)),
-                    Poll::Ready(Ok(())) => {
-                        let text = format!("initialiser {} ended without sending to its slot", *n + 1);
-                        return Poll::Ready(Err(Error::new(Kind::Start, text)));
-                    }
-                }
-            }
-            if slots.iter().all(Slot::is_full) { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await?;
-        let values: Array = slots.iter().map(Slot::take).collect();
-        let next = continuation.task((values,))?;
-        if running.is_empty() {
-            return Ok(Flow::Then(next));
-        }
-        // They sent and go on: as long as what they made is used.
-        let _background: JoinSet<_> = running.into_iter().map(|(_, initialiser)| initialiser).collect();
-        run(next).await?;
-        Ok(Flow::Done)
-    }))
-}
-
 /// The tasks of a list for which a function accepts tasks, hangups and units.
 fn all(list: Array) -> RhResult<Vec<Task>> {
     let mut tasks = Vec::with_capacity(list.len());
@@ -292,14 +144,14 @@ fn all(list: Array) -> RhResult<Vec<Task>> {
     Ok(tasks)
 }
 
-fn wait_for(hangup: Hangup) -> Task {
+pub(super) fn wait_for(hangup: Hangup) -> Task {
     Box::pin(async move {
         hangup.await;
         Ok(Flow::Done)
     })
 }
 
-fn millis(ms: i64) -> RhResult<Duration> {
+pub(super) fn millis(ms: i64) -> RhResult<Duration> {
     u64::try_from(ms)
         .map(Duration::from_millis)
         .map_err(|_| format!("{ms} milliseconds: a time cannot be negative").into())
@@ -327,7 +179,7 @@ fn outcome(result: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<
 }
 
 /// Runs something that belongs to the current session but that nobody waits for.
-fn in_background(
+pub(super) fn in_background(
     ctx: &NativeCallContext<'_>,
     failure: &'static str,
     work: impl Future<Output = Result<(), Error>> + Send + 'static,
@@ -356,8 +208,6 @@ pub(super) async fn until_aborted<T>(stop: &Stop, work: impl Future<Output = T>)
 
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<TaskHandle>("Task");
-    engine.register_type_with_name::<Handle<Hangup>>("Hangup");
-    engine.register_type_with_name::<Slot>("Slot");
     register!(
         engine,
         dummy_task,
@@ -369,15 +219,6 @@ pub(super) fn register(engine: &mut Engine) {
         task_wrap,
         exit_process,
         exit_process_after,
-        handle_hangup,
-        hangup2task,
-        task2hangup,
-        timeout_ms_hangup_handle,
-        system,
-        pre_triggered_hangup_handle,
-        empty_hangup_handle,
-        init_in_parallel,
-        send,
     );
 }
 
@@ -450,54 +291,6 @@ mod tests {
     async fn background_work() {
         let out = run_script(r#"spawn_task(task_wrap(|| { note("x"); dummy_task() })); sleep_ms(1)"#).await;
         assert_eq!(out.unwrap(), "x");
-        let out = run_script(
-            r#"handle_hangup(timeout_ms_hangup_handle(1), || { note("x"); dummy_task() });
-            handle_hangup(pre_triggered_hangup_handle(), || note("y")); sleep_ms(2)"#,
-        )
-        .await;
-        assert_eq!(out.unwrap(), "yx");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn hangups_of_tasks() {
-        for (mode, call, fires) in [
-            (0, "dummy_task()", true),
-            (1, "dummy_task()", false),
-            (2, "dummy_task()", true),
-            (0, "fail(1)", true),
-            (1, "fail(1)", true),
-            (2, "fail(1)", false),
-        ] {
-            let script = format!(
-                r#"race([sequential([task2hangup(task_wrap(|| {call}), {mode}), task_wrap(|| {{ note("fired"); dummy_task() }})]),
-                sleep_ms(10)])"#
-            );
-            assert_eq!(run_script(&script).await.unwrap() == "fired", fires, "{script}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn initialisers() {
-        let out = run_script(
-            r#"init_in_parallel([
-                |slot| sequential([sleep_ms(5), task_wrap(|| slot.send("a"))]),
-                |slot| slot.send("b"),
-            ], |got| { note(got[0] + got[1]); dummy_task() })"#,
-        )
-        .await;
-        assert_eq!(out.unwrap(), "ab");
-        let e =
-            run_script("init_in_parallel([|slot| sleep_ms(1000000), |slot| dummy_task()], |got| dummy_task())").await;
-        assert!(e.unwrap_err().0.to_string().contains("initialiser 2 ended without sending"));
-        let e = run_script("init_in_parallel([|slot| { slot.send(1); slot.send(2) }], |got| dummy_task())").await;
-        assert!(e.unwrap_err().0.to_string().contains("filled before"));
-        // An initialiser that sent goes on while its value is used.
-        let out = run_script(
-            r#"init_in_parallel([|slot| { slot.send(1); sequential([sleep_ms(5), task_wrap(|| { note("late"); dummy_task() })]) }],
-            |got| sleep_ms(10))"#,
-        )
-        .await;
-        assert_eq!(out.unwrap(), "late");
     }
 
     #[tokio::test]
@@ -507,12 +300,7 @@ mod tests {
             ("parallel([dummy_task(), \"x\"])", "item 2 of the list"),
             ("let t = dummy_task(); sequential([t, t])", "this task was used up"),
             ("sleep_ms(-1)", "cannot be negative"),
-            ("timeout_ms_hangup_handle(-1)", "cannot be negative"),
-            ("hangup2task(empty_hangup_handle())", "this hangup was used up or taken away"),
-            ("task2hangup(dummy_task(), 3)", "mode must be 0"),
-            ("init_in_parallel([1], |x| dummy_task())", "initialiser 1 is not a function"),
             ("sleep_ms(\"x\")", "sleep_ms (&str"),
-            ("hangup2task(dummy_task())", "hangup2task (Task)"),
         ] {
             let e = eval_error(script);
             assert!(e.contains(part), "{script}: {e}");

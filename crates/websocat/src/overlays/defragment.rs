@@ -20,7 +20,7 @@ pub struct Defragment;
 /// Options of `defragment_writes`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DefragmentOptions {
+pub struct DefragmentOpts {
     /// Longest message in bytes that is put together, 655360 when absent; a longer one is an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_send_datagram_size: Option<usize>,
@@ -50,18 +50,15 @@ impl OverlaySpec for Defragment {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let options = OptionMap::of(&DefragmentOptions { max_send_datagram_size: Some(OVERLAY_LIMIT) })?;
+        let options = OptionMap::of(&DefragmentOpts { max_send_datagram_size: Some(OVERLAY_LIMIT) })?;
         let whole = script.assign("whole", &format!("defragment_writes({options}, {inner})"));
         then(script, whole)
     }
 }
 
 /// Collects fragments of written messages and passes on whole messages.
-fn defragment_writes(
-    opts: RhOpts<DefragmentOptions>,
-    inner: Handle<DatagramSocket>,
-) -> RhResult<Handle<DatagramSocket>> {
-    let options: DefragmentOptions = OptsReader::read(opts)?;
+fn defragment_writes(opts: RhOpts<DefragmentOpts>, inner: Handle<DatagramSocket>) -> RhResult<Handle<DatagramSocket>> {
+    let options: DefragmentOpts = OptsReader::read(opts)?;
     let limit = options.max_send_datagram_size.unwrap_or(DEFAULT_LIMIT);
     Ok(handle(defragment::defragment_writes(inner.take("socket")?, limit)))
 }

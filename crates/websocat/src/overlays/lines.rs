@@ -56,7 +56,7 @@ const SUBSTITUTE: u8 = b' ';
 /// Options of `line_chunks`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LineOptions {
+pub struct LineOpts {
     /// Byte that ends a message; 10 (newline) when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub separator: Option<u8>,
@@ -85,8 +85,8 @@ pub enum BinaryMessages {
 }
 
 impl LineChunks {
-    fn options(&self, args: &LineArgs) -> LineOptions {
-        LineOptions {
+    fn options(&self, args: &LineArgs) -> LineOpts {
+        LineOpts {
             separator: if args.null_terminated { Some(0) } else { args.separator },
             separator_n: args.separator_n,
             substitute: (!args.separator_inhibit_substitution).then_some(SUBSTITUTE),
@@ -125,8 +125,8 @@ impl OverlaySpec for LineChunks {
 }
 
 /// Cuts a byte stream into lines, each one a text message; a written message becomes a line.
-fn line_chunks(opts: RhOpts<LineOptions>, x: Handle<StreamSocket>) -> RhResult<Handle<DatagramSocket>> {
-    let options: LineOptions = OptsReader::read(opts)?;
+fn line_chunks(opts: RhOpts<LineOpts>, x: Handle<StreamSocket>) -> RhResult<Handle<DatagramSocket>> {
+    let options: LineOpts = OptsReader::read(opts)?;
     let defaults = LinesOptions::default();
     let n = options.separator_n.unwrap_or(defaults.n);
     if !(1..=MAX_SEPARATOR_N).contains(&n) {

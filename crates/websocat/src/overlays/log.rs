@@ -25,7 +25,7 @@ pub struct Log {
 /// What the traffic log shows. Options of `stream_logger` and `datagram_logger`.
 #[derive(Clone, Debug, Default, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
-pub struct LogOptions {
+pub struct LogOpts {
     /// Traffic log also shows extra events and details
     #[arg(id = "log_verbose", long = "log-verbose")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -56,7 +56,7 @@ pub struct LogOptions {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LogArgs {
     #[command(flatten)]
-    pub options: LogOptions,
+    pub options: LogOpts,
     /// Put a log overlay at a sensible place by itself: above TLS, else above the socket
     #[arg(long)]
     pub log_traffic: bool,
@@ -93,8 +93,8 @@ impl OverlaySpec for Log {
 /// What time stamps count from: about the start of the program, when the functions were registered.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-impl From<LogOptions> for traffic_log::LogOptions {
-    fn from(options: LogOptions) -> Self {
+impl From<LogOpts> for traffic_log::LogOptions {
+    fn from(options: LogOpts) -> Self {
         Self {
             verbose: options.verbose,
             read_prefix: options.read_prefix,
@@ -108,14 +108,14 @@ impl From<LogOptions> for traffic_log::LogOptions {
 }
 
 /// Prints each read and write of a stream socket to stderr.
-fn stream_logger(opts: RhOpts<LogOptions>, inner: Handle<StreamSocket>) -> RhResult<Handle<StreamSocket>> {
-    let options = OptsReader::read::<LogOptions>(opts)?.into();
+fn stream_logger(opts: RhOpts<LogOpts>, inner: Handle<StreamSocket>) -> RhResult<Handle<StreamSocket>> {
+    let options = OptsReader::read::<LogOpts>(opts)?.into();
     Ok(handle(stream_log::stream_logger(inner.take("socket")?, &options)))
 }
 
 /// Prints each read and write of a datagram socket to stderr.
-fn datagram_logger(opts: RhOpts<LogOptions>, inner: Handle<DatagramSocket>) -> RhResult<Handle<DatagramSocket>> {
-    let options = OptsReader::read::<LogOptions>(opts)?.into();
+fn datagram_logger(opts: RhOpts<LogOpts>, inner: Handle<DatagramSocket>) -> RhResult<Handle<DatagramSocket>> {
+    let options = OptsReader::read::<LogOpts>(opts)?.into();
     Ok(handle(datagram_log::datagram_logger(inner.take("socket")?, &options)))
 }
 

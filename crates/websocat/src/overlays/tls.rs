@@ -9,10 +9,10 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use connector::{Connector, ConnectorOptions};
+pub use connector::{Connector, ConnectorOpts};
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, shown},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, task, throw},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
@@ -52,7 +52,7 @@ const NO_DOMAIN: &str = "nodomain";
 
 /// Options of `tls_client`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ClientOptions {
+pub struct ClientOpts {
     /// Host name or IP address that the server is asked for (SNI) and that its certificate must be valid for.
     pub domain: String,
     /// Time for the handshake, in milliseconds; no limit when absent.
@@ -62,11 +62,11 @@ pub struct ClientOptions {
 
 impl TlsArgs {
     /// Options of the connector that all TLS overlays share.
-    pub fn connector_options(&self) -> ConnectorOptions {
-        ConnectorOptions {
+    pub fn connector_options(&self) -> ConnectorOpts {
+        ConnectorOpts {
             danger_accept_invalid_certs: self.insecure,
             danger_accept_invalid_hostnames: self.insecure,
-            ..ConnectorOptions::default()
+            ..ConnectorOpts::default()
         }
     }
 }
@@ -104,7 +104,7 @@ impl OverlaySpec for Tls {
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
         let overlays = &script.args.overlays;
-        let options = OptionMap::of(&ClientOptions {
+        let options = OptionMap::of(&ClientOpts {
             domain: self.domain.clone().unwrap_or_else(|| NO_DOMAIN.to_owned()),
             timeout_ms: overlays.handshake.timeout_ms(),
         })?;
@@ -116,20 +116,20 @@ impl OverlaySpec for Tls {
 
 /// Settings for TLS clients, to be used any number of times. Trusted roots are those of the system (or of SSL_CERT_FILE and
 /// SSL_CERT_DIR), or Mozilla's where the system has none.
-fn tls_client_connector(opts: RhOpts<ConnectorOptions>) -> RhResult<Arc<Connector>> {
-    let options: ConnectorOptions = OptsReader::read(opts)?;
+fn tls_client_connector(opts: RhOpts<ConnectorOpts>) -> RhResult<Arc<Connector>> {
+    let options: ConnectorOpts = OptsReader::read(opts)?;
     Connector::new(&options).map(Arc::new).map_err(throw)
 }
 
 /// TLS client handshake over a stream socket; the protected socket goes to the callback.
 fn tls_client(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<ClientOptions>,
+    opts: RhOpts<ClientOpts>,
     connector: Arc<Connector>,
     inner: Handle<StreamSocket>,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
-    let options: ClientOptions = OptsReader::read(opts)?;
+    let options: ClientOpts = OptsReader::read(opts)?;
     let name = server_name(&options.domain)
         .map_err(|why| throw(Error::new(Kind::Tls, format!("TLS: {why}; --tls-domain gives another name"))))?;
     let continuation = Callback::new(&ctx, continuation)?;
@@ -144,7 +144,7 @@ fn tls_client(
 /// An IP address, with or without brackets, or a DNS name.
 fn server_name(text: &str) -> Result<ServerName<'static>, String> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-    ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{}` is not a host name", text.escape_debug()))
+    ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{}` is not a host name", shown(text.as_bytes())))
 }
 
 async fn handshake(

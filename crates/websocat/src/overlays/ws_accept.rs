@@ -5,7 +5,7 @@
 use super::ws_request::{Header, header, header_map};
 use crate::{
     error::Result,
-    functions::http::{AcceptOptions, ServeOptions, check_subprotocols},
+    functions::http::{AcceptOpts, ServeOpts, check_subprotocols},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
@@ -65,13 +65,13 @@ impl OverlaySpec for WsAccept {
         let overlays = &script.args.overlays;
         let args = &overlays.ws_accept;
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
-        let serve = OptionMap::of(&ServeOptions { timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited) })?;
-        let accept = OptionMap::of(&AcceptOptions {
+        let serve = OptionMap::of(&ServeOpts { timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited) })?;
+        let accept = OptionMap::of(&AcceptOpts {
             choose_protocol: args.server_protocol.clone(),
             require_protocol: args.server_protocol.is_some() && !args.server_protocol_lax,
             protocol_choose_first: args.server_protocol_choose_first,
             half_close: self.complete && script.half_close,
-            ..AcceptOptions::default()
+            ..AcceptOpts::default()
         })?;
         let headers = header_map(&args.server_header);
         let (rq, hup, fd) = (script.var("rq"), script.var("hup"), script.var("fd"));

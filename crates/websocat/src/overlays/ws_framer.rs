@@ -1,4 +1,7 @@
 //! `ws-lowlevel-client:`, `ws-lowlevel-server:` and their native functions: WebSocket framing without HTTP (RFC 6455 5).
+//!
+//! The machine is `sockets::overlay::ws`. Alone it behaves as in Websocat 4; as part of a whole WebSocket (`complete`)
+//! it prints the options that are right by default.
 
 use crate::{
     error::Result,
@@ -36,7 +39,7 @@ pub struct FramerArgs {
 
 /// Options of `ws_wrap`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct WrapOptions {
+pub struct WrapOpts {
     /// Role: a client masks what it writes and expects unmasked frames, a server the other way round.
     pub client: bool,
     /// Accept frames whose masking does not fit the role.
@@ -107,13 +110,13 @@ impl OverlaySpec for WsFramer {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let options = WrapOptions {
+        let options = WrapOpts {
             client: self.client,
             no_close_frame: script.args.overlays.ws_framer.no_close,
             answer_close: self.complete,
             close_code: self.complete.then_some(NORMAL_CLOSE),
             require_close: self.complete,
-            ..WrapOptions::default()
+            ..WrapOpts::default()
         };
         let ws = script.assign("ws", &format!("ws_wrap({}, {inner})", OptionMap::of(&options)?));
         then(script, ws)
@@ -123,10 +126,10 @@ impl OverlaySpec for WsFramer {
 /// WebSocket framing over a byte stream: messages on one side, frames on the other. Pings are answered.
 fn ws_wrap(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<WrapOptions>,
+    opts: RhOpts<WrapOpts>,
     inner: Handle<StreamSocket>,
 ) -> RhResult<Handle<DatagramSocket>> {
-    let options: WrapOptions = OptsReader::read(opts)?;
+    let options: WrapOpts = OptsReader::read(opts)?;
     if let Some(code) = options.close_code
         && !wsframe::may_send(code)
     {
@@ -150,7 +153,7 @@ fn ws_wrap(
 
 /// Options of `ws_encoder`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct EncoderOptions {
+pub struct EncoderOpts {
     /// Mask frames, as clients have to.
     pub masked: bool,
     /// Do not flush after each message.
@@ -167,10 +170,10 @@ pub struct EncoderOptions {
 /// Turns messages into WebSocket frames.
 fn ws_encoder(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<EncoderOptions>,
+    opts: RhOpts<EncoderOpts>,
     inner: Handle<BoxStreamWrite>,
 ) -> RhResult<Handle<BoxDatagramWrite>> {
-    let options: EncoderOptions = OptsReader::read(opts)?;
+    let options: EncoderOpts = OptsReader::read(opts)?;
     let options = WsOptions {
         role: role(options.masked),
         no_flush_after_each_message: options.no_flush_after_each_message,
@@ -186,7 +189,7 @@ fn ws_encoder(
 /// Options of `ws_decoder`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DecoderOptions {
+pub struct DecoderOpts {
     /// Only masked frames are right, as servers have it.
     pub require_masked: bool,
     /// Only frames without mask are right, as clients have it.
@@ -194,8 +197,8 @@ pub struct DecoderOptions {
 }
 
 /// Turns WebSocket frames into messages. Pings are not answered but handed on.
-fn ws_decoder(opts: RhOpts<DecoderOptions>, inner: Handle<BoxStreamRead>) -> RhResult<Handle<BoxDatagramRead>> {
-    let options: DecoderOptions = OptsReader::read(opts)?;
+fn ws_decoder(opts: RhOpts<DecoderOpts>, inner: Handle<BoxStreamRead>) -> RhResult<Handle<BoxDatagramRead>> {
+    let options: DecoderOpts = OptsReader::read(opts)?;
     if options.require_masked && options.require_unmasked {
         return Err("options `require_masked` and `require_unmasked` leave no frame that is right".into());
     }

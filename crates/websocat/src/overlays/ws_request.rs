@@ -4,7 +4,7 @@
 
 use crate::{
     error::Result,
-    functions::http::{UpgradeOptions, check_header, check_subprotocols},
+    functions::http::{UpgradeOpts, check_header, check_subprotocols},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, string_literal, url::RequestUri},
 };
 use rhai::Engine;
@@ -138,12 +138,12 @@ impl OverlaySpec for WsRequest {
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
         let overlays = &script.args.overlays;
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
-        let options = UpgradeOptions {
+        let options = UpgradeOpts {
             url: self.uri.clone(),
             host: self.host.clone().or_else(|| self.complete.then(|| NO_HOST.to_owned())),
             half_close: self.complete && script.half_close,
             timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited),
-            ..UpgradeOptions::default()
+            ..UpgradeOpts::default()
         };
         let options = OptionMap::of(&options)?;
         let headers = header_map(&self.headers(&overlays.ws_request));

@@ -69,6 +69,7 @@ impl Plan {
         self.left.is_complete() || self.right.is_complete()
     }
 
+    /// Both sides, left first.
     pub fn stacks_mut(&mut self) -> [&mut Stack; 2] {
         [&mut self.left, &mut self.right]
     }

@@ -1,4 +1,7 @@
 //! Specifiers: overlays are peeled from the left until an endpoint takes all that is left.
+//!
+//! Prefixes are matched exactly, and none in the tables hides another. Nothing is opened or looked up; an unknown
+//! prefix is answered with the nearest one.
 
 use super::{Names, Plan};
 use crate::{

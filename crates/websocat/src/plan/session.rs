@@ -1,4 +1,7 @@
 //! The script of a plan: what is made once, both sides nested, and the exchange in the middle.
+//!
+//! The last step of planning: it prints and decides nothing. Brackets are opened and closed by one function, since each
+//! part is given what comes inside.
 
 use super::{Plan, Prelude};
 use crate::{

@@ -1,4 +1,7 @@
 //! Callbacks: script functions that tasks call later, once per connection or once in all.
+//!
+//! What a callback makes belongs to the session in which it was handed over and stops with it. Errors that native
+//! functions threw come out of the script unchanged, so that their exit status survives.
 
 use super::{RhResult, Scenario, TaskHandle, limits, stop_for, under};
 use crate::{

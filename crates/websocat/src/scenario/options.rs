@@ -1,4 +1,7 @@
 //! Option maps of scripts as typed structs: unknown keys and wrong types are errors that name the option.
+//!
+//! Functions name the structs in their signatures ([`RhOpts`], [`RhFn`]), from where the generated reference has keys
+//! and closures.
 
 use super::RhResult;
 use rhai::{Dynamic, FnPtr, Map};

@@ -1,4 +1,7 @@
 //! Forms of specifiers and the traits of endpoints and overlays.
+//!
+//! A form is data: parser, generated pages and tests read the same table. The traits are implemented once per file of
+//! `endpoints/` and `overlays/`.
 
 use super::{Script, Then, Var};
 use crate::error::Result;

@@ -1,4 +1,6 @@
 //! Writer of scenario text: indented, numbered variables by kind, options only where they differ from the default.
+//!
+//! What comes out compiles: names are fresh, text is quoted by `literal.rs`, and whoever opens a bracket closes it.
 
 use super::string_literal;
 use crate::{

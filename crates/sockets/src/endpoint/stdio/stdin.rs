@@ -1,4 +1,7 @@
 //! Standard input as the read half of a stream.
+//!
+//! Opened at the first read: a session that never reads does not touch it. What the system can poll is polled
+//! (`net/inherited.rs`), everything else is read by a thread (`blocking.rs`).
 
 use super::{StdioError, os};
 use crate::stream::{BoxStreamRead, StreamRead};

@@ -1,4 +1,7 @@
 //! Standard output as the write half of a stream.
+//!
+//! Opened at the first write. What the system can poll is polled (`net/inherited.rs`), everything else is written by a
+//! thread (`blocking.rs`).
 
 use super::{StdioError, os};
 use crate::stream::{BoxStreamWrite, StreamWrite};

@@ -1,4 +1,8 @@
 //! The halves that clients of a shared socket get.
+//!
+//! One client at a time reads and gets whole messages; one at a time writes, until its message ends. What a client
+//! leaves behind when it is dropped midway is tidied up, so that the next one finds the inner socket between two
+//! messages.
 
 use super::{ReadEnd, ReuseError, Shared, Torn, TornMessage, Writing};
 use crate::datagram::{BoxDatagramRead, DatagramRead, DatagramWrite, Flags};

@@ -1,4 +1,7 @@
 //! The server's half of the opening handshake: `ws_accept` judges a request by RFC 6455 4.2 and makes the answer.
+//!
+//! Nothing that the client sent is trusted: a wrong request gets a refusal with one line of text, and the connection
+//! stays usable. The I/O is in `server.rs`.
 
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES, headers,
@@ -25,7 +28,7 @@ use std::sync::PoisonError;
 /// Options of `ws_accept`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct AcceptOptions {
+pub struct AcceptOpts {
     /// Accept any request.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub lax: bool,
@@ -71,14 +74,14 @@ const fn bad(why: &'static str) -> Refusal {
 /// Custom headers as in `ws_upgrade`.
 fn ws_accept(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<AcceptOptions>,
+    opts: RhOpts<AcceptOpts>,
     custom_headers: Map,
     rq: Handle<IncomingRequest>,
     close_handle: Handle<Hangup>,
     _fd: i64,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<Handle<OutgoingResponse>> {
-    let options: AcceptOptions = OptsReader::read(opts)?;
+    let options: AcceptOpts = OptsReader::read(opts)?;
     if options.require_protocol && options.choose_protocol.is_none() {
         return Err("option `require_protocol` needs `choose_protocol`".into());
     }
@@ -100,7 +103,7 @@ fn ws_accept(
 }
 
 /// Judges a request.
-fn check(head: &request::Parts, options: &AcceptOptions) -> Result<Agreed, Refusal> {
+fn check(head: &request::Parts, options: &AcceptOpts) -> Result<Agreed, Refusal> {
     let fields = &head.headers;
     if !options.lax {
         check_form(head, options.omit_headers)?;
@@ -158,10 +161,7 @@ fn check_form(head: &request::Parts, key_is_optional: bool) -> Result<(), Refusa
 }
 
 /// The subprotocol to answer with, of those that are offered.
-fn choose<'a>(
-    offered: &mut dyn Iterator<Item = &'a [u8]>,
-    options: &AcceptOptions,
-) -> Result<Option<&'a [u8]>, Refusal> {
+fn choose<'a>(offered: &mut dyn Iterator<Item = &'a [u8]>, options: &AcceptOpts) -> Result<Option<&'a [u8]>, Refusal> {
     let wanted = options.choose_protocol.as_deref().map(str::as_bytes);
     let mut first = None;
     for protocol in offered {
@@ -201,7 +201,7 @@ fn refuse(refusal: &Refusal) -> OutgoingResponse {
 /// The 101 (RFC 6455 4.2.2).
 fn switch(
     head: &request::Parts,
-    options: &AcceptOptions,
+    options: &AcceptOpts,
     agreed: &Agreed,
     custom: &HeaderMap,
 ) -> Result<Response<Full<Bytes>>, Error> {

@@ -1,4 +1,7 @@
 //! The client's half of the opening handshake: `http1_client` and `ws_upgrade`.
+//!
+//! Makes the request, has the answer judged by `reply.rs` (RFC 6455 4.1) and gives the very same stream halves back;
+//! nothing of HTTP stays in memory.
 
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES, HEAD_LIMIT, HEADERS_LIMIT,
@@ -7,7 +10,7 @@ use super::{
     reply::{self, Agreed, Asked},
 };
 use crate::{
-    error::{Error, Kind, Result},
+    error::{Error, Kind, Result, shown},
     register,
     scenario::{
         Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, task, throw,
@@ -37,11 +40,11 @@ pub struct Http1Client(StreamSocket);
 
 /// Options of `http1_client`: none so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ClientOptions {}
+pub struct ClientOpts {}
 
 /// Options of `ws_upgrade`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct UpgradeOptions {
+pub struct UpgradeOpts {
     /// Request target: path and query, or an absolute URI.
     pub url: String,
     /// Value of Host; absent: the host of an absolute URI, or no Host.
@@ -62,8 +65,8 @@ pub struct UpgradeOptions {
 }
 
 /// Speaks the client side of HTTP/1 over a stream socket. Nothing is sent until a request is made.
-fn http1_client(opts: RhOpts<ClientOptions>, inner: Handle<StreamSocket>) -> RhResult<Handle<Http1Client>> {
-    OptsReader::read::<ClientOptions>(opts)?;
+fn http1_client(opts: RhOpts<ClientOpts>, inner: Handle<StreamSocket>) -> RhResult<Handle<Http1Client>> {
+    OptsReader::read::<ClientOpts>(opts)?;
     Ok(handle(Http1Client(inner.take("socket")?)))
 }
 
@@ -73,12 +76,12 @@ fn http1_client(opts: RhOpts<ClientOptions>, inner: Handle<StreamSocket>) -> RhR
 /// replace headers that would be sent otherwise, Host too.
 fn ws_upgrade(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<UpgradeOptions>,
+    opts: RhOpts<UpgradeOpts>,
     custom_headers: Map,
     client: Handle<Http1Client>,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
-    let options: UpgradeOptions = OptsReader::read(opts)?;
+    let options: UpgradeOpts = OptsReader::read(opts)?;
     let custom = headers::custom_headers(custom_headers)?;
     let key = Scenario::of(&ctx)?.random().websocket_key();
     let (request, asked) = request(&options, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
@@ -92,12 +95,9 @@ fn ws_upgrade(
 }
 
 /// The request, and what the reply will be measured by.
-fn request(options: &UpgradeOptions, custom: HeaderMap, key: &str) -> Result<(Request<Empty<Bytes>>, Asked)> {
+fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Request<Empty<Bytes>>, Asked)> {
     let bad = |what: &str, text: &str| {
-        Error::new(
-            Kind::Start,
-            format!("WebSocket handshake: {what} `{}` cannot be sent", headers::shown(text.as_bytes())),
-        )
+        Error::new(Kind::Start, format!("WebSocket handshake: {what} `{}` cannot be sent", shown(text.as_bytes())))
     };
     let uri: Uri = options.url.parse().map_err(|_| bad("the URL", &options.url))?;
     let host = options.host.as_deref().or_else(|| uri.authority().map(|a| a.as_str()));

@@ -16,10 +16,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use accept::AcceptOptions;
-pub use client::UpgradeOptions;
+pub use accept::AcceptOpts;
+pub use client::UpgradeOpts;
 pub use headers::{check_header, check_subprotocols};
-pub use server::ServeOptions;
+pub use server::ServeOpts;
 
 /// Most bytes of a request or response head; larger heads are attacks or accidents (browsers stay below 16 KiB).
 const HEAD_LIMIT: usize = 64 << 10;

@@ -1,6 +1,9 @@
 //! What the server answered to an upgrade request: the client's checks of RFC 6455 4.1, and words for refusals.
+//!
+//! Without I/O. What the server sent appears in messages only through [`shown`].
 
 use super::{HALF_CLOSE, HALF_CLOSE_YES, headers};
+use crate::error::shown;
 use hyper::{
     StatusCode, Version,
     header::{self, HeaderName},
@@ -48,7 +51,7 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
     // 6455-4.1-37
     match one(&header::UPGRADE)? {
         Some(value) if value.eq_ignore_ascii_case(b"websocket") => {}
-        Some(value) => return Err(format!("its Upgrade is `{}`, not websocket", headers::shown(value))),
+        Some(value) => return Err(format!("its Upgrade is `{}`, not websocket", shown(value))),
         None => return Err("it has no Upgrade".into()),
     }
     // 6455-4.1-38
@@ -66,14 +69,14 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
     // 6455-4.1-40
     for name in headers::extension_names(fields, &header::SEC_WEBSOCKET_EXTENSIONS) {
         if !asked.extensions.iter().any(|e| e.eq_ignore_ascii_case(name)) {
-            return Err(format!("it uses the extension `{}`, which was not asked for", headers::shown(name)));
+            return Err(format!("it uses the extension `{}`, which was not asked for", shown(name)));
         }
     }
     // 6455-4.1-41, 6455-11.3.4-2
     if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)?
         && !asked.protocols.iter().any(|p| **p == *chosen)
     {
-        return Err(format!("it chose the subprotocol `{}`, which was not asked for", headers::shown(chosen)));
+        return Err(format!("it chose the subprotocol `{}`, which was not asked for", shown(chosen)));
     }
     Ok(agreed)
 }
@@ -82,19 +85,19 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
 pub(super) fn refusal(reply: &response::Parts, body: &[u8]) -> String {
     let status = reply.status;
     let mut text = format!("the server answered {}", status.as_u16());
-    let reason = reply.extensions.get::<hyper::ext::ReasonPhrase>().map(|r| headers::shown(r.as_bytes()));
+    let reason = reply.extensions.get::<hyper::ext::ReasonPhrase>().map(|r| shown(r.as_bytes()));
     if let Some(reason) = reason.or_else(|| status.canonical_reason().map(str::to_owned)).filter(|r| !r.is_empty()) {
         text.push(' ');
         text.push_str(&reason);
     }
     text.push_str(" instead of switching to WebSocket");
     if let Some(location) = reply.headers.get(header::LOCATION) {
-        text.push_str(&format!("; Location: {}", headers::shown(location.as_bytes())));
+        text.push_str(&format!("; Location: {}", shown(location.as_bytes())));
     }
     if status == StatusCode::UPGRADE_REQUIRED {
         // 6455-11.3.5-1
         if let Some(versions) = headers::joined(&reply.headers, &header::SEC_WEBSOCKET_VERSION) {
-            text.push_str(&format!("; it speaks WebSocket version {}", headers::shown(versions.as_bytes())));
+            text.push_str(&format!("; it speaks WebSocket version {}", shown(versions.as_bytes())));
         }
     }
     if let Some(line) = first_line(body) {
@@ -106,7 +109,7 @@ pub(super) fn refusal(reply: &response::Parts, body: &[u8]) -> String {
 /// The first line of a body that has something in it.
 fn first_line(body: &[u8]) -> Option<String> {
     let line = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
-    Some(headers::shown(line))
+    Some(shown(line))
 }
 
 #[cfg(test)]

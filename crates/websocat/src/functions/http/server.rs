@@ -42,7 +42,7 @@ use tokio::{
 /// Options of `http1_serve`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ServeOptions {
+pub struct ServeOpts {
     /// Time for each request to arrive and be answered, in milliseconds; no limit when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
@@ -67,11 +67,11 @@ pub struct OutgoingResponse {
 /// only) and its descriptor (-1 when it has none), and gives the response.
 fn http1_serve(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<ServeOptions>,
+    opts: RhOpts<ServeOpts>,
     inner: Handle<StreamSocket>,
     continuation: RhFn<((Handle<IncomingRequest>, Handle<Hangup>, i64), Handle<OutgoingResponse>)>,
 ) -> RhResult<TaskHandle> {
-    let options: ServeOptions = OptsReader::read(opts)?;
+    let options: ServeOpts = OptsReader::read(opts)?;
     let callback = Callback::new(&ctx, continuation)?;
     let stop = callback.stop().clone();
     let listened = !stop.is_top_level();

@@ -1,4 +1,7 @@
 //! From options of `tls_client_connector` to a rustls configuration: roots, versions, what is checked.
+//!
+//! Everything is checked unless an option says otherwise, by rustls with the ring provider. In planned scripts one
+//! connector serves all connections.
 
 use crate::error::{Error, Kind, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -20,7 +23,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// Options of `tls_client_connector`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct ConnectorOptions {
+pub struct ConnectorOpts {
     /// Lowest TLS version: `tls12` or `tls13`; `ssl3`, `tls10` and `tls11` mean `tls12`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_protocol_version: Option<String>,
@@ -55,7 +58,7 @@ pub struct Connector(TlsConnector);
 
 impl Connector {
     /// Loads the roots, unless no certificate is checked anyway. Reads files: costs some milliseconds.
-    pub fn new(options: &ConnectorOptions) -> Result<Self> {
+    pub fn new(options: &ConnectorOpts) -> Result<Self> {
         let provider = Arc::new(crypto::ring::default_provider());
         let versions = versions(options)?;
         let bad = |e: rustls::Error| Error::with_source(Kind::Tls, "TLS settings", e);
@@ -85,7 +88,7 @@ impl Connector {
     }
 }
 
-fn versions(options: &ConnectorOptions) -> Result<Vec<&'static SupportedProtocolVersion>> {
+fn versions(options: &ConnectorOpts) -> Result<Vec<&'static SupportedProtocolVersion>> {
     const OLD: [&str; 3] = ["ssl3", "tls10", "tls11"];
     let bad = |text: String| Error::new(Kind::Tls, format!("TLS settings: {text}"));
     let min = match options.min_protocol_version.as_deref() {
@@ -110,7 +113,7 @@ fn versions(options: &ConnectorOptions) -> Result<Vec<&'static SupportedProtocol
     Ok(versions.into_iter().map(|(_, version)| version).collect())
 }
 
-fn roots(options: &ConnectorOptions) -> Result<RootCertStore> {
+fn roots(options: &ConnectorOpts) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     if !options.disable_built_in_roots {
         add_system_roots(&mut roots)?;
@@ -251,18 +254,18 @@ impl ServerCertVerifier for AnyName {
 mod tests {
     use super::*;
 
-    fn error(options: ConnectorOptions) -> String {
-        let options = ConnectorOptions { disable_built_in_roots: true, ..options };
+    fn error(options: ConnectorOpts) -> String {
+        let options = ConnectorOpts { disable_built_in_roots: true, ..options };
         Connector::new(&options).err().unwrap().to_string()
     }
 
     #[test]
     fn versions_by_name() {
         let pick = |min: Option<&str>, max: Option<&str>| {
-            let options = ConnectorOptions {
+            let options = ConnectorOpts {
                 min_protocol_version: min.map(str::to_owned),
                 max_protocol_version: max.map(str::to_owned),
-                ..ConnectorOptions::default()
+                ..ConnectorOpts::default()
             };
             versions(&options).map(|v| v.iter().map(|v| v.version).collect::<Vec<_>>()).map_err(|e| e.to_string())
         };
@@ -277,20 +280,20 @@ mod tests {
 
     #[test]
     fn bad_roots_are_named() {
-        let pem = |text: &str| ConnectorOptions { root_certificates_pem: vec![text.into()], ..Default::default() };
+        let pem = |text: &str| ConnectorOpts { root_certificates_pem: vec![text.into()], ..Default::default() };
         assert!(error(pem("")).contains("root_certificates_pem: there is no certificate"));
         assert!(error(pem("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")).contains("_pem"));
-        let der = ConnectorOptions { root_certificates_der_base64: vec!["?".into()], ..Default::default() };
+        let der = ConnectorOpts { root_certificates_der_base64: vec!["?".into()], ..Default::default() };
         assert!(error(der).contains("_der_base64"));
-        assert!(error(ConnectorOptions::default()).contains("no trusted roots"));
+        assert!(error(ConnectorOpts::default()).contains("no trusted roots"));
     }
 
     #[test]
     fn nothing_is_loaded_where_nothing_is_checked() {
-        let options = ConnectorOptions {
+        let options = ConnectorOpts {
             danger_accept_invalid_certs: true,
             root_certificates_pem: vec!["never looked at".into()],
-            ..ConnectorOptions::default()
+            ..ConnectorOpts::default()
         };
         assert!(Connector::new(&options).is_ok());
     }

@@ -7,6 +7,7 @@ use crate::{
     spec::SocketKind,
 };
 
+/// Puts an overlay on the side that has bytes when the other one has messages.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     if plan.kind() == SocketKind::Stream {
         return Ok(());

@@ -3,6 +3,7 @@
 use super::super::Plan;
 use crate::{error::Result, overlays::Overlay};
 
+/// Marks lines that stand directly on a real stdio.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     for stack in plan.stacks_mut() {
         if stack.endpoint.is_stdio()

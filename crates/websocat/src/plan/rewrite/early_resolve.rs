@@ -6,6 +6,7 @@ use crate::{
     error::Result,
 };
 
+/// Gives host names a script variable with their addresses, unless `--late-resolve` was asked for.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     if plan.args.endpoints.tcp_connect.late_resolve {
         return Ok(());

@@ -7,6 +7,7 @@ use crate::{
     spec::Stack,
 };
 
+/// With `--log-traffic`, puts `log:` where it shows most.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     if !plan.args.overlays.log.log_traffic {
         return Ok(());

@@ -8,6 +8,7 @@ use crate::{
     spec::{SocketKind, Stack},
 };
 
+/// Puts `reuse-raw:` on a right side that exists once and has many clients; makes a shared endpoint of what it stands on.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     let many = plan.left.endpoint.is_listener() && !plan.args.session.oneshot;
     let shared = |stack: &Stack| stack.overlays.iter().any(|o| matches!(o, Overlay::ReuseRaw(_)));

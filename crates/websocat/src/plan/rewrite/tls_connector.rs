@@ -3,6 +3,7 @@
 use super::super::{Plan, Prelude};
 use crate::{error::Result, overlays::Overlay};
 
+/// Gives all TLS clients the script variable of one connector.
 pub fn pass(plan: &mut Plan) -> Result<()> {
     let domain = plan.args.overlays.tls.domain.clone();
     let Plan { left, right, prelude, names, .. } = plan;
