@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Black-box tests of a built binary against Python websockets and raw sockets.
+"""Black-box tests of a built binary against Python websockets, raw sockets, and programs by others.
 
     interop/run.py --binary target/release/websocat            all cases
     interop/run.py --binary … exit_status close_with_a_code     subjects or cases by name; 'leak*' works too
@@ -7,7 +7,8 @@
     interop/run.py --self-test                                  the harness against itself, without a binary
 
 One line per case, then `interop: N ok, M failed`. Exit status 0 if nothing failed, 1 otherwise, 2 for a wrong call.
-Needs Python 3.11 and the package `websockets`.
+Needs Python 3.11 and the package `websockets`; install.sh installs the other programs. A case whose program is missing
+fails; with WEBSOCAT_ALLOW_SKIP=1 it is skipped. Either way it is printed.
 """
 
 import argparse
@@ -26,6 +27,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import harness  # noqa: E402
+import programs  # noqa: E402
 
 SKIPPED = 77
 
@@ -49,6 +51,7 @@ class Running:
         os.dup2(self.log.fileno(), 2)
         code = 1
         try:
+            programs.require(self.case.needs)
             with tempfile.TemporaryDirectory(prefix="interop-") as folder:
                 os.chdir(folder)
                 self.case.function()
@@ -134,6 +137,8 @@ def main():
         if not args.binary or not os.access(args.binary, os.X_OK):
             parser.error("--binary has to name the built program")
         harness.SETTINGS["binary"] = os.path.abspath(args.binary)
+    for name in sorted({name for c in chosen for name in c.needs}):
+        print(f"uses {name}: {programs.version(name) or 'MISSING'}", flush=True)
     return run(chosen, args.jobs, args.verbose)
 
 
