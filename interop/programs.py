@@ -29,7 +29,7 @@ PROGRAMS = {
     "chromium": (["chromium", "--version"], r"Chromium (\S+)"),
     "chromedriver": (["chromedriver", "--version"], r"ChromeDriver (\S+)"),
     "nginx": (["nginx", "-v"], r"nginx/(\S+)"),
-    "nginx-stream": (["nginx", "-V"], r"(--with-stream=dynamic)"),
+    "nginx-stream": (["nginx", "-V"], r"nginx/(\S+)"),
     "socat": (["socat", "-V"], r"socat version (\S+)"),
     "curl": (["curl", "--version"], r"curl (\S+)"),
     "openssl": (["openssl", "version"], r"OpenSSL (\S+)"),
@@ -194,7 +194,8 @@ class Pages(SimpleHTTPRequestHandler):
 class Nginx:
     """nginx in front of a port: as a relay of TCP (`stream`) or as a reverse proxy of HTTP that lets upgrades through.
 
-    It takes over a listening socket that is ours, so that the port is known and nobody else can get it first.
+    It takes over a listening socket that is ours, so that the port is known and nobody else can get it first. (With
+    `master_process off` nginx 1.22 crashes then.)
     """
 
     def __init__(self, kind, backend_port):
@@ -203,11 +204,12 @@ class Nginx:
         self.port = listener.getsockname()[1]
         pathlib.Path("nginx.conf").write_text(self._configuration(kind, backend_port))
         os.makedirs("temporary", exist_ok=True)
-        self.program = start("nginx", "-p", f"{os.getcwd()}/", "-c", "nginx.conf", "-e", "stderr",
+        # It leaves the case's session; as process 1 of a namespace, it and its worker still end with the case.
+        self.program = start("nginx", "-p", f"{os.getcwd()}/", "-c", "nginx.conf", "-e", "stderr", pid1=True,
                              env={"NGINX": f"{listener.fileno()};"}, pass_fds=[listener.fileno()])
 
     def _configuration(self, kind, backend_port):
-        common = "daemon off; master_process off; pid nginx.pid; error_log stderr warn;\nevents {}\n"
+        common = "daemon off; worker_processes 1; user root; pid nginx.pid; error_log stderr warn;\nevents {}\n"
         if kind == "stream":
             return f"load_module {NGINX_STREAM};\n{common}" + (
                 f"stream {{ server {{ listen 127.0.0.1:{self.port}; proxy_pass 127.0.0.1:{backend_port}; }} }}\n")

@@ -98,15 +98,15 @@ def chromium_subprotocol():
     assert refused == "refused", refused
 
 
-@case("a page leaves without closing: the back end sees the end", LIMIT, NEEDS)
-def chromium_leaves():
+@case("a page is reloaded without closing: the back end sees the end", LIMIT, NEEDS)
+def chromium_reloads():
     backend = IdleBackend()
     server = Server("-b", "ws-l:127.0.0.1:0", backend.tcp)
     browser = Chromium()
     browser.run(f"await open({server.url!r}); socket.send('x');")
     other = backend.accept()
     assert other.read_exactly(1) == b"x"
-    browser.run("location.href = 'about:blank';")
+    browser.run("location.reload();")
     other.expect_end()
 
 
