@@ -8,8 +8,9 @@
 # had is printed, and the status is 1: the cases in want of it fail, unless WEBSOCAT_ALLOW_SKIP=1.
 set -euo pipefail
 
-ws_version=8.23.0
-folder=${XDG_CACHE_HOME:-$HOME/.cache}/websocat-interop/ws-$ws_version
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# A new lock file is a new folder.
+folder=${XDG_CACHE_HOME:-$HOME/.cache}/websocat-interop/node-$(sha256sum <"$here/node/package-lock.json" | cut -c1-12)
 if [ "${1:-}" = --node-path ]; then
   echo "$folder/node_modules"
   exit
@@ -42,10 +43,9 @@ if [ ${#wanted[@]} -gt 0 ]; then
 fi
 
 if [ ! -e "$folder/node_modules/ws/package.json" ]; then
-  echo "installing the Node package ws $ws_version into $folder"
-  mkdir -p "$folder" &&
-    npm install --silent --no-save --no-package-lock --no-audit --no-fund --ignore-scripts --prefix "$folder" "ws@$ws_version" ||
-    missing=1
+  echo "installing the Node package ws into $folder"
+  mkdir -p "$folder" && cp "$here"/node/package*.json "$folder" &&
+    npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" || missing=1
 fi
 
 for name in node chromium chromedriver nginx socat curl openssl; do

@@ -95,10 +95,10 @@ def listening_port(program):
 
 # -- Node ----------------------------------------------------------------------
 class Node:
-    """A WebSocket of the Node package `ws`, steered by commands and heard by events; see node_peer.js."""
+    """A WebSocket of the Node package `ws`, steered by commands and heard by events; see node/peer.js."""
 
     def __init__(self, *args):
-        self.program = start("node", HERE / "node_peer.js", *args, env={"NODE_PATH": node_packages()})
+        self.program = start("node", HERE / "node/peer.js", *args, env={"NODE_PATH": node_packages()})
         self.read = 0
 
     def do(self, what, **details):
@@ -138,8 +138,7 @@ class Chromium:
 
     def __init__(self):
         KEPT.append(self)
-        # As process 1 of a namespace: none of the browser's many processes outlives the case.
-        self.driver = start("chromedriver", "--port=0", pid1=True, env={"HOME": os.getcwd()})
+        self.driver = start("chromedriver", "--port=0", env={"HOME": os.getcwd()})
         port = int(self.driver.stdout.wait(rb"started successfully on port (\d+)", 20)[1])
         self.base = f"http://127.0.0.1:{port}"
         options = {"binary": path("chromium"), "args": [*FLAGS, f"--user-data-dir={os.getcwd()}/profile"]}
@@ -204,8 +203,7 @@ class Nginx:
         self.port = listener.getsockname()[1]
         pathlib.Path("nginx.conf").write_text(self._configuration(kind, backend_port))
         os.makedirs("temporary", exist_ok=True)
-        # It leaves the case's session; as process 1 of a namespace, it and its worker still end with the case.
-        self.program = start("nginx", "-p", f"{os.getcwd()}/", "-c", "nginx.conf", "-e", "stderr", pid1=True,
+        self.program = start("nginx", "-p", f"{os.getcwd()}/", "-c", "nginx.conf", "-e", "stderr",
                              env={"NGINX": f"{listener.fileno()};"}, pass_fds=[listener.fileno()])
 
     def _configuration(self, kind, backend_port):

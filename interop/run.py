@@ -17,6 +17,7 @@ import importlib
 import os
 import pathlib
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -38,6 +39,7 @@ class Running:
     def __init__(self, case):
         self.case = case
         self.log = tempfile.TemporaryFile()
+        self.folder = tempfile.mkdtemp(prefix="interop-")
         self.started = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
@@ -52,9 +54,8 @@ class Running:
         code = 1
         try:
             programs.require(self.case.needs)
-            with tempfile.TemporaryDirectory(prefix="interop-") as folder:
-                os.chdir(folder)
-                self.case.function()
+            os.chdir(self.folder)
+            self.case.function()
             code = 0
         except harness.Skip as reason:
             print(reason)
@@ -65,6 +66,14 @@ class Running:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+    def _remove_folder(self):
+        """A browser that is being killed may still write for a moment, so that one attempt is not enough."""
+        deadline = time.monotonic() + 5
+        while os.path.exists(self.folder) and time.monotonic() < deadline:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if os.path.exists(self.folder):
+                time.sleep(0.05)
 
     def finish(self):
         """Kills what is left of it; returns the result and what it printed."""
@@ -77,6 +86,7 @@ class Running:
         if not ended:
             _, wait_status = os.waitpid(self.pid, 0)
         os.close(self.handle)
+        self._remove_folder()
         self.log.seek(0)
         text = self.log.read().decode("utf-8", "replace")
         code = os.waitstatus_to_exitcode(wait_status)

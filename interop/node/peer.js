@@ -1,4 +1,4 @@
-// A WebSocket of the package `ws`: `node node_peer.js client URL [PROTOCOL]` or `node node_peer.js server [echo] [PROTOCOL]`.
+// A WebSocket of the package `ws`: `node peer.js client URL [PROTOCOL]` or `node peer.js server [echo] [PROTOCOL]`.
 //
 // Commands come as lines of JSON on standard input, {"do": "send", "text": …}; events go out the same way on standard
 // output, {"event": "close", "code": …}. Large messages are reported by length and hash.
