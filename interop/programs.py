@@ -210,7 +210,8 @@ class Nginx:
         common = "daemon off; worker_processes 1; user root; pid nginx.pid; error_log stderr warn;\nevents {}\n"
         if kind == "stream":
             return f"load_module {NGINX_STREAM};\n{common}" + (
-                f"stream {{ server {{ listen 127.0.0.1:{self.port}; proxy_pass 127.0.0.1:{backend_port}; }} }}\n")
+                f"stream {{ server {{ listen 127.0.0.1:{self.port}; "
+                f"proxy_pass 127.0.0.1:{backend_port}; proxy_half_close on; }} }}\n")
         folders = " ".join(f"{name}_temp_path temporary;" for name in
                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         return common + (
