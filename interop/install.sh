@@ -38,8 +38,8 @@ if [ ${#wanted[@]} -gt 0 ]; then
   if [ ! -e $policy ] && (printf '#!/bin/sh\nexit 101\n' >$policy && chmod +x $policy) 2>/dev/null; then
     trap 'rm -f $policy' EXIT
   fi
-  { apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null; } || missing=1
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -qq && apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null; } || missing=1
 fi
 
 if [ ! -e "$folder/node_modules/ws/package.json" ]; then

@@ -1,4 +1,4 @@
-"""OpenSSL's own programs: s_server as the server of wss://, s_client as the way to one; certificates that are not good."""
+"""OpenSSL's own programs: s_server as the server of wss://, s_client as the way to one; bad certificates."""
 
 import base64
 import hashlib
@@ -118,8 +118,8 @@ def certificate_of_a_stranger():
 @case("a certificate that signed itself: exit status 8", needs=NEEDS)
 def certificate_signed_by_itself():
     certificates(".")
-    subprocess.run(["openssl", "req", "-x509", "-key", "key.pem", "-out", "own.pem", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    subprocess.run(["openssl", "req", "-x509", "-key", "key.pem", "-out", "own.pem", "-days", "2", "-subj",
+                    "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
     refused("own.pem")
 
 
