@@ -1,7 +1,7 @@
 """Programs by others that cases need: where they are, which version they have, and how they are started.
 
-`install.sh` installs them. A case names what it needs with `@case(…, needs=("node",))`; run.py looks for it first, prints
-its version once, and fails the case if it is not there.
+`install.sh` installs them. A case names what it needs with `@case(…, needs=("node",))`; run.py looks for it first,
+prints its version once, and fails the case if it is not there.
 """
 
 import functools

@@ -19,12 +19,13 @@ def chromium_echoes():
     browser.run(f"await open({server.url!r});")
     got = browser.run("""
         const sent = Uint8Array.from({ length: 200000 }, (_, i) => i * 7 % 251), long = "ü".repeat(100000);
+        const same = (left, right) => left.every((byte, i) => byte === right[i]);
         const result = [];
         for (const data of ["hello", "", "ünïcödé", new Uint8Array([0, 255]).buffer, sent.buffer, long]) {
           socket.send(data);
           const back = await message();
           result.push(typeof data === "string" ? back === data
-            : back.byteLength === data.byteLength && new Uint8Array(back).every((b, i) => b === new Uint8Array(data)[i]));
+            : back.byteLength === data.byteLength && same(new Uint8Array(back), new Uint8Array(data)));
         }
         socket.close(4000, "page is done");
         return [result, await socket.closed];
