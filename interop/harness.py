@@ -35,21 +35,25 @@ class Skip(Exception):
 
 
 class Case:
-    def __init__(self, function, row, timeout):
+    def __init__(self, function, row, timeout, needs):
         self.name = function.__name__
         self.function = function
         self.row = row
         self.subject = function.__module__.rpartition(".")[2]
         self.timeout = timeout
+        self.needs = needs
 
 
-def case(row, timeout=CASE_TIMEOUT):
-    """Makes a function a case. `row` is the requirement it stands for, in a few words."""
+def case(row, timeout=CASE_TIMEOUT, needs=()):
+    """Makes a function a case.
+
+    `row` is the requirement it stands for, in a few words; `needs` names the programs by others that it starts.
+    """
 
     def register(function):
         if function.__name__ in CASES:
             raise ValueError(f"two cases are called {function.__name__}")
-        CASES[function.__name__] = Case(function, row, timeout)
+        CASES[function.__name__] = Case(function, row, timeout, needs)
         return function
 
     return register
@@ -109,10 +113,12 @@ class Program:
 
     stdin: "pipe" (open until `close_stdin`), "null", "closed", "tty", or bytes to be read followed by the end of input.
     stdout, stderr: "pipe", "tty" or a file descriptor. All that say "tty" share one terminal.
-    pid1: run as process 1 of a PID namespace.
+    pid1: run as process 1 of a PID namespace. pass_fds: descriptors of ours that it gets, with the same numbers.
     """
 
-    def __init__(self, *args, stdin="pipe", stdout="pipe", stderr="pipe", env=None, pid1=False, binary=None):
+    def __init__(
+        self, *args, stdin="pipe", stdout="pipe", stderr="pipe", env=None, pid1=False, binary=None, pass_fds=()
+    ):
         KEPT.append(self)
         argv = [binary or SETTINGS["binary"], *map(str, args)]
         if pid1:
@@ -138,6 +144,7 @@ class Program:
             stdout=plain(stdout),
             stderr=plain(stderr),
             env=environment(env),
+            pass_fds=pass_fds,
         )
         self.pid1 = pid1
         self.terminal = None

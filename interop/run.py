@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Black-box tests of a built binary against Python websockets and raw sockets.
+"""Black-box tests of a built binary against Python websockets, raw sockets, and programs by others.
 
     interop/run.py --binary target/release/websocat            all cases
     interop/run.py --binary … exit_status close_with_a_code     subjects or cases by name; 'leak*' works too
@@ -7,7 +7,8 @@
     interop/run.py --self-test                                  the harness against itself, without a binary
 
 One line per case, then `interop: N ok, M failed`. Exit status 0 if nothing failed, 1 otherwise, 2 for a wrong call.
-Needs Python 3.11 and the package `websockets`.
+Needs Python 3.11 and the package `websockets`; install.sh installs the other programs. A case whose program is missing
+fails; with WEBSOCAT_ALLOW_SKIP=1 it is skipped. Either way it is printed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import importlib
 import os
 import pathlib
 import select
+import shutil
 import signal
 import sys
 import tempfile
@@ -26,6 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import harness  # noqa: E402
+import programs  # noqa: E402
 
 SKIPPED = 77
 
@@ -36,6 +39,7 @@ class Running:
     def __init__(self, case):
         self.case = case
         self.log = tempfile.TemporaryFile()
+        self.folder = tempfile.mkdtemp(prefix="interop-")
         self.started = time.monotonic()
         self.pid = os.fork()
         if self.pid == 0:
@@ -49,9 +53,9 @@ class Running:
         os.dup2(self.log.fileno(), 2)
         code = 1
         try:
-            with tempfile.TemporaryDirectory(prefix="interop-") as folder:
-                os.chdir(folder)
-                self.case.function()
+            programs.require(self.case.needs)
+            os.chdir(self.folder)
+            self.case.function()
             code = 0
         except harness.Skip as reason:
             print(reason)
@@ -62,6 +66,14 @@ class Running:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+
+    def _remove_folder(self):
+        """A browser that is being killed may still write for a moment, so that one attempt is not enough."""
+        deadline = time.monotonic() + 5
+        while os.path.exists(self.folder) and time.monotonic() < deadline:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            if os.path.exists(self.folder):
+                time.sleep(0.05)
 
     def finish(self):
         """Kills what is left of it; returns the result and what it printed."""
@@ -74,6 +86,7 @@ class Running:
         if not ended:
             _, wait_status = os.waitpid(self.pid, 0)
         os.close(self.handle)
+        self._remove_folder()
         self.log.seek(0)
         text = self.log.read().decode("utf-8", "replace")
         code = os.waitstatus_to_exitcode(wait_status)
@@ -134,6 +147,8 @@ def main():
         if not args.binary or not os.access(args.binary, os.X_OK):
             parser.error("--binary has to name the built program")
         harness.SETTINGS["binary"] = os.path.abspath(args.binary)
+    for name in sorted({name for c in chosen for name in c.needs}):
+        print(f"uses {name}: {programs.version(name) or 'MISSING'}", flush=True)
     return run(chosen, args.jobs, args.verbose)
 
 

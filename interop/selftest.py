@@ -1,11 +1,14 @@
 """The harness checked against itself: raw peers against the websockets library, Program against small commands."""
 
+import os
 import ssl
+import sys
 
 import websockets.exceptions
 import websockets.sync.client as library
 
 import harness
+import programs
 import wire
 from harness import Program, case, eventually
 from peers import BlackHole, IdleBackend, RawServer, WebSocketServer, certificates, collect, echo, free_port
@@ -152,3 +155,23 @@ def handler_errors():
         raise RuntimeError("no error")
     except AssertionError as error:
         assert "not a Close" in str(error)
+
+
+@case("a case without its program fails, and is skipped only where that is allowed")
+def missing_programs():
+    programs.PROGRAMS["absent"] = (["no-such-program", "--version"], ".*")
+    for allowed, expected in (("0", AssertionError), ("1", harness.Skip)):
+        os.environ["WEBSOCAT_ALLOW_SKIP"] = allowed
+        try:
+            programs.require(("absent",))
+        except expected as error:
+            assert "absent" in str(error)
+        else:
+            raise RuntimeError("nothing was missing")
+
+
+@case("the port of a program that does not announce it")
+def port_from_proc():
+    script = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1]); s.accept()"
+    program = Program("-u", "-c", script, binary=sys.executable)
+    assert programs.listening_port(program) == int(program.stdout.wait(rb"(\d+)\n")[1])
