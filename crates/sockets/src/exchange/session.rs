@@ -346,10 +346,11 @@ impl ExchangePackets {
         if self.forward.has_ended() && self.reverse.has_ended() {
             return Settled::Over;
         }
-        match self.look_at_timer(cx, session) {
-            Settled::Waits if again => Settled::Again,
-            settled => settled,
+        if again {
+            // Most ends are over in the next round: a timer that is not looked at before was never started.
+            return Settled::Again;
         }
+        self.look_at_timer(cx, session)
     }
 
     /// The source of `direction` has ended. Returns whether the end goes on now.

@@ -8,7 +8,10 @@ use super::{
     sockopts::{BindOptions, OptionError, RouteOptions, StreamOptions},
     tcp::tcp_socket,
 };
-use crate::{info::SocketInfo, socket::StreamSocket};
+use crate::{
+    info::{Address, SocketInfo},
+    socket::StreamSocket,
+};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
     future::poll_fn,
@@ -238,7 +241,12 @@ impl<A: Accept> Listener<A> {
 
     fn describe(&self, from: SocketAddr) -> SocketInfo {
         let specifier = self.addresses.first().map(|a| format!("tcp-l:{a}").into());
-        SocketInfo { specifier, peer: Some(crate::info::Address::Ip(from)), ..Default::default() }
+        // Where only one address is listened on, all connections have that one: no need to ask the system for each.
+        let local = match &self.addresses[..] {
+            [one] if !one.ip().is_unspecified() && !self.options.bind_options.transparent => Some(Address::Ip(*one)),
+            _ => None,
+        };
+        SocketInfo { specifier, local, peer: Some(Address::Ip(from)), ..Default::default() }
     }
 }
 
@@ -260,10 +268,7 @@ fn of_one_connection(e: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        info::Address,
-        net::tcp::tests::{BOUND, connection},
-    };
+    use crate::net::tcp::tests::{BOUND, connection};
     use std::collections::VecDeque;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},

@@ -6,7 +6,7 @@
 use crate::{
     buffer::Window,
     datagram::{DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill_up_to},
+    gather::{Gather, poll_fill},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -52,7 +52,8 @@ impl DatagramRead for StreamChunks {
         }
         let mut more = Flags::NONE;
         if self.window.is_empty() {
-            if ready!(poll_fill_up_to(&mut *self.inner, cx, &mut self.window, 1, max))? == 0 {
+            // Not limited by `max`: many small messages may come of one read.
+            if ready!(poll_fill(&mut *self.inner, cx, &mut self.window, 1))? == 0 {
                 self.window.release();
                 self.len = 0;
                 self.announced = Some(Flags::EOF);
@@ -130,6 +131,17 @@ mod tests {
         let expected: [&[u8]; 5] = [b"ab", b"c", b"de", b"\0\0", b"\0"];
         let expected = expected.map(|bytes| (bytes.to_vec(), Flags::NONE));
         assert_eq!(got, [&expected[..], &[(vec![], Flags::EOF)]].concat());
+    }
+
+    #[test]
+    fn one_read_gives_many_messages_that_may_leave_together() {
+        let mut r = StreamChunks::new(scripted("R abcdef").unwrap().read.unwrap());
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        for (chunk, flags) in [(b"ab", Flags::MORE), (b"cd", Flags::MORE), (b"ef", Flags::NONE)] {
+            assert!(matches!(r.poll_chunk(&mut cx, 2), Poll::Ready(Ok(f)) if f == flags));
+            assert_eq!(r.chunk_mut(), chunk);
+            r.consume();
+        }
     }
 
     #[test]

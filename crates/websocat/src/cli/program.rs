@@ -6,7 +6,8 @@
 use super::{Args, generate, logging, signals::Signals};
 use crate::{
     error::{Error, Kind, Result},
-    exec, plan, scenario,
+    exec, plan,
+    scenario::{self, Scenario},
 };
 use clap::Parser as _;
 use sockets::stop::Stop;
@@ -16,6 +17,7 @@ use std::{
     process::ExitCode,
     sync::Arc,
 };
+use tokio::task::JoinSet;
 
 /// Exit status of a panic: a bug, or a scripted test socket that saw something else than its script says.
 const PANICKED: u8 = 101;
@@ -145,10 +147,34 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
     // Before signals are handled: one that comes while a script is evaluated, which may take for ever, ends the program.
     let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
     let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
-    // Boxed: it lives as long as the program, and a thread's stack is no place for what scripts build.
-    let mut main = Box::pin(scenario::run(task));
+    // Not in this thread: where there are workers it runs on one of them, as the sessions do that it starts, and a new
+    // connection need not wake another thread.
+    let mut main = JoinSet::new();
+    main.spawn(scenario::run(task));
+    let status = watch(&mut main, &mut signals, &stop, &scenario, args).await;
+    main.shutdown().await;
+    status
+}
+
+/// The end of the scenario's task. A panic in it is one here.
+async fn end_of(main: &mut JoinSet<Result<()>>) -> Result<()> {
+    match main.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(e)) => e.try_into_panic().map_or(Ok(()), |panic| panic::resume_unwind(panic)),
+        None => Ok(()),
+    }
+}
+
+/// Waits for the end of the scenario's task, or for the end that signals ask for.
+async fn watch(
+    main: &mut JoinSet<Result<()>>,
+    signals: &mut Signals,
+    stop: &Stop,
+    scenario: &Scenario,
+    args: &Args,
+) -> Result<u8> {
     let signal = tokio::select! {
-        result = &mut main => return result.map(|()| 0),
+        result = end_of(main) => return result.map(|()| 0),
         signal = signals.next() => signal,
     };
     tracing::info!("signal {signal}: finishing; once more ends at once");
@@ -162,7 +188,7 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
     let by_signal = 128 + signal;
     tokio::select! {
         biased;
-        result = &mut main => {
+        result = end_of(main) => {
             if let Err(e) = result {
                 tracing::warn!("while finishing: {e}");
             }

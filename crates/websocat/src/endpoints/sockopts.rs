@@ -137,6 +137,11 @@ impl BindOpts {
 }
 
 impl TcpStreamOpts {
+    /// The same for a session whose sockets do, or need not, send each write at once; what the user set stays.
+    pub fn for_session(&self, nodelay: bool) -> Self {
+        Self { nodelay: self.nodelay.or(nodelay.then_some(true)), ..self.clone() }
+    }
+
     /// Those that the handshake must already have.
     pub fn route_options(&self) -> RouteOptions {
         RouteOptions {
@@ -210,5 +215,13 @@ mod tests {
         assert_eq!(map.to_string(), "#{}");
         let set = TcpStreamOpts { nodelay: Some(true), ..TcpStreamOpts::default() };
         assert_eq!(crate::spec::OptionMap::of(&set).unwrap().to_string(), "#{nodelay: true}");
+    }
+
+    #[test]
+    fn sessions_of_messages_set_nodelay_unless_the_user_did() {
+        let set = |nodelay| TcpStreamOpts { nodelay, ..TcpStreamOpts::default() };
+        assert_eq!(set(None).for_session(true), set(Some(true)));
+        assert_eq!(set(None).for_session(false), set(None));
+        assert_eq!(set(Some(false)).for_session(true), set(Some(false)));
     }
 }

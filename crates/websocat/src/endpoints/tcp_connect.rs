@@ -146,7 +146,7 @@ fn race(script: &mut Script, args: &TcpConnectArgs, addrs: &str, then: &mut Then
 
 fn with_socket_options(mut map: OptionMap, script: &Script) -> Result<OptionMap> {
     map.extend(&script.args.endpoints.tcp_bind)?;
-    map.extend(&script.args.endpoints.tcp)?;
+    map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
     Ok(map)
 }
 

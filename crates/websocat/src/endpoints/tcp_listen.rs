@@ -109,7 +109,7 @@ impl EndpointSpec for TcpListen {
         map.push("autospawn", autospawn.to_string());
         map.push("oneshot", oneshot.to_string());
         map.extend(&script.args.endpoints.tcp_bind)?;
-        map.extend(&script.args.endpoints.tcp)?;
+        map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
         let addr = script.var("addr");
         let tasks = script.args.endpoints.listen.tasks("tcp", Some(&addr));
         let (tcp, from) = (script.var("tcp"), script.var("from"));

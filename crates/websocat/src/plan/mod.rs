@@ -64,6 +64,11 @@ impl Plan {
         if datagram(&self.left) || datagram(&self.right) { SocketKind::Datagram } else { SocketKind::Stream }
     }
 
+    /// Some side has a WebSocket with what is right by default.
+    pub fn is_complete(&self) -> bool {
+        self.left.is_complete() || self.right.is_complete()
+    }
+
     /// Both sides, left first.
     pub fn stacks_mut(&mut self) -> [&mut Stack; 2] {
         [&mut self.left, &mut self.right]

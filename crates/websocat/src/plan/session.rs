@@ -65,6 +65,7 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     let oneshot = plan.args.session.oneshot;
     script.listening = Listening { autospawn: !oneshot, oneshot };
     script.half_close = plan.right.endpoint.is_external();
+    script.nodelay = plan.kind() == SocketKind::Datagram && plan.is_complete();
     plan.left.emit(script, &mut |script, left| {
         script.listening = Listening { autospawn: false, oneshot: true };
         script.half_close = plan.left.endpoint.is_external();
@@ -86,7 +87,7 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         .flag("unidirectional", session.unidirectional)
         .flag("unidirectional_reverse", session.unidirectional_reverse)
         .flag("exit_on_eof", session.exit_on_eof);
-    let complete = [&plan.left, &plan.right].iter().any(|stack| stack.is_complete());
+    let complete = plan.is_complete();
     let one_way = session.unidirectional || session.unidirectional_reverse;
     options = options.flag("unidirectional_late_drop", session.unidirectional_late_drop || (complete && one_way));
     if let Some(size) = session.buffer_size {

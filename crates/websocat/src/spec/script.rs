@@ -117,6 +117,8 @@ pub struct Script {
     /// The other side is a socket or a process, which can say "no more from me" and go on listening: a WebSocket in the
     /// stack that is being written shall ask its peer to keep such half-closes.
     pub half_close: bool,
+    /// TCP sockets carry messages: each leaves when it is written (TCP_NODELAY), unless the user says otherwise.
+    pub nodelay: bool,
     text: String,
     indent: usize,
     names: Names,
@@ -126,7 +128,7 @@ impl Script {
     /// `names`: variables that the plan has named already.
     pub fn new(args: Arc<Args>, names: Names) -> Self {
         let listening = Listening { autospawn: true, oneshot: false };
-        Self { args, listening, half_close: false, text: String::new(), indent: 0, names }
+        Self { args, listening, half_close: false, nodelay: false, text: String::new(), indent: 0, names }
     }
 
     pub fn line(&mut self, text: &str) {
