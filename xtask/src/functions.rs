@@ -49,7 +49,9 @@ pub fn find(files: &[syn::File]) -> Result<Vec<Function>, String> {
             near.or_else(any).ok_or_else(|| format!("`{function}` is registered, but there is no such function"))?;
         found.push(items.describe(name, item)?);
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.parameters.len().cmp(&b.parameters.len())));
+    found.sort_by(|a, b| {
+        (&a.name, a.parameters.len(), &a.parameters).cmp(&(&b.name, b.parameters.len(), &b.parameters))
+    });
     Ok(found)
 }
 
