@@ -83,7 +83,7 @@ fn named(socket: StreamSocket, specifier: &str) -> StreamSocket {
 
 /// For endpoints that a planner pass replaces before printing.
 fn not_expanded(what: &str) -> Error {
-    Error::new(Kind::Start, format!("{what} was not expanded into its parts; remove --no-fixups"))
+    Error::new(Kind::Start, format!("{what} was not expanded into its parts; this is a bug of the planner"))
 }
 
 /// Builds the enum, the prefix table, the dispatch and the registration from the list above.

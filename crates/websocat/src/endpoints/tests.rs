@@ -156,7 +156,7 @@ fn scripts_of_simple_endpoints() {
         assert_eq!(script(text, args).unwrap(), expected);
     }
     assert!(script("mirror:", &[]).unwrap_err().to_string().contains("bytes or messages"));
-    assert!(script("ws://h", &[]).unwrap_err().to_string().contains("--no-fixups"));
+    assert!(script("ws://h", &[]).unwrap_err().to_string().contains("bug of the planner"));
 }
 
 #[test]

@@ -82,7 +82,9 @@ impl OverlaySpec for Log {
         let function = match self.kind {
             Some(SocketKind::Stream) => "stream_logger",
             Some(SocketKind::Datagram) => "datagram_logger",
-            None => return Err(Error::new(Kind::Start, "log: does not know what it wraps; remove --no-fixups")),
+            None => {
+                return Err(Error::new(Kind::Start, "log: does not know what it wraps; this is a bug of the planner"));
+            }
         };
         let options = OptionMap::of(&script.args.overlays.log.options)?;
         let log = script.assign("log", &format!("{function}({options}, {inner})"));

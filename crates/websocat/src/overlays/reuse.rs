@@ -35,7 +35,10 @@ impl OverlaySpec for ReuseRaw {
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(Kind::Start, "internal: reuse-raw: was not turned into a shared endpoint; remove --no-fixups"))
+        Err(Error::new(
+            Kind::Start,
+            "internal: reuse-raw: was not turned into a shared endpoint; this is a bug of the planner",
+        ))
     }
 }
 

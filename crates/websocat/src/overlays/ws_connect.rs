@@ -33,7 +33,7 @@ impl OverlaySpec for WsConnect {
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(Kind::Start, "internal: ws-connect: was not expanded; remove --no-fixups"))
+        Err(Error::new(Kind::Start, "internal: ws-connect: was not expanded; this is a bug of the planner"))
     }
 }
 

@@ -33,7 +33,7 @@ impl OverlaySpec for WsServe {
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(Kind::Start, "internal: ws-upgrade: was not expanded; remove --no-fixups"))
+        Err(Error::new(Kind::Start, "internal: ws-upgrade: was not expanded; this is a bug of the planner"))
     }
 }
 
