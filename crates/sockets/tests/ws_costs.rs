@@ -4,7 +4,7 @@ mod counting;
 
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
-    overlay::ws::{Role, WsOptions, ws_wrap},
+    overlay::ws::{Role, TextInvalid, WsOptions, ws_wrap},
     random::{MaskKeys, Randomness},
     socket::StreamSocket,
     stream::{StreamRead, StreamWrite},
@@ -72,7 +72,7 @@ fn socket(role: Role, keys: MaskKeys, read: &Pipe, write: &Pipe) -> (BoxDatagram
         write: Some(Box::new(write.clone())),
         ..StreamSocket::default()
     };
-    let options = WsOptions { role, keys, answer_close: true, check_utf8: true, ..WsOptions::default() };
+    let options = WsOptions { role, keys, answer_close: true, text_invalid: TextInvalid::Fail, ..WsOptions::default() };
     let socket = ws_wrap(options, stream);
     (socket.read.unwrap(), socket.write.unwrap())
 }

@@ -3,7 +3,7 @@
 //! The reader owes (pongs, an answer to Close), the writer pays at its next flush. On the path of messages this costs one
 //! atomic load per flush; the lock is taken only for control frames. Memory is bounded: [`MAX_PONGS`] pongs.
 
-use super::writer::Core;
+use super::{text::TextInvalid, writer::Core};
 use crate::info::SocketInfo;
 use std::{
     sync::{
@@ -43,7 +43,8 @@ pub struct Rules {
     pub shutdown_socket_on_eof: bool,
     pub answer_close: bool,
     pub require_close: bool,
-    pub check_utf8: bool,
+    pub text: TextInvalid,
+    pub own_control: bool,
     pub close_code: Option<u16>,
 }
 

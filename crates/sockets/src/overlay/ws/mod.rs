@@ -9,12 +9,15 @@
 //! its body is not looked into. `answer_close` and its fellows are what a complete WebSocket switches on.
 
 mod control;
+mod lossy;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
 pub use reader::{HOLD, WsReader};
+pub use text::TextInvalid;
 pub use writer::WsWriter;
 
 use crate::{
@@ -23,6 +26,7 @@ use crate::{
     socket::{DatagramSocket, StreamSocket},
 };
 use control::{Control, Rules};
+use lossy::{LossyReader, LossyWriter};
 use std::{io, sync::Arc};
 
 /// Which end of the connection we are: clients mask what they send.
@@ -57,8 +61,10 @@ pub struct WsOptions {
     /// A plain end of our direction sends an empty Close, which tells the peer (ours too) that we go on reading. Switched on
     /// as well by `SocketInfo::half_close`.
     pub half_close: bool,
-    /// Refuse text messages that are not UTF-8, in both directions (RFC 6455 8.1).
-    pub check_utf8: bool,
+    /// What happens to text messages that are not UTF-8, in both directions (RFC 6455 8.1).
+    pub text_invalid: TextInvalid,
+    /// Pongs, and pings that are not answered, end here instead of being handed on as chunks.
+    pub own_control: bool,
     /// Where a client's masking keys come from; the default is the system's secure source.
     pub keys: MaskKeys,
 }
@@ -70,7 +76,7 @@ pub enum WsError {
     TornMessage,
     #[error("a ping or pong of {0} bytes cannot be sent: a WebSocket control frame carries at most 125")]
     ControlTooLong(usize),
-    #[error("a text message to be sent is not UTF-8: send it as binary, or convert it first")]
+    #[error("a text message to be sent is not UTF-8: send binary messages (--binary), or choose with --text-invalid")]
     TextNotUtf8,
 }
 
@@ -96,7 +102,8 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         require_close: options.require_close,
         // An empty Close is the sign of a half-close.
         close_code: options.close_code.filter(|_| !options.half_close && !info.half_close),
-        check_utf8: options.check_utf8,
+        text: options.text_invalid,
+        own_control: options.own_control,
     };
     let control = Arc::new(Control::new(rules, info.clone()));
     let read = read.map(|inner| -> BoxDatagramRead {
@@ -105,11 +112,13 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
             Role::Client => wsframe::MaskRule::Forbidden,
             Role::Server => wsframe::MaskRule::Required,
         };
-        Box::new(WsReader::new(inner, rule, options.max_ping_replies, control.clone()))
+        let reader = WsReader::new(inner, rule, options.max_ping_replies, control.clone());
+        if options.text_invalid == TextInvalid::Lossy { Box::new(LossyReader::new(reader)) } else { Box::new(reader) }
     });
     let write = write.map(|inner| -> BoxDatagramWrite {
         let keys = (options.role == Role::Client).then_some(options.keys);
-        Box::new(WsWriter::new(inner, keys, control))
+        let writer = WsWriter::new(inner, keys, control);
+        if options.text_invalid == TextInvalid::Lossy { Box::new(LossyWriter::new(writer)) } else { Box::new(writer) }
     });
     DatagramSocket { read, write, hangup, link, info }
 }

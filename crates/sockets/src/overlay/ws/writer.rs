@@ -6,6 +6,7 @@
 use super::{
     WsError,
     control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
+    text::TextInvalid,
 };
 use crate::{
     datagram::{DatagramWrite, Flags},
@@ -62,7 +63,7 @@ impl Core {
     #[inline]
     fn prepare(&mut self, chunk: &mut [u8], flags: Flags, check_utf8: bool) -> io::Result<Header> {
         let (text, fin) = (flags.any(Flags::TEXT), !flags.any(Flags::PARTIAL));
-        if text && check_utf8 {
+        if text && check_utf8 && !flags.any(Flags::UTF8) {
             let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
             checked.map_err(|_| WsError::TextNotUtf8)?;
         }
@@ -269,7 +270,7 @@ impl DatagramWrite for WsWriter {
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
         let header = match core.header {
             Some(header) => header,
-            None => core.prepare(chunk, flags, self.control.rules.check_utf8)?,
+            None => core.prepare(chunk, flags, self.control.rules.text == TextInvalid::Fail)?,
         };
         ready!(core.out.poll_put(cx, Some(&header), chunk, flags.any(Flags::MORE)))?;
         core.header = None;

@@ -4,8 +4,9 @@ mod breach;
 mod chunks;
 mod close;
 mod ping;
+mod text;
 
-use super::{HOLD, Role, WsError, WsOptions, WsReader, WsWriter, ws_wrap};
+use super::{HOLD, Role, TextInvalid, WsError, WsOptions, WsReader, WsWriter, ws_wrap};
 use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
     info::{Ending, SocketInfo},
@@ -270,7 +271,15 @@ fn server() -> WsOptions {
 
 /// What the planner asks for when a user types ws://.
 fn complete(role: Role) -> WsOptions {
-    WsOptions { role, answer_close: true, close_code: Some(1000), require_close: true, ..WsOptions::default() }
+    WsOptions {
+        role,
+        answer_close: true,
+        close_code: Some(1000),
+        require_close: true,
+        text_invalid: TextInvalid::Fail,
+        own_control: true,
+        ..WsOptions::default()
+    }
 }
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];
