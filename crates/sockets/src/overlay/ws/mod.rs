@@ -9,6 +9,8 @@
 //! its body is not looked into. `answer_close` and its fellows are what a complete WebSocket switches on.
 
 mod control;
+pub mod deflate;
+pub mod extension;
 mod reader;
 #[cfg(test)]
 mod tests;
