@@ -92,6 +92,8 @@ pub struct Inflater {
     restarts: u64,
     /// Bytes of [`END`] that were fed.
     ending: usize,
+    /// Of the last [`Fed`].
+    done: bool,
 }
 
 impl Inflater {
@@ -107,6 +109,7 @@ impl Inflater {
             produced: 0,
             restarts: 0,
             ending: 0,
+            done: true,
         }
     }
 
@@ -185,6 +188,7 @@ impl Inflater {
                 break;
             }
         }
+        self.done = fed.done;
         self.remember(fin && fed.done)?;
         Ok(fed)
     }
@@ -201,6 +205,12 @@ impl Inflater {
             state.state()?.recent.push(self.out.filled(), self.window);
         }
         Ok(())
+    }
+
+    /// All that was fed is in the output.
+    #[inline]
+    pub fn is_done(&self) -> bool {
+        self.done
     }
 
     /// Output that was not consumed yet.
