@@ -138,6 +138,15 @@ impl Endpoint {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
     }
 
+    /// A process, a file or the terminal: what the user can reach, but pages that his browser shows should not.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::File(_) | Self::Stdio(_) => true,
+            Self::Reuser(reuser) => reuser.inner.endpoint.is_private(),
+            _ => false,
+        }
+    }
+
     /// Something to leave in a place for the moment.
     pub fn placeholder() -> Self {
         Self::Zero(zero::Zero)
