@@ -295,7 +295,7 @@ fn a_message_may_inflate_to_the_limit_and_no_further() {
         payload
     };
     // Exactly so many times its size, and one byte more in as much.
-    let exact = |len: &usize| len % payload(*len).len() == 0 && payload(*len + 1).len() == payload(*len).len();
+    let exact = |len: &usize| len.is_multiple_of(payload(*len).len()) && payload(*len + 1).len() == payload(*len).len();
     let len = (300_000..).find(exact).unwrap();
     let ratio = (len / payload(len).len()) as u64;
     assert!(ratio > 500);

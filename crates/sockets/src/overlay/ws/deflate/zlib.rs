@@ -11,6 +11,8 @@ const KEEP_INFLATE: usize = 8;
 /// 1.5 MiB of deflating ones.
 const KEEP_DEFLATE: usize = 4;
 
+/// Boxes, because who lends one keeps it in few words.
+#[allow(clippy::vec_box)]
 struct Shelves {
     inflate: Vec<Box<Inflate>>,
     deflate: Vec<Box<Deflate>>,
@@ -46,7 +48,9 @@ pub struct Lent<T: Shelved>(Option<Box<T>>);
 
 impl<T: Shelved> Drop for Lent<T> {
     fn drop(&mut self) {
-        self.0.take().map(T::shelve);
+        if let Some(state) = self.0.take() {
+            T::shelve(state);
+        }
     }
 }
 
@@ -138,10 +142,9 @@ impl Shelved for Deflate {
 impl Deflate {
     /// A state that has seen `history`; `bits` is 9 to 15, `level` 0 to 9.
     pub fn lend(level: u8, bits: u8, history: &[u8]) -> Result<Lent<Self>, Corrupt> {
-        let fits = |state: &Box<Self>| state.level == level && state.bits == bits;
         let shelved = SHELVES.try_with(|s| {
             let shelf = &mut s.borrow_mut().deflate;
-            shelf.iter().rposition(fits).map(|at| shelf.remove(at))
+            shelf.iter().rposition(|state| (state.level, state.bits) == (level, bits)).map(|at| shelf.remove(at))
         });
         let mut state = match shelved.ok().flatten() {
             Some(mut state) => {

@@ -211,7 +211,7 @@ fn what_is_written_is_read_however_writes_are_cut() {
                         let part = if i + 1 < chunks.len() { Flags::PARTIAL } else { Flags::NONE };
                         // With and without MORE, which decides what is gathered.
                         let more = if i % 2 == 0 { Flags::MORE } else { Flags::NONE };
-                        from.put(chunk, *&flags | part | more);
+                        from.put(chunk, flags | part | more);
                     }
                     from.flush();
                 }
