@@ -9,6 +9,8 @@
 //! its body is not looked into. `answer_close` and its fellows are what a complete WebSocket switches on.
 
 mod control;
+pub mod deflate;
+pub mod extension;
 mod lossy;
 mod reader;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use crate::{
     socket::{DatagramSocket, StreamSocket},
 };
 use control::{Control, Rules};
+use deflate::{DeflateOptions, Limits};
 use lossy::{LossyReader, LossyWriter};
 use std::{io, sync::Arc};
 
@@ -65,6 +68,10 @@ pub struct WsOptions {
     pub text_invalid: TextInvalid,
     /// Pongs, and pings that are not answered, end here instead of being handed on as chunks.
     pub own_control: bool,
+    /// How to compress, where `SocketInfo::deflate` says that permessage-deflate was agreed on.
+    pub deflate: DeflateOptions,
+    /// How large a compressed message may become.
+    pub inflate_limits: Limits,
     /// Where a client's masking keys come from; the default is the system's secure source.
     pub keys: MaskKeys,
 }
@@ -78,6 +85,8 @@ pub enum WsError {
     ControlTooLong(usize),
     #[error("a text message to be sent is not UTF-8: send binary messages (--binary), or choose with --text-invalid")]
     TextNotUtf8,
+    #[error("a message to be sent cannot be compressed: the compression library refuses its own state")]
+    NotCompressed,
 }
 
 impl From<WsError> for io::Error {
@@ -85,6 +94,7 @@ impl From<WsError> for io::Error {
         let kind = match e {
             WsError::TornMessage => io::ErrorKind::UnexpectedEof,
             WsError::ControlTooLong(_) | WsError::TextNotUtf8 => io::ErrorKind::InvalidInput,
+            WsError::NotCompressed => io::ErrorKind::Other,
         };
         Self::new(kind, e)
     }
@@ -105,19 +115,23 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         text: options.text_invalid,
         own_control: options.own_control,
     };
-    let control = Arc::new(Control::new(rules, info.clone()));
+    let deflate = info
+        .deflate
+        .map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, options.inflate_limits));
+    let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
+    let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies));
     let read = read.map(|inner| -> BoxDatagramRead {
         let rule = match options.role {
             _ if options.ignore_masks => wsframe::MaskRule::Any,
             Role::Client => wsframe::MaskRule::Forbidden,
             Role::Server => wsframe::MaskRule::Required,
         };
-        let reader = WsReader::new(inner, rule, options.max_ping_replies, control.clone());
+        let reader = WsReader::new(inner, rule, inflater.map(Box::new), control.clone());
         if options.text_invalid == TextInvalid::Lossy { Box::new(LossyReader::new(reader)) } else { Box::new(reader) }
     });
     let write = write.map(|inner| -> BoxDatagramWrite {
         let keys = (options.role == Role::Client).then_some(options.keys);
-        let writer = WsWriter::new(inner, keys, control);
+        let writer = WsWriter::new(inner, keys, deflater.map(Box::new), control);
         if options.text_invalid == TextInvalid::Lossy { Box::new(LossyWriter::new(writer)) } else { Box::new(writer) }
     });
     DatagramSocket { read, write, hangup, link, info }

@@ -3,6 +3,7 @@
 mod breach;
 mod chunks;
 mod close;
+mod compressed;
 mod ping;
 mod text;
 
@@ -181,7 +182,7 @@ impl Fixture {
         let chunk = self.read.chunk_mut().to_vec();
         self.read.consume();
         assert!(self.read.chunk_mut().is_empty());
-        Poll::Ready(Ok((chunk, flags - Flags::MORE)))
+        Poll::Ready(Ok((chunk, flags - (Flags::MORE | Flags::UTF8))))
     }
 
     /// Reads on over wake-ups that have come meanwhile; flushes at each Pending as an exchange does.

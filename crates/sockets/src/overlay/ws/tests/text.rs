@@ -52,9 +52,8 @@ fn text_is_checked_in_both_directions() {
                 match read {
                     Ok((a, b)) => {
                         assert!(good, "{body:x?}");
-                        let flags = Flags::TEXT | Flags::UTF8;
-                        assert_eq!(a, Some((first.to_vec(), flags | Flags::PARTIAL)));
-                        assert_eq!(b, Some((second.to_vec(), flags)));
+                        assert_eq!(a, Some((first.to_vec(), Flags::TEXT | Flags::PARTIAL)));
+                        assert_eq!(b, Some((second.to_vec(), Flags::TEXT)));
                     }
                     Err(e) => {
                         assert!(!good, "{body:x?}");
@@ -137,10 +136,7 @@ fn read_all(ws: &mut Fixture, max: usize) -> Vec<(Vec<u8>, Flags)> {
     while let Poll::Ready(next) = ws.poll_next(max) {
         let (bytes, flags) = next.unwrap();
         assert!(bytes.len() <= max);
-        if !flags.any(Flags::EOF) {
-            assert!(flags.any(Flags::UTF8));
-        }
-        chunks.push((bytes, flags - Flags::UTF8));
+        chunks.push((bytes, flags));
         if flags.any(Flags::EOF) {
             break;
         }
@@ -181,12 +177,26 @@ fn bad_text_is_repaired_in_both_directions_however_it_is_cut() {
                 reader.peer.send(&sent);
                 let mut chunks = vec![];
                 while let Some((bytes, flags)) = reader.next() {
-                    chunks.push((bytes, flags - Flags::UTF8));
+                    chunks.push((bytes, flags));
                 }
                 let binary = (b"\xff".to_vec(), Flags::NONE);
                 assert_eq!(messages(&chunks), [(expected.clone(), Flags::TEXT), binary], "{body:x?} {cut}");
             }
         }
+    }
+}
+
+#[test]
+fn text_that_one_half_has_looked_at_is_not_checked_by_the_next() {
+    let mut cx = Context::from_waker(Waker::noop());
+    for (text_invalid, looked) in [(TextInvalid::Fail, true), (TextInvalid::Lossy, true), (TextInvalid::Pass, false)] {
+        let mut ws = with(Role::Server, text_invalid);
+        ws.peer.send(&text(Role::Server, b"text"));
+        let Poll::Ready(Ok(flags)) = ws.read.poll_chunk(&mut cx, usize::MAX) else { panic!("nothing") };
+        assert_eq!(flags.any(Flags::UTF8), looked);
+        // Whoever hands the flag on for other bytes gets what it asks for.
+        let mut ws = with(Role::Server, TextInvalid::Fail);
+        ws.put(b"\xff", Flags::TEXT | Flags::UTF8);
     }
 }
 
