@@ -197,9 +197,8 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if e.downcast_ref::<wsframe::Error>().is_some() {
             return Some(Kind::Framing);
         }
-        match e.downcast_ref::<WsError>() {
-            Some(WsError::TextNotUtf8) => return Some(Kind::Framing),
-            Some(WsError::TornMessage | WsError::ControlTooLong(_)) | None => {}
+        if matches!(e.downcast_ref(), Some(WsError::TextNotUtf8)) {
+            return Some(Kind::Framing);
         }
         // An io::Error answers `source()` with the source of what it wraps.
         next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
