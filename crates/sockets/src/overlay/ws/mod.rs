@@ -18,6 +18,7 @@ mod tests;
 mod text;
 mod writer;
 
+pub use lossy::{LossyReader, LossyWriter};
 pub use reader::{HOLD, WsReader};
 pub use text::TextInvalid;
 pub use writer::WsWriter;
@@ -29,7 +30,6 @@ use crate::{
 };
 use control::{Control, Rules};
 use deflate::{DeflateOptions, Limits};
-use lossy::{LossyReader, LossyWriter};
 use std::{io, sync::Arc};
 
 /// Which end of the connection we are: clients mask what they send.
