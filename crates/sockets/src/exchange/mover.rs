@@ -26,6 +26,9 @@ impl Body {
     /// RFC 6455 7.4.1: an unexpected condition prevented the request from being fulfilled.
     pub const INTERNAL_ERROR: Self = Self::code(1011);
 
+    /// RFC 6455 7.4.1: a message is too big to process.
+    pub const TOO_BIG: Self = Self::code(1009);
+
     const fn code(code: u16) -> Self {
         Self { bytes: code.to_be_bytes(), len: 2 }
     }
@@ -130,6 +133,16 @@ impl Mover {
 
     pub fn end_is_silent(&self) -> bool {
         self.to.as_ref().is_some_and(|to| to.end_is_silent())
+    }
+
+    /// The sink's end is told in a way that peers answer.
+    pub fn answers(&self) -> bool {
+        self.keeps_borders() && !self.end_is_silent()
+    }
+
+    /// The EOF that the source announced carries no Close body.
+    pub fn eof_is_bare(&mut self) -> bool {
+        self.from.as_mut().is_none_or(|from| from.chunk_mut().is_empty())
     }
 
     pub fn keeps_borders(&self) -> bool {

@@ -122,6 +122,12 @@ impl Watch {
         side.of(&self.links).as_ref()
     }
 
+    /// Nothing more is expected of `side`: lets go of its kernel socket.
+    pub fn forget(&mut self, side: Side) {
+        *side.of_mut(&mut self.resets) = None;
+        *side.of_mut(&mut self.links) = None;
+    }
+
     /// The session has ended, its sockets will be closed: in order, unless a reset was asked for.
     pub fn discard_unread(&self) {
         self.links.iter().flatten().for_each(Link::discard_unread);

@@ -197,8 +197,10 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if e.downcast_ref::<wsframe::Error>().is_some() {
             return Some(Kind::Framing);
         }
-        if matches!(e.downcast_ref(), Some(WsError::TextNotUtf8)) {
-            return Some(Kind::Framing);
+        match e.downcast_ref() {
+            Some(WsError::TextNotUtf8 | WsError::ControlRate(_)) => return Some(Kind::Framing),
+            Some(WsError::Silent) => return Some(Kind::Keepalive),
+            _ => {}
         }
         // An io::Error answers `source()` with the source of what it wraps.
         next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

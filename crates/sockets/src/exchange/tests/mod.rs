@@ -2,6 +2,7 @@
 
 mod ends;
 mod errors;
+mod keepalive;
 mod moving;
 mod peer;
 mod websockets;

@@ -4,8 +4,8 @@
 //! core stays behind in the control block, so that pings are answered as long as somebody reads.
 
 use super::{
-    WsError,
-    control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
+    POLICY_VIOLATION, WsError,
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER},
     deflate::Deflater,
     text::TextInvalid,
 };
@@ -180,13 +180,22 @@ impl Core {
                 continue;
             }
             owed.clear_pongs();
+            if control.flags() & PING != 0 && !over {
+                let body = owed.next_ping();
+                control.clear(PING);
+                drop(owed);
+                self.put_control(cx, Opcode::Ping, &body)?;
+                continue;
+            }
             let close = owed.close.take();
-            control.clear(PONG | CLOSE);
+            control.clear(OWED);
             drop(owed);
             if let Some(code) = close.filter(|_| !self.closed && !self.shut) {
                 self.closed = true;
                 control.set(CLOSED);
-                self.put_control(cx, Opcode::Close, &code.to_be_bytes())?;
+                let mut body = [0; MAX_CONTROL_PAYLOAD];
+                let len = write_close(code, reason(control, code), &mut body);
+                self.put_control(cx, Opcode::Close, body.get(..len).unwrap_or_default())?;
             }
             return Poll::Ready(Ok(()));
         }
@@ -252,7 +261,11 @@ impl Core {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         ready!(self.poll_close(cx, control, None))?;
         ready!(self.poll_flush(cx, control))?;
-        let both = control.rules.answer_close && control.flags() & PEER_DONE != 0;
+        let (rules, flags) = (&control.rules, control.flags());
+        //= 6455-7.1.1-3
+        // A client leaves the end of the stream to the server, if that is going to hear of our Close.
+        let first = !rules.client || rules.no_close_frame || flags & STREAM_OVER != 0;
+        let both = rules.answer_close && flags & PEER_DONE != 0 && first;
         if !self.shut && (both || control.rules.shutdown_socket_on_eof) {
             ready!(self.out.poll_shutdown(cx))?;
             self.shut = true;
@@ -261,12 +274,21 @@ impl Core {
     }
 }
 
+/// Why we close, where the code does not say it all. An answer to the peer's Close gives no reason.
+fn reason(control: &Control, code: u16) -> &'static str {
+    match code {
+        POLICY_VIOLATION if control.info.ending.get().is_none() => "too many pings and pongs",
+        _ => "",
+    }
+}
+
 /// What our Close carries. Low-level sockets hand on what they are given; others send only what RFC 6455 allows.
 fn close_body<'a>(control: &Control, given: Option<&'a [u8]>, space: &'a mut [u8; MAX_CONTROL_PAYLOAD]) -> &'a [u8] {
     let Some(given) = given.filter(|body| !body.is_empty()) else {
         //= 6455-7.1.2-1
         let code = control.rules.close_code.filter(|_| control.flags() & EMPTY_CLOSE == 0);
-        let len = code.map_or(0, |code| write_close(code, "", space));
+        let reason = control.rules.close_reason.as_ref().map_or("", |reason| &reason.0);
+        let len = code.map_or(0, |code| write_close(code, reason, space));
         return space.get(..len).unwrap_or_default();
     };
     let fits = given.len() <= MAX_CONTROL_PAYLOAD;

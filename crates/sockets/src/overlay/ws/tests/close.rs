@@ -35,6 +35,28 @@ fn close_bodies_are_handed_on_from_socket_to_socket() {
     }
 }
 
+//= 6455-7.1.2-1 test
+#[test]
+fn the_code_and_the_reason_of_our_own_end_can_be_chosen() {
+    for role in ROLES {
+        let options = || WsOptions { close_code: Some(4321), close_reason: Some("later".into()), ..complete(role) };
+        let mut ws = Fixture::new(options());
+        ws.shutdown();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x10\xe1later".to_vec())]);
+        // Not those of an answer, and not those that somebody else has chosen.
+        let mut ws = Fixture::new(options());
+        ws.put(b"\x03\xe9", Flags::EOF);
+        assert_eq!(ws.frames(role), []);
+        ws.flush();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x03\xe9".to_vec())]);
+        let mut ws = Fixture::new(options());
+        ws.peer.send(&frame(role, Opcode::Close, true, b"\x03\xe8"));
+        assert!(ws.next().is_some());
+        ws.shutdown();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x03\xe8".to_vec())]);
+    }
+}
+
 //= 6455-7.4.1-1 test
 //= 6455-7.1.2-1 test
 #[test]
@@ -86,7 +108,13 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
         ws.flush();
         ws.shutdown();
         assert_eq!(ws.peer.received(), []);
-        assert!(ws.peer.wire().shut, "both have said Close");
+        // Both have said Close: a server ends the connection, a client waits for that.
+        assert_eq!(ws.peer.wire().shut, role == Role::Server);
+        assert_eq!(ws.is_closed(), role == Role::Server);
+        ws.peer.end();
+        assert!(ws.is_closed());
+        ws.shutdown();
+        assert!(ws.peer.wire().shut);
     }
 }
 
@@ -110,7 +138,7 @@ fn close_with_a_code_is_answered_at_once_after_the_pong() {
             assert!(!ws.peer.wire().shut);
             ws.shutdown();
             ws.shutdown();
-            assert!(ws.peer.wire().shut);
+            assert_eq!(ws.peer.wire().shut, role == Role::Server);
             let expected = [(Opcode::Pong, b"?".to_vec()), (Opcode::Close, b"\x03\xe9".to_vec())];
             assert_eq!(ws.frames(role), expected);
             let ending = Ending::Close { code: Some(1001), reason: "later".into() };
@@ -133,7 +161,7 @@ fn close_without_a_code_is_answered_when_our_direction_ends() {
         ws.put(b"", Flags::EOF);
         ws.shutdown();
         assert_eq!(ws.frames(role), [(Opcode::Close, vec![])]);
-        assert!(ws.peer.wire().shut);
+        assert_eq!(ws.peer.wire().shut, role == Role::Server);
     }
 }
 
