@@ -22,6 +22,7 @@ impl ExchangePackets {
             open |= mover.from.as_mut().is_some_and(|from| from.poll_closed(cx).is_pending());
         }
         //= 6455-7.1.1-4
+        //= 6455-5.5.1-14
         if open && session.waits_for_tcp_end(cx) {
             return Settled::Waits;
         }
@@ -42,6 +43,7 @@ impl ExchangePackets {
 impl ExchangePackets {
     /// The peer of `side` has given no sign of life for too long. Its socket is closed at once. The other side is told by a
     /// Close, by a reset where it is a bare TCP connection, and otherwise by its end. The result, if that is all.
+    //= 6455-7.1.1-2
     pub(super) fn vanished(
         &mut self,
         session: &mut Session,

@@ -83,6 +83,8 @@ pub(super) struct Mover {
     then: Option<End>,
     /// Data has arrived since the session last looked.
     pub moved: bool,
+    /// The same, since the idle time-out looked.
+    pub spoke: bool,
     /// Errors do not count any more.
     pub quiet: bool,
     /// After the shutdown of the sink the source is read to its end.
@@ -108,7 +110,7 @@ impl Mover {
     }
 
     fn with(from: Option<BoxDatagramRead>, to: Option<BoxDatagramWrite>, state: State) -> Self {
-        Self { from, to, max: usize::MAX, state, then: None, moved: false, quiet: false, discards: false }
+        Self { from, to, max: usize::MAX, state, then: None, moved: false, spoke: false, quiet: false, discards: false }
     }
 
     /// Neither at an end nor told to end.
@@ -198,7 +200,9 @@ impl Mover {
                         return Ok(Moved::Waits);
                     }
                     from.consume();
-                    self.moved |= !flags.any(Flags::CONTROL);
+                    let data = !flags.any(Flags::CONTROL);
+                    self.moved |= data;
+                    self.spoke |= data;
                     self.state = match self.then.take() {
                         _ if flags.any(Flags::EOF) => State::Shutdown,
                         None => State::Read,

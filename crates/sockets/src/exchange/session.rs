@@ -90,9 +90,14 @@ impl Session {
         options: &ExchangeOptions,
         stop: Stop,
     ) -> Self {
+        let patience = stop.patience();
+        let mut watch = Watch::new(hangup, links, Some(stop));
+        if let Some(time) = options.idle {
+            watch.watch_idle(time);
+        }
         Self {
-            patience: stop.patience(),
-            watch: Watch::new(hangup, links, Some(stop)),
+            patience,
+            watch,
             infos,
             linger: options.linger,
             timer: None,
@@ -173,7 +178,16 @@ impl ExchangePackets {
                 self.was_reset(cx, session, side, error)
             }
             Event::Drain => {
-                self.drain(session);
+                let patience = session.patience;
+                self.drain(session, patience);
+                None
+            }
+            Event::Idle => {
+                let spoke = [&mut self.forward, &mut self.reverse].map(|mover| std::mem::take(&mut mover.spoke));
+                if session.watch.is_idle(spoke.contains(&true)) && !session.ending {
+                    tracing::info!("no data came from either side for the idle time-out: the session ends");
+                    self.drain(session, LAST_WRITES);
+                }
                 None
             }
         }
@@ -310,7 +324,9 @@ impl ExchangePackets {
 
     /// Says good-bye to both sides and waits for those who answer. What they say until then still reaches a byte stream,
     /// which is not told of a good-bye; between two WebSockets nothing can be said any more.
-    fn drain(&mut self, session: &mut Session) {
+    //= 6455-7.3-1
+    //= 6455-7.3-3
+    fn drain(&mut self, session: &mut Session, patience: Duration) {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {
             let writing = if session.mirrored { direction } else { direction.other() };
@@ -326,7 +342,6 @@ impl ExchangePackets {
             mover.quiet = true;
         }
         session.ending = false;
-        let patience = session.patience;
         session.start_ending(patience);
     }
 
@@ -401,6 +416,9 @@ impl ExchangePackets {
             }
             return true;
         }
+        //= 6455-7.1.7-8
+        //= 6455-7.2.1-3
+        //= 6455-7.3-2
         if let Some(linger) = session.linger
             && !linger.is_zero()
             && !session.mirrored

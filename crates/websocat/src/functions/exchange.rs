@@ -60,6 +60,8 @@ struct ExchangePacketsOpts {
     linger_ms: Option<i64>,
     /// An error ends the session and tells the other side, instead of stopping its own direction only
     end_on_error: bool,
+    /// Milliseconds without data from either side after which the session ends; absent: never
+    idle_ms: Option<u64>,
 }
 
 /// A task that copies bytes both ways between two stream sockets until both directions have ended.
@@ -107,6 +109,7 @@ fn exchange_packets(
         max_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?.unwrap_or(usize::MAX),
         linger: opts.linger_ms.map(linger).transpose()?,
         end_on_error: opts.end_on_error,
+        idle: opts.idle_ms.map(Duration::from_millis),
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
@@ -166,6 +169,8 @@ fn copy_size(size: i64) -> RhResult<usize> {
 }
 
 /// The error of a session; None when a reader of our output has simply left.
+//= 6455-7.1.7-2
+//= 6455-7.1.7-4
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
@@ -282,6 +287,8 @@ mod tests {
         failure(ExchangeError { direction: side, part, error }, &[Arc::default(), named])
     }
 
+    //= 6455-7.1.7-2 test
+    //= 6455-7.1.7-4 test
     #[test]
     fn kinds_of_failures() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);

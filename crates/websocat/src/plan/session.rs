@@ -6,7 +6,7 @@
 use super::{Plan, Prelude};
 use crate::{
     endpoints::tcp_connect::lookup_options,
-    error::Result,
+    error::{Error, Result},
     spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
 };
 
@@ -115,6 +115,12 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
     // An error of a byte session ends both directions anyway; messages over low-level parts keep the plain behaviour.
     if kind == SocketKind::Datagram && (complete || console) {
         options.push("end_on_error", "true");
+    }
+    let idle = session.idle_timeout.and_then(|time| time.limit_millis());
+    if kind == SocketKind::Datagram {
+        options = options.number("idle_ms", idle);
+    } else if idle.is_some() {
+        return Err(Error::usage("--idle-timeout is for sessions of messages; this one moves bytes only"));
     }
     let call = match kind {
         SocketKind::Stream => format!("exchange_bytes({options}, {left}, {right})"),

@@ -1,7 +1,9 @@
-//! Keepalive of real WebSockets within exchanges, on a paused clock: when pings leave, and what a silent peer ends.
+//! Keepalive of real WebSockets within exchanges and the idle time-out, on a paused clock: when pings leave, and what a
+//! silent peer ends.
 
 use super::{websockets::*, *};
 use crate::{
+    datagram::Flags,
     endpoint::mirror_datagram::{MirrorDatagramOptions, mirror_datagram},
     info::Ending,
     overlay::{
@@ -125,6 +127,7 @@ async fn pings_can_be_counted_and_their_answers_timed() {
     assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()), "no third ping");
 }
 
+//= 6455-7.1.1-2 test
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_ends_a_mirror_and_a_relay() {
     let (_wire, ws) = websocket(kept(Role::Server));
@@ -179,5 +182,36 @@ async fn connections_that_begin_apart_are_pinged_apart_by_one_timer() {
     // Each within a sixteenth of a turn after its thirty seconds.
     for (time, began) in times.iter().zip([0.0, 5.0, 10.0, 15.0]) {
         assert!((began + 30.0..began + 32.0).contains(time), "{times:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_without_data_ends_in_order_after_the_idle_time() {
+    let options = |secs| ExchangeOptions { idle: Some(Duration::from_secs(secs)), end_on_error: true, ..linger(1000) };
+    let (tcp, ws) = (Peer::bytes(), Peer::new());
+    let mut running = run(&tcp, &ws, options(40));
+    // Data of either side count, pings do not.
+    for n in 1..=10 {
+        at(n * 35_000, running.start).await;
+        if n % 2 == 0 {
+            ws.text("x")
+        } else {
+            tcp.text("x")
+        }
+        ws.says("", Flags::PING);
+    }
+    at(380_000, running.start).await;
+    ws.says("", Flags::PING);
+    at(391_000, running.start).await;
+    assert_eq!(ws.heard_at("EOF 03e9"), Some(390_000));
+    ws.leaves(1001);
+    assert_eq!(running.ended_well_at().await, 391_000);
+    // Whoever does not answer is waited for as long as for all last writes; zero and for ever are never.
+    let (tcp, ws) = (Peer::bytes(), Peer::new());
+    assert_eq!(run(&tcp, &ws, options(40)).ended_well_at().await, 42_000);
+    for never in [Duration::ZERO, Duration::MAX] {
+        let (tcp, ws) = (Peer::bytes(), Peer::new());
+        let options = ExchangeOptions { idle: Some(never), ..ExchangeOptions::default() };
+        assert!(run(&tcp, &ws, options).is_running().await);
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn run_ws(
     run_this(ExchangePackets::new(left, right, options, stop.clone()), stop)
 }
 
+//= 6455-5.5.1-9 test
 #[tokio::test(start_paused = true)]
 async fn close_with_a_code_is_answered_at_once() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -115,6 +116,11 @@ async fn a_client_at_the_end_of_its_input_waits_for_replies_and_then_closes() {
     wire.ends().await;
 }
 
+//= 6455-5.5.1-11 test
+//= 6455-5.5.1-12 test
+//= 6455-5.5.1-13 test
+//= 6455-5.5.1-14 test
+//= 6455-7.1.2-2 test
 //= 6455-7.1.1-3 test
 //= 6455-7.1.1-4 test
 //= 6455-7.1.1-5 test
@@ -207,6 +213,8 @@ async fn a_connection_that_just_ends_ends_the_session() {
     assert_eq!(stdio.heard(), ["EOF 03f3", "shutdown"]);
 }
 
+//= 6455-7.1.7-1 test
+//= 6455-7.1.7-3 test
 #[tokio::test(start_paused = true)]
 async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());

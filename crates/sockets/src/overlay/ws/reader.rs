@@ -136,6 +136,7 @@ impl WsReader {
                                 None => continue,
                             }
                         }
+                        //= 6455-5.6-2
                         if opcode == Opcode::Text && self.control.rules.text == TextInvalid::Fail {
                             self.check_text(fin)?;
                         }
@@ -194,6 +195,7 @@ impl WsReader {
 
     /// Announces the next output of a compressed message. None: the fragment says nothing that can be handed on yet.
     //= 7692-6-2
+    //= 6455-6.2-7
     fn next_inflated(&mut self, max: usize) -> io::Result<Option<Flags>> {
         let Some(inflater) = &mut self.inflater else { return Ok(None) };
         if inflater.output().is_empty() {
@@ -252,6 +254,8 @@ impl WsReader {
         if let Some(rate) = self.control.exceeds_rate() {
             return Err(self.refuse(POLICY_VIOLATION, WsError::ControlRate(rate)));
         }
+        //= 6455-5.5.2-1
+        //= 6455-6.2-2
         let answer = opcode == Opcode::Ping && self.control.answers_pings();
         if !answer && !self.control.rules.own_control {
             return Ok(Then::Shown(if opcode == Opcode::Ping { Flags::PING } else { Flags::PONG }));
@@ -273,6 +277,7 @@ impl WsReader {
         *turn += 1;
         // Pongs that are owed leave before anything that comes behind their pings is looked at: a mirror would answer it
         // first. What comes together is still answered together.
+        //= 6455-5.5.2-3
         let next = self.window.filled().first();
         let burst = self.control.answers_pings() && next.is_some_and(|first| first & 0x0f == Opcode::Ping as u8);
         Ok(match full || answer && !burst || *turn == TURN {
@@ -299,6 +304,8 @@ impl WsReader {
         match code {
             //= 6455-5.5.1-7
             Some(code) if answer => {
+                //= 6455-5.5.1-8
+                //= 6455-5.5.1-9
                 self.control.owe_close(code);
                 flags |= Flags::GONE;
             }
@@ -328,6 +335,7 @@ impl WsReader {
     }
 
     /// The stream failed or ended without Close. After ours that is what peers in a hurry do, and no failure.
+    //= 6455-7.1.4-1
     fn ended_abruptly(&self) {
         if self.control.flags() & CLOSED == 0 {
             // Set once: this is the first end that is seen, and the last.
@@ -362,6 +370,12 @@ impl WsReader {
     fn refuse(&mut self, code: u16, e: impl Error + Send + Sync + 'static) -> io::Error {
         //= 6455-7.1.7-5
         //= 6455-7.1.7-7
+        //= 6455-5.1-3
+        //= 6455-5.1-6
+        //= 6455-7.1.7-1
+        //= 6455-7.1.7-3
+        //= 6455-10.7-2
+        //= 6455-10.7-3
         self.control.owe_close(code);
         self.control.set(STREAM_OVER);
         self.end();
@@ -453,6 +467,7 @@ impl DatagramRead for WsReader {
     }
 
     //= 6455-7.1.1-6
+    //= 6455-5.5.1-13
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let rules = &self.control.rules;
         let waits = rules.client && rules.answer_close && !rules.no_close_frame;

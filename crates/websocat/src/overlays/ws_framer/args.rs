@@ -111,6 +111,8 @@ fn rate(text: &str) -> Result<u32, String> {
 const MAX_REASON: usize = wsframe::MAX_CONTROL_PAYLOAD - 2;
 /// Status code for an end in order (RFC 6455 7.4.1).
 const NORMAL_CLOSE: u16 = 1000;
+/// The server did not agree on an extension that the client needs (RFC 6455 7.4.1).
+const EXTENSION_REQUIRED: u16 = 1010;
 /// Often enough for every usual proxy (60 s) and NAT, seldom enough to disturb nobody.
 const PING_INTERVAL_MS: u64 = 30_000;
 /// Two pings, of which one may get lost.
@@ -122,6 +124,9 @@ impl FramerArgs {
     /// Options of `ws_wrap`. `complete`: what was not typed is as it is right, not as Websocat 4 has it. `console`: the other
     /// side may be a person at a prompt.
     pub(super) fn options(&self, client: bool, complete: bool, console: bool) -> Result<WrapOpts> {
+        if self.close_status_code == Some(EXTENSION_REQUIRED) && !client {
+            return Err(Error::usage("--close-status-code 1010 is for clients only (RFC 6455 7.4.1)"));
+        }
         let (ping_interval_ms, ping_timeout_ms) = self.keepalive(complete)?;
         let wants_pings = self.ping_interval.is_some() || self.ping_timeout.is_some() || self.print_ping_rtts;
         Ok(WrapOpts {
@@ -212,6 +217,13 @@ mod tests {
         );
         let wants = FramerArgs { print_ping_rtts: true, ..plain };
         assert!(!asks(&wants, true, true, true) && !asks(&args(Some("1"), None), true, true, true));
+    }
+
+    #[test]
+    fn servers_do_not_miss_extensions() {
+        let args = FramerArgs { close_status_code: Some(1010), ..FramerArgs::default() };
+        assert!(args.options(true, true, false).is_ok());
+        assert_eq!(args.options(false, true, false).unwrap_err().exit_code(), 2);
     }
 
     #[test]

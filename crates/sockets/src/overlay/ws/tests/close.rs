@@ -35,6 +35,7 @@ fn close_bodies_are_handed_on_from_socket_to_socket() {
     }
 }
 
+//= 6455-7.4-1 test
 //= 6455-7.1.2-1 test
 #[test]
 fn the_code_and_the_reason_of_our_own_end_can_be_chosen() {
@@ -58,13 +59,15 @@ fn the_code_and_the_reason_of_our_own_end_can_be_chosen() {
 }
 
 //= 6455-7.4.1-1 test
+//= 6455-7.4.1-6 test
 //= 6455-7.1.2-1 test
 #[test]
 fn only_valid_close_bodies_leave_a_complete_websocket() {
     let long = [b"\x03\xe8".to_vec(), "é".repeat(80).into_bytes()].concat();
     let cut = [b"\x03\xe8".to_vec(), "é".repeat(61).into_bytes()].concat();
-    let cases: [(&[u8], &[u8]); 7] = [
+    let cases: [(&[u8], &[u8]); 8] = [
         (b"", b"\x03\xe8"),
+        (b"\x03\xf2for clients", b""),
         (b"\x03\xe9off", b"\x03\xe9off"),
         (b"\x03\xed", b""),
         (b"\x03", b""),
@@ -85,6 +88,12 @@ fn only_valid_close_bodies_leave_a_complete_websocket() {
     assert_eq!(ws.frames(Role::Server), [(Opcode::Close, cut)]);
 }
 
+//= 6455-5.1-4 test
+//= 6455-5.1-7 test
+//= 6455-5.5.1-5 test
+//= 6455-5.5.1-15 test
+//= 6455-6.1-1 test
+//= 6455-6.1-7 test
 //= 6455-5.5.1-6 test
 //= 6455-7.1.3-1 test
 #[test]
@@ -118,6 +127,7 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
     }
 }
 
+//= 6455-5.5.1-8 test
 //= 6455-5.5.1-7 test
 //= 6455-7.1.5-1 test
 //= 6455-7.1.6-1 test
@@ -207,6 +217,7 @@ fn without_close_frames_none_ever_leaves() {
     }
 }
 
+//= 6455-7.1.4-1 test
 //= 6455-7.2.1-2 test
 #[test]
 fn the_end_of_the_stream_without_close() {
@@ -267,6 +278,7 @@ fn shutdown_sends_close_then_ends_the_stream_only_when_told() {
     }
 }
 
+//= 6455-6.1-2 test
 #[test]
 fn nothing_follows_a_frame_that_broke_off() {
     for drop_writer in [false, true] {
