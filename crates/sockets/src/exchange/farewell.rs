@@ -32,8 +32,8 @@ async fn say(read: Option<BoxDatagramRead>, write: Option<BoxDatagramWrite>, cod
     poll_fn(|cx| write.poll_write(cx, &mut body, Flags::EOF)).await?;
     poll_fn(|cx| write.poll_shutdown(cx)).await?;
     let Some(mut read) = read else { return Ok(()) };
-    if !write.keeps_borders() {
-        return Ok(()); // nothing answers
+    if !write.keeps_borders() || write.end_is_silent() {
+        return Ok(()); // nobody answers
     }
     loop {
         let flags = poll_fn(|cx| {

@@ -130,7 +130,7 @@ impl Session {
     }
 
     pub fn got_close(&self, side: Side) -> bool {
-        matches!(self.info(side).ending.get(), Some(Ending::Close { .. }))
+        matches!(self.info(side).ending.get(), Some(Ending::Close { .. } | Ending::Answered))
     }
 
     pub fn start(&mut self, purpose: Purpose, after: Duration) {

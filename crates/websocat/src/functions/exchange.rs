@@ -219,7 +219,7 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
 /// How the WebSocket below ended, if it was one.
 fn ending(info: &SocketInfo) -> Result<(), Error> {
     let (code, reason) = match info.ending.get() {
-        None => return Ok(()),
+        None | Some(Ending::Answered) => return Ok(()),
         Some(Ending::Abrupt) => {
             let text = format!("{}: the connection ended without a WebSocket Close", info.describe());
             return Err(Error::new(Kind::NoClose, text));
@@ -322,6 +322,7 @@ mod tests {
         assert_eq!(e.to_string(), "ws://h/: closed by the peer: 1008 (policy violation): no\\u{1b}[2J");
         assert_eq!(e.exit_code(), 31);
         assert!(close(Some(4999), "").unwrap_err().to_string().ends_with("4999"));
+        assert!(with(Ending::Answered).is_ok());
         assert_eq!(with(Ending::Abrupt).unwrap_err().exit_code(), 30);
         assert_eq!(with(Ending::Silent).unwrap_err().exit_code(), 32);
         assert!(super::ending(&SocketInfo::default()).is_ok());

@@ -191,7 +191,7 @@ async fn a_message_that_its_sink_cannot_hold_ends_with_a_code_that_says_so() {
     for (len, fits) in [(100, true), (101, false)] {
         let ((mut wire, ws), udp) = (websocket(options(Role::Server)), Peer::new());
         let mut running = run_ws(ws, defragment_writes(udp.socket(), 100), 1000);
-        wire.send(0x02, &vec![b'x'; 60]).await;
+        wire.send(0x02, &[b'x'; 60]).await;
         wire.send(0x80, &vec![b'x'; len - 60]).await;
         if fits {
             wire.send(0x88, b"\x03\xe8").await;

@@ -299,7 +299,10 @@ impl WsReader {
         //= 6455-7.1.5-1
         //= 6455-7.1.6-1
         // Set once: this is the first end that is seen, and the last.
-        let _ = self.control.info.ending.set(Ending::Close { code, reason: reason.into() });
+        let ours = self.control.rules.close_code.filter(|code| !matches!(code, 1000 | 1001));
+        let answered = self.control.flags() & CLOSED != 0 && ours.is_some() && code == ours;
+        let ending = if answered { Ending::Answered } else { Ending::Close { code, reason: reason.into() } };
+        let _ = self.control.info.ending.set(ending);
         let mut flags = Flags::EOF;
         match code {
             //= 6455-5.5.1-7

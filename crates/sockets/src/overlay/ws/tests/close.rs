@@ -44,6 +44,9 @@ fn the_code_and_the_reason_of_our_own_end_can_be_chosen() {
         let mut ws = Fixture::new(options());
         ws.shutdown();
         assert_eq!(ws.frames(role), [(Opcode::Close, b"\x10\xe1later".to_vec())]);
+        ws.peer.send(&frame(role, Opcode::Close, true, b"\x10\xe1"));
+        assert!(ws.next().is_some());
+        assert_eq!(ws.info.ending.get(), Some(&Ending::Answered), "whose code is no fault of the peer");
         // Not those of an answer, and not those that somebody else has chosen.
         let mut ws = Fixture::new(options());
         ws.put(b"\x03\xe9", Flags::EOF);
