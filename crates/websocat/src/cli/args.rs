@@ -128,7 +128,7 @@ pub struct ProgramArgs {
     /// Fixed seed of all randomness. Makes WebSocket keys and masks predictable: for tests only
     #[arg(long, value_name = "NUMBER")]
     pub random_seed: Option<u64>,
-    /// Worker threads; by default one per core for servers, one in all for clients
+    /// Worker threads; by default one for every two cores for servers, one in all for clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// After a first SIGINT or SIGTERM: how long sessions may take to finish
