@@ -46,8 +46,8 @@ pub struct FramerArgs {
     /// Answer at most so many pings; 0: none
     #[arg(long, value_name = "N")]
     pub inhibit_pongs: Option<u32>,
-    /// How many pings and pongs a peer may send per second before it gets Close 1008; 100/s when absent, 0: any number
-    #[arg(long, value_name = "N/s", value_parser = rate)]
+    /// How many pings and pongs a peer may send per second (100 or 100/s); more get Close 1008. 100 when absent, 0: any
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     pub max_control_rate: Option<u32>,
     /// Longest frame that is accepted; a longer one gets Close 1009
     #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
