@@ -25,6 +25,12 @@ impl Stack {
         self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.complete))
     }
 
+    /// A WebSocket in it offers or accepts compression.
+    pub fn compresses(&self) -> bool {
+        let inner = if let Endpoint::Reuser(reuser) = &self.endpoint { reuser.inner.compresses() } else { false };
+        inner || self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.compress))
+    }
+
     /// Standard input and output are at its bottom, shared or not.
     pub fn reaches_stdio(&self) -> bool {
         match &self.endpoint {

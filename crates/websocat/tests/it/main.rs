@@ -1,6 +1,7 @@
 //! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
 
 mod commands;
+mod compression;
 mod golden;
 #[cfg(unix)]
 mod rerun;
