@@ -101,6 +101,8 @@ pub struct SocketInfo {
     pub deflate: Option<Agreed>,
     /// Both ends keep half-closes (`Websocat-Half-Close: 1` asked and answered).
     pub half_close: bool,
+    /// Its listener serves as many connections as it may: this one is there only to be told so.
+    pub busy: bool,
     /// Server name that TLS verified.
     pub tls_server_name: Option<Box<str>>,
     /// Raw descriptor of the kernel socket, where there is one (`--exec-dup2`).

@@ -7,6 +7,7 @@ use crate::{
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
 
+pub mod client_limits;
 pub mod devnull;
 pub mod empty;
 pub mod file;
@@ -52,6 +53,8 @@ pub struct EndpointArgs {
     pub tcp_connect: tcp_connect::TcpConnectArgs,
     #[command(flatten)]
     pub listen: tcp_listen::ListenArgs,
+    #[command(flatten)]
+    pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten)]
     pub tcp_bind: sockopts::BindOpts,
     #[command(flatten)]

@@ -71,6 +71,11 @@ fn path(text: &str) -> Result<String, String> {
 }
 
 impl AcceptArgs {
+    /// Options were typed that keep somebody out.
+    pub fn restricts(&self) -> bool {
+        !self.allow_origin.is_empty() || self.restrict_uri.is_some()
+    }
+
     /// Whose pages may come in; None: all.
     fn origins(&self, guarded: bool) -> Option<Vec<String>> {
         if self.allow_origin.is_empty() {

@@ -162,7 +162,12 @@ impl Service<Request<Incoming>> for Responder {
 impl Responder {
     /// Nobody new is served, whatever is asked for.
     fn busy(&self) -> Option<Refusal> {
-        self.stop.is_draining().then(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "this server is being stopped"))
+        let busy = |why| Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
+        match (self.stop.is_draining(), self.info.busy) {
+            (true, _) => busy("this server is being stopped"),
+            (false, true) => busy("this server has as many connections as it may"),
+            (false, false) => None,
+        }
     }
 
     /// What the script answers.
@@ -184,7 +189,10 @@ impl Responder {
         if self.stop.is_top_level() {
             return error;
         }
-        tracing::warn!("{}: {error}", self.info.describe());
+        if !self.info.busy {
+            // The listener has told about these, not about each of them.
+            tracing::warn!("{}: {error}", self.info.describe());
+        }
         error.told()
     }
 }
