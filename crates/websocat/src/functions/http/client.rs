@@ -125,6 +125,7 @@ fn request(
         own.push((header::UPGRADE, HeaderValue::from_static("websocket")));
         own.push((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
         own.push((header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).map_err(|_| bad("the key", key))?));
+        //= 6455-4.1-33
         if let Some(offer) = compress.offer() {
             let value = HeaderValue::from_str(&offer).map_err(|_| bad("the offer", &offer))?;
             own.push((header::SEC_WEBSOCKET_EXTENSIONS, value));

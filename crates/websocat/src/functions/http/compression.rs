@@ -69,6 +69,7 @@ pub(super) fn list(fields: &HeaderMap) -> Vec<u8> {
     values.join(&b", "[..])
 }
 
+//= 7692-5.1-2
 /// Judges the extensions of a reply by those of the request; the error says what is wrong.
 pub(super) fn judge(offers: &[u8], reply: &HeaderMap) -> Result<Option<Agreed>, String> {
     let answers = list(reply);
