@@ -4,6 +4,9 @@
 //! it prints the options that are right by default.
 
 mod args;
+mod compression;
+
+pub use compression::CompressArgs;
 
 use crate::{
     error::Result,
@@ -17,7 +20,7 @@ use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     overlay::{
         traffic_log::LogSink,
-        ws::{self, KeepaliveOptions, Role, TextInvalid, WsOptions},
+        ws::{self, KeepaliveOptions, Role, TextInvalid, WsOptions, deflate::DeflateOptions},
     },
     random::MaskKeys,
     socket::{DatagramSocket, StreamSocket},
@@ -38,6 +41,8 @@ pub struct WsFramer {
     pub client: bool,
     /// Part of a whole WebSocket that a pass expanded: handles Close as users expect, not as upstream.
     pub complete: bool,
+    /// The handshake below offers or accepts permessage-deflate.
+    pub compress: bool,
 }
 
 /// Options of `ws_wrap`.
@@ -75,6 +80,12 @@ pub struct WrapOpts {
     /// An end of the socket below without Close is an abrupt end, not a half-close.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_close: bool,
+    /// How hard to compress where permessage-deflate was agreed on: 1 (fast) to 9 (small); 6 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress_level: Option<u8>,
+    /// Messages shorter than this are not compressed. Absent: 256 bytes, or 64 where earlier messages may be referred to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress_threshold: Option<usize>,
     /// Text that is not UTF-8: `fail` ends the connection, `lossy` repairs it, `pass` does not look, as when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_invalid: Option<InvalidText>,
@@ -145,7 +156,7 @@ impl OverlaySpec for WsFramer {
     ];
 
     fn parse(form: &'static Form) -> Result<Self> {
-        Ok(Self { client: form.name == CLIENT.name, complete: false })
+        Ok(Self { client: form.name == CLIENT.name, complete: false, compress: false })
     }
 
     fn form(&self) -> &'static Form {
@@ -161,7 +172,13 @@ impl OverlaySpec for WsFramer {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let options = script.args.overlays.ws_framer.options(self.client, self.complete, script.console)?;
+        let args = &script.args.overlays.ws_framer;
+        let compress = self.compress.then_some(&script.args.overlays.compress);
+        let options = WrapOpts {
+            compress_level: compress.and_then(|args| args.compress_level),
+            compress_threshold: compress.and_then(|args| args.threshold()),
+            ..args.options(self.client, self.complete, script.console)?
+        };
         let ws = script.assign("ws", &format!("ws_wrap({}, {inner})", OptionMap::of(&options)?));
         then(script, ws)
     }
@@ -182,6 +199,11 @@ fn ws_wrap(
     if let Some(reason) = &options.close_reason {
         args::close_reason(reason).map_err(|e| format!("option `close_reason`: {e}"))?;
     }
+    if let Some(level) = options.compress_level
+        && !(1..=9).contains(&level)
+    {
+        return Err(format!("option `compress_level`: {level} is not a level; 1 to 9 are").into());
+    }
     let options = WsOptions {
         role: role(options.client),
         ignore_masks: options.ignore_masks,
@@ -197,6 +219,7 @@ fn ws_wrap(
         answer_close: options.answer_close,
         close_code: options.close_code,
         require_close: options.require_close,
+        deflate: DeflateOptions { level: options.compress_level, threshold: options.compress_threshold },
         text_invalid: options.text_invalid.map(TextInvalid::from).unwrap_or_default(),
         own_control: options.own_control,
         keys: keys(&ctx, options.client)?,

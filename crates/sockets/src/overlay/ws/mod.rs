@@ -163,6 +163,7 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
             Role::Server => wsframe::MaskRule::Required,
         };
         let decoder = Decoder::new(rule)
+            //= 6455-9.1-6
             .allow_rsv1(inflater.is_some())
             .max_frame(options.max_frame.unwrap_or(u64::MAX))
             .max_message(options.max_message.unwrap_or(u64::MAX));

@@ -129,6 +129,7 @@ impl WsReader {
                             },
                             Opcode::Close => self.handle_close()?,
                         };
+                        //= 7692-6.2-2
                         if rsv1 {
                             self.inflating = true;
                             match self.next_inflated(max)? {

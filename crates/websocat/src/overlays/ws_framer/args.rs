@@ -151,6 +151,7 @@ impl FramerArgs {
             max_control_rate: self.max_control_rate.or(complete.then_some(CONTROL_RATE)).filter(|n| *n > 0),
             max_frame_length: self.max_ws_frame_length.map(|size| size.0),
             max_message_length: self.max_ws_message_length.map(|size| size.0),
+            ..WrapOpts::default()
         })
     }
 
