@@ -108,7 +108,8 @@ fn check(head: &request::Parts, options: &AcceptOpts) -> Result<Agreed, Refusal>
     if !options.lax {
         check_form(head, options.omit_headers)?;
     }
-    let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL);
+    // What is no token cannot be answered with: the name would come out changed.
+    let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL).filter(|name| headers::is_token(name));
     let subprotocol = choose(&mut offered, options)?;
     Ok(Agreed {
         subprotocol: subprotocol.map(|p| String::from_utf8_lossy(p).into()),
