@@ -1,5 +1,8 @@
 """A headless Chromium: a page that it loads over HTTP opens WebSockets to the program."""
 
+import os
+import re
+
 from harness import Server, TERM, case
 from peers import IdleBackend
 from programs import Chromium
@@ -39,7 +42,7 @@ def chromium_echoes():
 
 @case("a page and `websocat -s PORT`: lines go both ways; the next page load is served, too", LIMIT, NEEDS)
 def chromium_and_prompt():
-    server = Server("-s", "0")
+    server = Server("-s", "0", "--allow-origin", "*")
     browser = Chromium()
     for number in (b"first", b"second"):
         text = f"{number.decode()} from the page"
@@ -63,7 +66,7 @@ def chromium_closes():
 
 @case("a page without a code closes `-s` and mirror: with 1005, clean", LIMIT, NEEDS)
 def chromium_closes_without_a_code():
-    servers = Server("-s", "0"), Server("-b", "ws-l:127.0.0.1:0", "mirror:")
+    servers = Server("-s", "0", "--allow-origin", "*"), Server("-b", "ws-l:127.0.0.1:0", "mirror:")
     browser = Chromium()
     for server in servers:
         end = browser.run(closes(server.url, ""))
@@ -137,8 +140,8 @@ def chromium_visits_by_http():
 
 @case("a page talks to a command behind ws-l:; the end of the command is 1000, clean", LIMIT, NEEDS)
 def chromium_runs_a_command():
-    server = Server("-b", "ws-l:127.0.0.1:0", "cmd:head -c 5 | tr a-z A-Z")
     browser = Chromium()
+    server = Server("-b", "ws-l:127.0.0.1:0", "cmd:head -c 5 | tr a-z A-Z", "--allow-origin", browser.origin)
     got = browser.run(f"""
         await open({server.url!r});
         socket.send("hello");
@@ -146,3 +149,34 @@ def chromium_runs_a_command():
         return [new TextDecoder().decode(data), await socket.closed];
     """)
     assert got[0] == "HELLO" and got[1]["code"] == 1000 and got[1]["clean"], got
+
+
+OPENS = "return await open(URL).then(() => 'open', () => 'refused');"
+
+
+@case("a page of another origin does not reach a command, a file or the prompt, and the server says why", LIMIT, NEEDS)
+def chromium_page_is_foreign():
+    servers = [
+        Server("-b", "ws-l:127.0.0.1:0", "cmd:echo reached; touch reached"),
+        Server("-b", "ws-l:127.0.0.1:0", "appendfile:reached"),
+        Server("-s", "0"),
+        Server("-b", "ws-l:127.0.0.1:0", "mirror:", "--allow-origin", "https://example.org"),
+    ]
+    browser = Chromium()
+    for server in servers:
+        assert browser.run(OPENS.replace("URL", repr(server.url))) == "refused"
+        server.stderr.wait(rb"403 .*--allow-origin.*" + re.escape(browser.origin.encode()))
+    assert not os.path.exists("reached")
+
+
+@case("the origin of a page is allowed by name, by `*`, and everywhere by default where nothing is exposed", LIMIT, NEEDS)
+def chromium_page_is_allowed():
+    browser = Chromium()
+    for arguments in (
+        ["cmd:cat", "--allow-origin", browser.origin],
+        ["cmd:cat", "--allow-origin", "https://example.org", "--allow-origin", browser.origin],
+        ["cmd:cat", "--allow-origin", "*"],
+        ["mirror:"],
+    ):
+        server = Server("-b", "ws-l:127.0.0.1:0", *arguments)
+        assert browser.run(OPENS.replace("URL", repr(server.url))) == "open", arguments

@@ -3,6 +3,7 @@
 //! Endpoints fill it, overlays inherit it and add what they negotiated. It is shared, small, and set before transfer; only
 //! how the connection ended is written later.
 
+use crate::overlay::ws::deflate::Agreed;
 use std::{fmt, net::SocketAddr, sync::OnceLock};
 
 /// One end of a connection.
@@ -96,8 +97,12 @@ pub struct SocketInfo {
     pub subprotocol: Option<Box<str>>,
     /// Sec-WebSocket-Extensions that both sides agreed on, as on the wire.
     pub extensions: Option<Box<str>>,
+    /// permessage-deflate, if it is among `extensions`: WebSocket framing compresses accordingly.
+    pub deflate: Option<Agreed>,
     /// Both ends keep half-closes (`Websocat-Half-Close: 1` asked and answered).
     pub half_close: bool,
+    /// Its listener serves as many connections as it may: this one is there only to be told so.
+    pub busy: bool,
     /// Server name that TLS verified.
     pub tls_server_name: Option<Box<str>>,
     /// Raw descriptor of the kernel socket, where there is one (`--exec-dup2`).

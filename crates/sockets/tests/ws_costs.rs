@@ -4,7 +4,8 @@ mod counting;
 
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
-    overlay::ws::{Role, WsOptions, ws_wrap},
+    info::SocketInfo,
+    overlay::ws::{Role, WsOptions, deflate::Agreed, ws_wrap},
     random::{MaskKeys, Randomness},
     socket::StreamSocket,
     stream::{StreamRead, StreamWrite},
@@ -66,8 +67,15 @@ impl StreamRead for Pipe {
 }
 impl StreamWrite for Pipe {}
 
-fn socket(role: Role, keys: MaskKeys, read: &Pipe, write: &Pipe) -> (BoxDatagramRead, BoxDatagramWrite) {
+fn socket(
+    role: Role,
+    keys: MaskKeys,
+    read: &Pipe,
+    write: &Pipe,
+    deflate: Option<Agreed>,
+) -> (BoxDatagramRead, BoxDatagramWrite) {
     let stream = StreamSocket {
+        info: Arc::new(SocketInfo { deflate, ..SocketInfo::default() }),
         read: Some(Box::new(read.clone())),
         write: Some(Box::new(write.clone())),
         ..StreamSocket::default()
@@ -92,13 +100,35 @@ fn echo(cx: &mut Context<'_>, read: &mut BoxDatagramRead, write: &mut BoxDatagra
     messages
 }
 
+fn agreed(context_takeover: bool) -> Agreed {
+    Agreed {
+        server_no_context_takeover: !context_takeover,
+        client_no_context_takeover: !context_takeover,
+        server_max_window_bits: 15,
+        client_max_window_bits: 15,
+    }
+}
+
 #[test]
 fn messages_and_pings_cost_no_allocation_in_either_role() {
+    messages_cost_no_allocation(None);
+}
+
+#[test]
+fn compressed_messages_cost_no_allocation_in_either_role() {
+    messages_cost_no_allocation(Some(agreed(false)));
+    messages_cost_no_allocation(Some(agreed(true)));
+}
+
+fn messages_cost_no_allocation(deflate: Option<Agreed>) {
     let seeded = || Randomness::new(Some(1)).unwrap().mask_keys();
-    for keys in [seeded(), Randomness::new(None).unwrap().mask_keys(), MaskKeys::default()] {
+    let kinds = [seeded(), Randomness::new(None).unwrap().mask_keys(), MaskKeys::default()];
+    // Where keys come from matters to no compressor.
+    let kinds = kinds.into_iter().take(if deflate.is_some() { 1 } else { 3 });
+    for keys in kinds {
         let (there, back) = (Pipe::new(), Pipe::new());
-        let (mut client_read, mut client_write) = socket(Role::Client, keys, &back, &there);
-        let (mut server_read, mut server_write) = socket(Role::Server, MaskKeys::default(), &there, &back);
+        let (mut client_read, mut client_write) = socket(Role::Client, keys, &back, &there, deflate);
+        let (mut server_read, mut server_write) = socket(Role::Server, MaskKeys::default(), &there, &back, deflate);
         let mut cx = Context::from_waker(Waker::noop());
         let mut payload = vec![0; 200_000];
         let mut round = |size: usize, batch: usize, text: Flags| {
@@ -148,11 +178,13 @@ fn an_idle_websocket_keeps_little() {
     // Two halves in boxes and what they share; pools and buffers are not among it while nothing is said.
     let (there, back) = (Pipe::new(), Pipe::new());
     let mut cx = Context::from_waker(Waker::noop());
-    let before = counting::on_this_thread();
-    let (mut read, mut write) = socket(Role::Server, MaskKeys::default(), &there, &back);
-    let made = counting::on_this_thread() - before;
-    assert!(made <= 7, "{made}"); // stream halves, info, control, ws halves
-    assert!(read.poll_chunk(&mut cx, usize::MAX).is_pending());
-    assert!(write.poll_flush(&mut cx).is_ready());
-    assert_eq!(counting::on_this_thread() - before, made);
+    for (deflate, most) in [(None, 7), (Some(agreed(false)), 9)] {
+        let before = counting::on_this_thread();
+        let (mut read, mut write) = socket(Role::Server, MaskKeys::default(), &there, &back, deflate);
+        let made = counting::on_this_thread() - before;
+        assert!(made <= most, "{made}"); // stream halves, info, control, ws halves; what compresses and what inflates
+        assert!(read.poll_chunk(&mut cx, usize::MAX).is_pending());
+        assert!(write.poll_flush(&mut cx).is_ready());
+        assert_eq!(counting::on_this_thread() - before, made);
+    }
 }

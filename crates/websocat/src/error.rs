@@ -91,6 +91,12 @@ impl Error {
         self
     }
 
+    /// The same error after whoever made it has told the user in his own way.
+    pub fn told(mut self) -> Self {
+        self.logged = true;
+        self
+    }
+
     /// The user has been told.
     pub fn is_logged(&self) -> bool {
         self.logged

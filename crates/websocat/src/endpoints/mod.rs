@@ -7,6 +7,7 @@ use crate::{
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
 
+pub mod client_limits;
 pub mod devnull;
 pub mod empty;
 pub mod file;
@@ -52,6 +53,8 @@ pub struct EndpointArgs {
     pub tcp_connect: tcp_connect::TcpConnectArgs,
     #[command(flatten)]
     pub listen: tcp_listen::ListenArgs,
+    #[command(flatten)]
+    pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten)]
     pub tcp_bind: sockopts::BindOpts,
     #[command(flatten)]
@@ -136,6 +139,15 @@ impl Endpoint {
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+    }
+
+    /// A process, a file or the terminal: what the user can reach, but pages that his browser shows should not.
+    pub fn is_private(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::File(_) | Self::Stdio(_) => true,
+            Self::Reuser(reuser) => reuser.inner.endpoint.is_private(),
+            _ => false,
+        }
     }
 
     /// Something to leave in a place for the moment.

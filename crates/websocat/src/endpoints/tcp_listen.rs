@@ -4,6 +4,7 @@
 //! When the scenario drains it accepts no more and waits for its sessions.
 
 use super::{
+    client_limits::{Admission, ClientLimitOpts, ClientLimits, Seat},
     listen_address::{FORMAT, ListenAddress},
     sockopts::{BindOpts, TcpStreamOpts},
 };
@@ -33,6 +34,7 @@ use std::{
     future::{Future as _, poll_fn},
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
+    sync::Arc,
     task::Poll,
 };
 use tokio::task::{JoinError, JoinSet};
@@ -108,6 +110,10 @@ impl EndpointSpec for TcpListen {
         let mut map = self.address.option_map();
         map.push("autospawn", autospawn.to_string());
         map.push("oneshot", oneshot.to_string());
+        let limits = script.args.endpoints.client_limits;
+        if limits.is_limited() && !oneshot {
+            map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
+        }
         map.extend(&script.args.endpoints.tcp_bind)?;
         map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
         let addr = script.var("addr");
@@ -192,12 +198,13 @@ impl ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ListenTcpOpts, ClientLimitOpts, BindOpts, TcpStreamOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
     let opts: ListenTcpOpts = reader.take()?;
+    let limits: ClientLimitOpts = reader.take()?;
     let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
     opts.check()?;
@@ -226,7 +233,7 @@ fn listen_tcp(
         let stop = on_accept.stop().clone();
         let _finisher = finishers.enter();
         let Listening { autospawn, oneshot } = Listening { autospawn: opts.autospawn, oneshot: opts.oneshot };
-        serve(listener, on_accept, &stop, autospawn, oneshot).await
+        serve(listener, on_accept, &stop, ClientLimits::new(limits), autospawn, oneshot).await
     }))
 }
 
@@ -234,6 +241,7 @@ async fn serve(
     mut listener: Listener,
     on_accept: Callback,
     stop: &Stop,
+    limits: ClientLimits,
     autospawn: bool,
     oneshot: bool,
 ) -> Result<Flow> {
@@ -260,13 +268,17 @@ async fn serve(
             let addrs: Vec<_> = listener.addresses().iter().map(ToString::to_string).collect();
             Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
         })?;
+        let Some((socket, seat)) = admit(&limits, socket) else { continue };
         let (name, session) = session(on_accept.for_session(stop.child()), socket);
         if oneshot {
             drop(listener);
             return run(session).await.map(|()| Flow::Done);
         }
         if autospawn {
-            sessions.spawn(async move { log_failure(&name, run(session).await) });
+            sessions.spawn(async move {
+                log_failure(&name, run(session).await);
+                drop(seat);
+            });
         } else {
             log_failure(&name, run(session).await);
         }
@@ -277,6 +289,30 @@ async fn serve(
         session_ended(ended);
     }
     Ok(Flow::Done)
+}
+
+/// The connection with its seat, or None: it is closed, there are too many.
+fn admit(limits: &ClientLimits, mut socket: StreamSocket) -> Option<(StreamSocket, Seat)> {
+    let from = match &socket.info.peer {
+        Some(Address::Ip(addr)) => Some(addr.ip()),
+        _ => None,
+    };
+    let (full, seat) = match limits.admit(from) {
+        Admission::Welcome(seat) => return Some((socket, seat)),
+        Admission::Told(seat, full) => (full, Some(seat)),
+        Admission::Closed(full) => (full, None),
+    };
+    // Once for each time that it becomes full: a crowd outside shall not fill the log.
+    if full.again {
+        tracing::debug!("{}: refused: {full}", socket.info.describe());
+    } else {
+        tracing::warn!("{}: refused: {full}", socket.info.describe());
+    }
+    let seat = seat?;
+    let mut info = Arc::unwrap_or_clone(socket.info);
+    info.busy = true;
+    socket.info = Arc::new(info);
+    Some((socket, seat))
 }
 
 /// One connection, from the script's function to its end, with its name for messages. Calling the function is a stage of its

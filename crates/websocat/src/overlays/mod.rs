@@ -1,8 +1,9 @@
 //! The list of overlays. Everything about one overlay lives in its own file; this file only lists them.
 
 use crate::{
-    cli::value::Duration,
+    cli::value::{Duration, Size},
     error::Result,
+    functions::http::{HeadOpts, MOST_HEADERS},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 
@@ -66,12 +67,36 @@ pub struct OverlayArgs {
 /// What TLS and HTTP handshakes have in common.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct HandshakeArgs {
-    /// Time that a TLS handshake, and then a WebSocket handshake, may take; 10s when absent
+    /// Time that a TLS handshake, and then a whole WebSocket handshake, may take; 10s when absent
     #[arg(long, value_name = "DURATION")]
     pub handshake_timeout: Option<Duration>,
+    /// Most bytes of an HTTP head that is received; 64k when absent
+    #[arg(long, value_name = "SIZE", value_parser = head_size)]
+    pub max_header_bytes: Option<Size>,
+    /// Most header fields of an HTTP head that is received; 100 when absent
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MOST_HEADERS)))]
+    pub max_headers: Option<u16>,
+    /// Accept WebSocket handshakes with missing or wrong headers, as client and as server
+    #[arg(long)]
+    pub ws_dont_check_headers: bool,
+    /// WebSocket handshakes without the usual headers: only Host and your own in requests, only your own in answers
+    #[arg(long)]
+    pub ws_omit_headers: bool,
+}
+
+/// Sizes of heads that can be asked for; more than the largest is no limit at all.
+fn head_size(text: &str) -> Result<Size, String> {
+    let size = Size::positive(text)?;
+    if u32::try_from(size.0).is_ok() { Ok(size) } else { Err("must be less than 4g".to_owned()) }
 }
 
 impl HandshakeArgs {
+    /// Script options that limit heads.
+    pub fn heads(&self) -> HeadOpts {
+        let max_header_bytes = self.max_header_bytes.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
+        HeadOpts { max_header_bytes, max_headers: self.max_headers }
+    }
+
     /// Value of the script option `timeout_ms`; None is no limit.
     pub fn timeout_ms(&self) -> Option<u64> {
         let Some(timeout) = self.handshake_timeout else { return Some(DEFAULT_HANDSHAKE_TIMEOUT_MS) };

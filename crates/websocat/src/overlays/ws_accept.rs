@@ -5,7 +5,7 @@
 use super::ws_request::{Header, header, header_map};
 use crate::{
     error::Result,
-    functions::http::{AcceptOpts, ServeOpts, check_subprotocols},
+    functions::http::{AcceptOpts, ServeOpts, check_origin, check_subprotocols},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
@@ -15,8 +15,11 @@ use rhai::Engine;
 pub struct WsAccept {
     /// Part of a whole WebSocket that a pass expanded: limited in time, agrees to keep half-closes.
     pub complete: bool,
+    /// The other side is something that a web page must not reach unasked: only pages of the same origin pass.
+    pub guarded: bool,
 }
 
+//= 6455-4.2.2-13
 fn subprotocol(name: &str) -> Result<String, String> {
     if name.contains(',') {
         return Err("must be the name of one subprotocol".into());
@@ -39,6 +42,45 @@ pub struct AcceptArgs {
     /// Answer with the first subprotocol that the client offers
     #[arg(long)]
     pub server_protocol_choose_first: bool,
+    /// Let web pages of this origin use the WebSocket server: https://example.org, same, null or *; others get 403
+    ///
+    /// Can be given several times. Then no other page passes, not even one of the server's own host, unless `same` is
+    /// among them. Clients that are no browsers send no Origin and always pass. Without this option everybody passes, but
+    /// only pages of the same host and port reach a process, a file or standard input and output.
+    #[arg(long, value_name = "ORIGIN", value_parser = origin, action = clap::ArgAction::Append)]
+    pub allow_origin: Vec<String>,
+    /// Serve WebSockets at this path only, others get 404; give it with a query to compare that, too
+    #[arg(long, value_name = "PATH", value_parser = path)]
+    pub restrict_uri: Option<String>,
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    check_origin(text).map(|()| text.to_owned())
+}
+
+fn path(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') {
+        return Err("must begin with /".into());
+    }
+    match text.bytes().find(|b| !b.is_ascii_graphic() || *b == b'#') {
+        Some(_) => Err("must look as it does in a request: blanks, # and what is not ASCII percent-encoded".into()),
+        None => Ok(text.to_owned()),
+    }
+}
+
+impl AcceptArgs {
+    /// Options were typed that keep somebody out.
+    pub fn restricts(&self) -> bool {
+        !self.allow_origin.is_empty() || self.restrict_uri.is_some()
+    }
+
+    /// Whose pages may come in; None: all.
+    fn origins(&self, guarded: bool) -> Option<Vec<String>> {
+        if self.allow_origin.is_empty() {
+            return guarded.then(|| vec!["same".to_owned()]);
+        }
+        Some(self.allow_origin.clone())
+    }
 }
 
 impl OverlaySpec for WsAccept {
@@ -65,13 +107,17 @@ impl OverlaySpec for WsAccept {
         let overlays = &script.args.overlays;
         let args = &overlays.ws_accept;
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
-        let serve = OptionMap::of(&ServeOpts { timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited) })?;
+        let mut serve = OptionMap::of(&ServeOpts { timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited) })?;
+        serve.extend(&overlays.handshake.heads())?;
         let accept = OptionMap::of(&AcceptOpts {
             choose_protocol: args.server_protocol.clone(),
             require_protocol: args.server_protocol.is_some() && !args.server_protocol_lax,
             protocol_choose_first: args.server_protocol_choose_first,
             half_close: self.complete && script.half_close,
-            ..AcceptOpts::default()
+            allow_origins: args.origins(self.guarded),
+            restrict_uri: args.restrict_uri.clone(),
+            lax: overlays.handshake.ws_dont_check_headers,
+            omit_headers: overlays.handshake.ws_omit_headers,
         })?;
         let headers = header_map(&args.server_header);
         let (rq, hup, fd) = (script.var("rq"), script.var("hup"), script.var("fd"));
@@ -88,12 +134,20 @@ pub(super) fn register(_: &mut Engine) {}
 mod tests {
     use super::*;
 
+    //= 6455-4.2.2-13 test
     #[test]
     fn one_subprotocol() {
-        // 6455-4.2.2-13
         assert_eq!(subprotocol("chat").unwrap(), "chat");
         for bad in ["", "a,b", "a b", "a\n"] {
             assert!(subprotocol(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_as_in_a_request() {
+        assert_eq!(path("/a/b?c=%20").unwrap(), "/a/b?c=%20");
+        for bad in ["", "a", "/a b", "/ä", "/a#b", "/a\n"] {
+            assert!(path(bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -70,6 +70,9 @@ pub struct RequestArgs {
     /// Subprotocols to ask for, best first, with commas between
     #[arg(long, value_name = "LIST", value_parser = subprotocols)]
     pub protocol: Option<String>,
+    /// Version of WebSocket to ask for instead of 13, to test servers
+    #[arg(long, value_name = "VERSION", value_parser = field)]
+    pub websocket_version: Option<String>,
 }
 
 impl RequestArgs {
@@ -89,12 +92,14 @@ impl WsRequest {
             ("Origin", &args.origin),
             ("User-Agent", &args.ua),
             ("Sec-WebSocket-Protocol", &args.protocol),
+            ("Sec-WebSocket-Version", &args.websocket_version),
             ("Authorization", &self.authorization),
         ];
         let typed = |name: &str| args.header.iter().any(|h| h.name.eq_ignore_ascii_case(name));
         let own = own.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        // The user's own -H of that name wins over what the URL says.
-        let own = own.filter(|(name, _)| *name != "Authorization" || !typed(name));
+        // The user's own -H of that name wins over what the URL says, and where two would break the rules.
+        let single = ["Authorization", "Sec-WebSocket-Version"];
+        let own = own.filter(|(name, _)| !single.contains(name) || !typed(name));
         own.map(|(name, value)| Header { name: name.into(), value: value.clone() }).chain(args.header.clone()).collect()
     }
 }
@@ -143,11 +148,13 @@ impl OverlaySpec for WsRequest {
             host: self.host.clone().or_else(|| self.complete.then(|| NO_HOST.to_owned())),
             half_close: self.complete && script.half_close,
             timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited),
-            ..UpgradeOpts::default()
+            lax: overlays.handshake.ws_dont_check_headers,
+            omit_headers: overlays.handshake.ws_omit_headers,
         };
         let options = OptionMap::of(&options)?;
         let headers = header_map(&self.headers(&overlays.ws_request));
-        let http = script.assign("http", &format!("http1_client(#{{}}, {inner})"));
+        let heads = OptionMap::of(&overlays.handshake.heads())?;
+        let http = script.assign("http", &format!("http1_client({heads}, {inner})"));
         script.callback(&format!("ws_upgrade({options}, {headers}, {http},"), "raw", then)
     }
 }

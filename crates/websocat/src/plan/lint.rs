@@ -1,7 +1,7 @@
 //! Warnings about command lines that probably do not mean what they say.
 
 use super::Plan;
-use crate::spec::SocketKind;
+use crate::{overlays::Overlay, spec::SocketKind};
 
 /// On both sides as typed.
 pub fn before(plan: &Plan) {
@@ -15,6 +15,10 @@ pub fn before(plan: &Plan) {
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         tracing::warn!("--global-timeout-force-exit does nothing without --global-timeout-ms");
     }
+    let listens = plan.left.endpoint.is_listener() || plan.right.endpoint.is_listener();
+    if plan.args.endpoints.client_limits.is_limited() && (!listens || session.oneshot) {
+        tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }
@@ -24,6 +28,12 @@ pub fn before(plan: &Plan) {
 pub fn after(plan: &Plan) {
     if plan.args.program.no_lints {
         return;
+    }
+    let accepts = [&plan.left, &plan.right]
+        .into_iter()
+        .any(|stack| stack.overlays.iter().any(|overlay| matches!(overlay, Overlay::WsAccept(_))));
+    if !accepts && plan.args.overlays.ws_accept.restricts() {
+        tracing::warn!("--allow-origin and --restrict-uri have no effect: no side is a WebSocket server");
     }
     if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
         tracing::warn!("separator options have no effect: both sides are byte streams");

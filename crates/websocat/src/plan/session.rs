@@ -65,10 +65,12 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     let oneshot = plan.args.session.oneshot;
     script.listening = Listening { autospawn: !oneshot, oneshot };
     script.half_close = plan.right.endpoint.is_external();
+    script.http_first = plan.left.begins_with_http();
     script.nodelay = plan.kind() == SocketKind::Datagram && plan.is_complete();
     plan.left.emit(script, &mut |script, left| {
         script.listening = Listening { autospawn: false, oneshot: true };
         script.half_close = plan.left.endpoint.is_external();
+        script.http_first = plan.right.begins_with_http();
         plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
     })
 }

@@ -119,6 +119,8 @@ pub struct Script {
     pub half_close: bool,
     /// TCP sockets carry messages: each leaves when it is written (TCP_NODELAY), unless the user says otherwise.
     pub nodelay: bool,
+    /// What comes first on a connection of the stack that is being written is an HTTP request.
+    pub http_first: bool,
     text: String,
     indent: usize,
     names: Names,
@@ -128,7 +130,16 @@ impl Script {
     /// `names`: variables that the plan has named already.
     pub fn new(args: Arc<Args>, names: Names) -> Self {
         let listening = Listening { autospawn: true, oneshot: false };
-        Self { args, listening, half_close: false, nodelay: false, text: String::new(), indent: 0, names }
+        Self {
+            args,
+            listening,
+            half_close: false,
+            nodelay: false,
+            http_first: false,
+            text: String::new(),
+            indent: 0,
+            names,
+        }
     }
 
     pub fn line(&mut self, text: &str) {

@@ -25,6 +25,12 @@ impl Stack {
         self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.complete))
     }
 
+    /// A connection of its endpoint begins with an HTTP request; a traffic log changes nothing of that.
+    pub fn begins_with_http(&self) -> bool {
+        let first = self.overlays.iter().find(|o| !matches!(o, Overlay::Log(_)));
+        matches!(first, Some(Overlay::WsAccept(_)))
+    }
+
     /// Standard input and output are at its bottom, shared or not.
     pub fn reaches_stdio(&self) -> bool {
         match &self.endpoint {

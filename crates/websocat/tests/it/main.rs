@@ -1,5 +1,6 @@
 //! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
 
+mod client_limits;
 mod commands;
 mod golden;
 #[cfg(unix)]

@@ -9,6 +9,8 @@
 //! its body is not looked into. `answer_close` and its fellows are what a complete WebSocket switches on.
 
 mod control;
+pub mod deflate;
+pub mod extension;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::{
     socket::{DatagramSocket, StreamSocket},
 };
 use control::{Control, Rules};
+use deflate::{DeflateOptions, Limits};
 use std::{io, sync::Arc};
 
 /// Which end of the connection we are: clients mask what they send.
@@ -59,6 +62,10 @@ pub struct WsOptions {
     pub half_close: bool,
     /// Refuse text messages that are not UTF-8, in both directions (RFC 6455 8.1).
     pub check_utf8: bool,
+    /// How to compress, where `SocketInfo::deflate` says that permessage-deflate was agreed on.
+    pub deflate: DeflateOptions,
+    /// How large a compressed message may become.
+    pub inflate_limits: Limits,
     /// Where a client's masking keys come from; the default is the system's secure source.
     pub keys: MaskKeys,
 }
@@ -72,6 +79,8 @@ pub enum WsError {
     ControlTooLong(usize),
     #[error("a text message to be sent is not UTF-8: send it as binary, or convert it first")]
     TextNotUtf8,
+    #[error("a message to be sent cannot be compressed: the compression library refuses its own state")]
+    NotCompressed,
 }
 
 impl From<WsError> for io::Error {
@@ -79,6 +88,7 @@ impl From<WsError> for io::Error {
         let kind = match e {
             WsError::TornMessage => io::ErrorKind::UnexpectedEof,
             WsError::ControlTooLong(_) | WsError::TextNotUtf8 => io::ErrorKind::InvalidInput,
+            WsError::NotCompressed => io::ErrorKind::Other,
         };
         Self::new(kind, e)
     }
@@ -98,6 +108,10 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         close_code: options.close_code.filter(|_| !options.half_close && !info.half_close),
         check_utf8: options.check_utf8,
     };
+    let deflate = info
+        .deflate
+        .map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, options.inflate_limits));
+    let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
     let control = Arc::new(Control::new(rules, info.clone()));
     let read = read.map(|inner| -> BoxDatagramRead {
         let rule = match options.role {
@@ -105,11 +119,11 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
             Role::Client => wsframe::MaskRule::Forbidden,
             Role::Server => wsframe::MaskRule::Required,
         };
-        Box::new(WsReader::new(inner, rule, options.max_ping_replies, control.clone()))
+        Box::new(WsReader::new(inner, rule, options.max_ping_replies, inflater.map(Box::new), control.clone()))
     });
     let write = write.map(|inner| -> BoxDatagramWrite {
         let keys = (options.role == Role::Client).then_some(options.keys);
-        Box::new(WsWriter::new(inner, keys, control))
+        Box::new(WsWriter::new(inner, keys, deflater.map(Box::new), control))
     });
     DatagramSocket { read, write, hangup, link, info }
 }

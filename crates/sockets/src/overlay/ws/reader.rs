@@ -6,6 +6,7 @@
 use super::{
     WsError,
     control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
+    deflate::Inflater,
 };
 use crate::{
     buffer::{SIZES, Window, under_pressure},
@@ -15,6 +16,7 @@ use crate::{
     stream::BoxStreamRead,
 };
 use std::{
+    error::Error,
     io,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -54,14 +56,24 @@ pub struct WsReader {
     announced: Option<Flags>,
     parts: bool,
     ended: bool,
+    /// The announced chunk, or the next one, is output of `inflater`, and `rest` is what has not gone into that.
+    inflating: bool,
+    /// permessage-deflate was agreed on.
+    inflater: Option<Box<Inflater>>,
 }
 
 impl WsReader {
-    pub(super) fn new(inner: BoxStreamRead, rule: MaskRule, pongs: Option<usize>, control: Arc<Control>) -> Self {
+    pub(super) fn new(
+        inner: BoxStreamRead,
+        rule: MaskRule,
+        pongs: Option<usize>,
+        inflater: Option<Box<Inflater>>,
+        control: Arc<Control>,
+    ) -> Self {
         Self {
             inner,
             window: Window::new(2),
-            decoder: Decoder::new(rule),
+            decoder: Decoder::new(rule).allow_rsv1(inflater.is_some()),
             control,
             rest: 0,
             len: 0,
@@ -71,12 +83,18 @@ impl WsReader {
             announced: None,
             parts: false,
             ended: false,
+            inflating: false,
+            inflater,
         }
     }
 
     #[inline]
     fn poll_next(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
-        if self.rest > 0 {
+        if self.inflating {
+            if let Some(flags) = self.next_inflated(max)? {
+                return Poll::Ready(Ok(flags));
+            }
+        } else if self.rest > 0 {
             return Poll::Ready(Ok(self.announce(max)));
         }
         if self.ended {
@@ -94,7 +112,7 @@ impl WsReader {
                         continue;
                     }
                     Ok(Next::Need(n)) => need = n,
-                    Ok(Next::Chunk { header, len, opcode, fin, .. }) => {
+                    Ok(Next::Chunk { header, len, opcode, fin, rsv1 }) => {
                         self.window.skip(header);
                         self.rest = len as u32; // the window is never that large
                         self.flags = match opcode {
@@ -112,6 +130,13 @@ impl WsReader {
                             Opcode::Pong => Flags::PONG,
                             Opcode::Close => self.handle_close()?,
                         };
+                        if rsv1 {
+                            self.inflating = true;
+                            match self.next_inflated(max)? {
+                                Some(flags) => return Poll::Ready(Ok(flags)),
+                                None => continue,
+                            }
+                        }
                         if opcode == Opcode::Text && self.control.rules.check_utf8 {
                             self.check_utf8(fin)?;
                         }
@@ -150,6 +175,59 @@ impl WsReader {
         self.len = len as u32;
         self.announced = Some(flags);
         flags
+    }
+
+    /// Announces the next output of a compressed message. None: the fragment says nothing that can be handed on yet.
+    //= 7692-6-2
+    fn next_inflated(&mut self, max: usize) -> io::Result<Option<Flags>> {
+        let Some(inflater) = &mut self.inflater else { return Ok(None) };
+        if inflater.output().is_empty() {
+            let hold = if under_pressure() { SMALL_HOLD } else { HOLD };
+            let hold = if self.parts { 0 } else { hold.min(max) };
+            let fin = !self.flags.any(Flags::PARTIAL);
+            let payload = self.window.filled().get(..self.rest as usize).unwrap_or_default();
+            match inflater.feed(payload, fin, hold) {
+                Ok(fed) => {
+                    self.window.skip(fed.taken);
+                    self.rest -= fed.taken as u32;
+                }
+                Err(e) => return Err(self.refuse(e.close_code(), e)),
+            }
+            let (empty, done) = (inflater.output().is_empty(), inflater.is_done());
+            //= 7692-6.1-7
+            if self.flags.any(Flags::TEXT) && self.control.rules.check_utf8 {
+                self.check_utf8(done && fin)?;
+            }
+            if empty && !fin {
+                self.inflating = false;
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.announce_inflated(max)))
+    }
+
+    fn announce_inflated(&mut self, max: usize) -> Flags {
+        let mut flags = self.flags;
+        let (there, done) = self.inflater.as_mut().map_or((0, true), |i| (i.output().len(), i.is_done()));
+        let len = there.min(max.max(1));
+        if len < there || !done {
+            flags |= Flags::PARTIAL | Flags::MORE;
+        }
+        if self.window.len() > self.rest as usize {
+            flags |= Flags::MORE;
+        }
+        self.len = len as u32;
+        self.announced = Some(flags);
+        flags
+    }
+
+    fn consume_inflated(&mut self) {
+        let Some(inflater) = &mut self.inflater else { return };
+        inflater.consume(self.len as usize);
+        self.len = 0;
+        if inflater.output().is_empty() && inflater.is_done() {
+            self.inflating = false;
+        }
     }
 
     /// True: the queue of pongs is full. The writer should get a chance to send them before some are forgotten.
@@ -222,9 +300,14 @@ impl WsReader {
     /// The peer broke the rules: says so to it, and reads no further (RFC 6455 7.1.7).
     #[cold]
     fn breach(&mut self, e: wsframe::Error) -> io::Error {
+        self.refuse(e.close_code(), e)
+    }
+
+    #[cold]
+    fn refuse(&mut self, code: u16, e: impl Error + Send + Sync + 'static) -> io::Error {
         //= 6455-7.1.7-5
         //= 6455-7.1.7-7
-        self.control.owe_close(e.close_code());
+        self.control.owe_close(code);
         self.end();
         io::Error::new(io::ErrorKind::InvalidData, e)
     }
@@ -235,11 +318,18 @@ impl WsReader {
         (self.rest, self.len, self.announced) = (0, 0, None);
         self.window.skip(self.window.len());
         self.window.release();
+        self.inflating = false;
+        if let Some(inflater) = &mut self.inflater {
+            inflater.end();
+        }
         self.control.set(PEER_DONE);
     }
 
     fn check_utf8(&mut self, fin: bool) -> io::Result<()> {
-        let chunk = self.window.filled().get(..self.rest as usize).unwrap_or_default();
+        let chunk = match &mut self.inflater {
+            Some(inflater) if self.inflating => &*inflater.output(),
+            _ => self.window.filled().get(..self.rest as usize).unwrap_or_default(),
+        };
         //= 6455-5.6-1
         //= 6455-8.1-1
         let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
@@ -268,12 +358,19 @@ impl DatagramRead for WsReader {
 
     #[inline]
     fn chunk_mut(&mut self) -> &mut [u8] {
-        self.window.filled_mut().get_mut(..self.len as usize).unwrap_or_default()
+        let bytes = match &mut self.inflater {
+            Some(inflater) if self.inflating => inflater.output(),
+            _ => self.window.filled_mut(),
+        };
+        bytes.get_mut(..self.len as usize).unwrap_or_default()
     }
 
     #[inline]
     fn consume(&mut self) {
         if self.announced.take().is_some() {
+            if self.inflating {
+                return self.consume_inflated();
+            }
             self.window.skip(self.len as usize);
             self.rest -= self.len;
             self.len = 0;
@@ -298,7 +395,7 @@ mod tests {
     fn an_idle_or_ended_reader_owns_no_buffer() {
         let control = Arc::new(Control::new(Default::default(), Default::default()));
         let peer = Peer::default();
-        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, control);
+        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, None, control);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(reader.poll_chunk(&mut cx, usize::MAX).is_pending());
         assert_eq!(reader.window.room(), 0);

@@ -6,6 +6,7 @@
 use super::{
     WsError,
     control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
+    deflate::Deflater,
 };
 use crate::{
     datagram::{DatagramWrite, Flags},
@@ -51,6 +52,8 @@ pub struct Core {
     shut: bool,
     /// The last flush waits for the stream. The reader is told by [`STALLED`].
     stalled: bool,
+    /// permessage-deflate was agreed on.
+    deflater: Option<Box<Deflater>>,
 }
 
 impl Core {
@@ -63,8 +66,7 @@ impl Core {
     fn prepare(&mut self, chunk: &mut [u8], flags: Flags, check_utf8: bool) -> io::Result<Header> {
         let (text, fin) = (flags.any(Flags::TEXT), !flags.any(Flags::PARTIAL));
         if text && check_utf8 {
-            let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
-            checked.map_err(|_| WsError::TextNotUtf8)?;
+            self.check_utf8(chunk, fin)?;
         }
         //= 6455-5.1-1
         //= 6455-10.3-1
@@ -75,6 +77,65 @@ impl Core {
         let header = Header::new(self.sequence.next_opcode(text, fin), fin, chunk.len(), key);
         self.header = Some(header);
         Ok(header)
+    }
+
+    #[inline]
+    fn check_utf8(&mut self, chunk: &[u8], fin: bool) -> Result<(), WsError> {
+        let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
+        checked.map_err(|_| WsError::TextNotUtf8)
+    }
+
+    /// Sends a chunk compressed, as one frame or several. False: it is to be sent as it is.
+    fn poll_deflated(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &[u8],
+        flags: Flags,
+        check_utf8: bool,
+    ) -> Poll<io::Result<bool>> {
+        let (text, fin) = (flags.any(Flags::TEXT), !flags.any(Flags::PARTIAL));
+        loop {
+            let header = match (self.header, &mut self.deflater) {
+                (_, None) => return Poll::Ready(Ok(false)),
+                // A chunk that goes as it is has its header already.
+                (Some(_), Some(deflater)) if !deflater.is_midway() => return Poll::Ready(Ok(false)),
+                (Some(header), _) => header,
+                (None, Some(deflater)) => {
+                    if !deflater.is_midway() {
+                        if !deflater.begin(chunk, fin) {
+                            return Poll::Ready(Ok(false));
+                        }
+                        if text && check_utf8 {
+                            self.check_utf8(chunk, fin)?;
+                        }
+                    }
+                    match self.next_deflated(chunk, text, fin)? {
+                        Some(header) => header,
+                        None => return Poll::Ready(Ok(true)),
+                    }
+                }
+            };
+            let payload = self.deflater.as_mut().map(|deflater| &*deflater.payload()).unwrap_or_default();
+            ready!(self.out.poll_put(cx, Some(&header), payload, flags.any(Flags::MORE)))?;
+            self.header = None;
+        }
+    }
+
+    /// Makes the next compressed frame and masks it where it lies. None: the chunk is done with.
+    fn next_deflated(&mut self, chunk: &[u8], text: bool, fin: bool) -> io::Result<Option<Header>> {
+        let Some(deflater) = &mut self.deflater else { return Ok(None) };
+        let Some(last) = deflater.next_frame(chunk, fin).map_err(|_| WsError::NotCompressed)? else { return Ok(None) };
+        let key = self.keys.as_mut().map(MaskKeys::next_key).transpose()?;
+        if let Some(key) = key {
+            mask(deflater.payload(), key, 0);
+        }
+        let fin = fin && last;
+        //= 7692-6.1-1
+        //= 7692-6.1-6
+        let opcode = self.sequence.next_opcode(text, fin);
+        let header = Header::new(opcode, fin, deflater.payload().len(), key).with_rsv1(true);
+        self.header = Some(header);
+        Ok(Some(header))
     }
 
     /// Makes sure that a control frame of any length will be taken whole and at once.
@@ -143,6 +204,9 @@ impl Core {
             }
             ready!(self.poll_put_owed(cx, control))?;
         }
+        if let Some(deflater) = &mut self.deflater {
+            deflater.rest();
+        }
         self.poll_out(cx, control)
     }
 
@@ -180,6 +244,7 @@ impl Core {
         }
         self.closed = true;
         self.header = None;
+        self.deflater = None;
         Poll::Ready(Ok(()))
     }
 
@@ -215,7 +280,12 @@ fn close_body<'a>(control: &Control, given: Option<&'a [u8]>, space: &'a mut [u8
 }
 
 impl WsWriter {
-    pub(super) fn new(inner: BoxStreamWrite, keys: Option<MaskKeys>, control: Arc<Control>) -> Self {
+    pub(super) fn new(
+        inner: BoxStreamWrite,
+        keys: Option<MaskKeys>,
+        deflater: Option<Box<Deflater>>,
+        control: Arc<Control>,
+    ) -> Self {
         let core = Core {
             out: Gather::new(inner),
             keys,
@@ -225,6 +295,7 @@ impl WsWriter {
             closed: false,
             shut: false,
             stalled: false,
+            deflater,
         };
         Self { core: Some(core), control, waker: None }
     }
@@ -267,6 +338,9 @@ impl DatagramWrite for WsWriter {
         }
         //= 6455-5.5.1-6
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
+        if core.deflater.is_some() && ready!(core.poll_deflated(cx, chunk, flags, self.control.rules.check_utf8))? {
+            return Poll::Ready(Ok(()));
+        }
         let header = match core.header {
             Some(header) => header,
             None => core.prepare(chunk, flags, self.control.rules.check_utf8)?,
@@ -305,6 +379,7 @@ impl Drop for WsWriter {
         let over = core.closed && self.control.flags() & PEER_DONE != 0;
         let reader_lives = Arc::strong_count(&self.control) > 1;
         if reader_lives && !over && !core.shut && !core.out.is_midway() {
+            core.deflater = None;
             core.stalled |= !core.out.is_empty();
             if core.stalled {
                 self.control.set(STALLED);

@@ -1,11 +1,13 @@
 //! The server's half of the opening handshake: `ws_accept` judges a request by RFC 6455 4.2 and makes the answer.
 //!
 //! Nothing that the client sent is trusted: a wrong request gets a refusal with one line of text, and the connection
-//! stays usable. The I/O is in `server.rs`.
+//! stays usable. The checks are in `request.rs` and `origin.rs`, the I/O is in `server.rs`.
 
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES, headers,
+    origin::{self, AllowedOrigins},
     reply::Agreed,
+    request::{self, Refusal, bad},
     server::{IncomingRequest, OutgoingResponse},
 };
 use crate::{
@@ -16,9 +18,9 @@ use crate::{
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Method, Response, StatusCode, Version,
+    HeaderMap, Response, StatusCode,
     header::{self, HeaderName, HeaderValue},
-    http::request,
+    http::request::Parts,
 };
 use rhai::{Engine, Map, NativeCallContext};
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,13 @@ pub struct AcceptOpts {
     /// Answer with the first subprotocol that the client offers, unless it offers the one to choose.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub protocol_choose_first: bool,
+    /// Origins of web pages that may use the server, such as `https://example.org`; `same`: that of the request's Host;
+    /// `null`: pages without an origin; `*`: all. Requests without Origin pass. Absent: all pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_origins: Option<Vec<String>>,
+    /// The only path that is served, others get 404; with a query if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restrict_uri: Option<String>,
     /// Agree to keep half-closes when the other end asks for it (`Websocat-Half-Close: 1`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub half_close: bool,
@@ -57,19 +66,8 @@ pub(super) struct Accepted {
     pub agreed: Agreed,
 }
 
-/// Why a request does not become a WebSocket.
-#[derive(Debug)]
-struct Refusal {
-    status: StatusCode,
-    why: &'static str,
-}
-
-const fn bad(why: &'static str) -> Refusal {
-    Refusal { status: StatusCode::BAD_REQUEST, why }
-}
-
 /// Answers a request for a WebSocket; the byte stream that follows the answer goes to the callback, framing is up to
-/// `ws_wrap`. A request that is not right is refused with status 400, 405 or 426, and the connection can be used again.
+/// `ws_wrap`. A request that is not right is refused with status 400, 403, 404, 405 or 426, and the client may ask again.
 ///
 /// Custom headers as in `ws_upgrade`.
 fn ws_accept(
@@ -85,15 +83,15 @@ fn ws_accept(
     if options.require_protocol && options.choose_protocol.is_none() {
         return Err("option `require_protocol` needs `choose_protocol`".into());
     }
+    let allowed = options.allow_origins.as_deref().map(AllowedOrigins::parse).transpose();
+    let allowed = allowed.map_err(|e| format!("option `allow_origins`: {e}"))?;
     let custom = headers::custom_headers(custom_headers)?;
+    headers::check_reply_headers(&custom).map_err(|e| throw(Error::new(Kind::Start, e)))?;
     let next = Callback::new(&ctx, continuation)?;
-    let IncomingRequest { head, info } = rq.take("request")?;
-    let agreed = match check(&head, &options) {
+    let IncomingRequest { head } = rq.take("request")?;
+    let agreed = match check(&head, &options, allowed.as_ref()) {
         Ok(agreed) => agreed,
-        Err(refusal) => {
-            tracing::info!("{}: refused with {}: {}", info.describe(), refusal.status, refusal.why);
-            return Ok(handle(refuse(&refusal)));
-        }
+        Err(refusal) => return Ok(handle(request::refuse(&refusal))),
     };
     let response = switch(&head, &options, &agreed, &custom).map_err(throw)?;
     // The socket's hangup goes to the WebSocket; a socket without one has an empty handle.
@@ -103,10 +101,18 @@ fn ws_accept(
 }
 
 /// Judges a request.
-fn check(head: &request::Parts, options: &AcceptOpts) -> Result<Agreed, Refusal> {
+//= 6455-4.2.2-1
+fn check(head: &Parts, options: &AcceptOpts, allowed: Option<&AllowedOrigins>) -> Result<Agreed, Refusal> {
     let fields = &head.headers;
     if !options.lax {
-        check_form(head, options.omit_headers)?;
+        request::check(head, options.omit_headers)?;
+    }
+    // Whose pages may come in and where to is no question of form.
+    if let Some(allowed) = allowed {
+        origin::check(head, allowed)?;
+    }
+    if let Some(path) = &options.restrict_uri {
+        request::check_path(head, path)?;
     }
     // What is no token cannot be answered with: the name would come out changed.
     let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL).filter(|name| headers::is_token(name));
@@ -118,50 +124,9 @@ fn check(head: &request::Parts, options: &AcceptOpts) -> Result<Agreed, Refusal>
     })
 }
 
-/// RFC 6455 4.2.1.
-fn check_form(head: &request::Parts, key_is_optional: bool) -> Result<(), Refusal> {
-    let fields = &head.headers;
-    let one = |name: &HeaderName, why| headers::single(fields, name).map_err(|()| bad(why));
-    // 6455-4.2.1-2
-    if head.method != Method::GET {
-        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, why: "a WebSocket is asked for with GET" });
-    }
-    if head.version < Version::HTTP_11 {
-        return Err(bad("a WebSocket needs HTTP/1.1"));
-    }
-    // What follows the head are frames; a body would be taken for them, or the other way round.
-    let length = fields.get(header::CONTENT_LENGTH).is_some_and(|n| n.as_bytes() != b"0");
-    if length || fields.contains_key(header::TRANSFER_ENCODING) {
-        return Err(bad("a request for a WebSocket has no body"));
-    }
-    // 6455-4.2.1-3
-    one(&header::HOST, "more than one Host")?.ok_or(bad("no Host"))?;
-    // 6455-4.2.1-4
-    if !headers::has_token(fields, &header::UPGRADE, "websocket") {
-        return Err(bad("this is a WebSocket server, and the request has no Upgrade: websocket"));
-    }
-    // 6455-4.2.1-5
-    if !headers::has_token(fields, &header::CONNECTION, "upgrade") {
-        return Err(bad("Connection is not Upgrade"));
-    }
-    // 6455-4.2.1-7, 6455-4.2.2-8, 6455-11.3.5-2
-    match one(&header::SEC_WEBSOCKET_VERSION, "more than one Sec-WebSocket-Version")? {
-        Some(b"13") => {}
-        None => return Err(bad("no Sec-WebSocket-Version")),
-        Some(_) => {
-            return Err(Refusal { status: StatusCode::UPGRADE_REQUIRED, why: "only WebSocket version 13 is spoken" });
-        }
-    }
-    // 6455-4.2.1-6, 6455-11.3.1-1
-    match one(&header::SEC_WEBSOCKET_KEY, "more than one Sec-WebSocket-Key")? {
-        Some(key) if headers::is_key(key) => Ok(()),
-        None if key_is_optional => Ok(()),
-        None => Err(bad("no Sec-WebSocket-Key")),
-        Some(_) => Err(bad("Sec-WebSocket-Key is not base64 of 16 bytes")),
-    }
-}
-
 /// The subprotocol to answer with, of those that are offered.
+//= 6455-4.2.2-11
+//= 6455-4.2.2-12
 fn choose<'a>(offered: &mut dyn Iterator<Item = &'a [u8]>, options: &AcceptOpts) -> Result<Option<&'a [u8]>, Refusal> {
     let wanted = options.choose_protocol.as_deref().map(str::as_bytes);
     let mut first = None;
@@ -178,30 +143,11 @@ fn choose<'a>(offered: &mut dyn Iterator<Item = &'a [u8]>, options: &AcceptOpts)
     }
 }
 
-/// The answer that turns a request down, with one line of text.
-fn refuse(refusal: &Refusal) -> OutgoingResponse {
-    let mut response = Response::new(Full::new(Bytes::from(format!("{}\n", refusal.why))));
-    *response.status_mut() = refusal.status;
-    let fields = response.headers_mut();
-    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    match refusal.status {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            fields.insert(header::ALLOW, HeaderValue::from_static("GET"));
-        }
-        // 6455-4.2.2-9, 6455-4.4-2
-        StatusCode::UPGRADE_REQUIRED => {
-            fields.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-            fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        }
-        _ => {}
-    }
-    OutgoingResponse { response, accepted: None, refusal: Some(refusal.why.to_owned()) }
-}
-
 /// The 101 (RFC 6455 4.2.2).
+//= 6455-4.2.2-16
+//= 6455-4.2.2-17
 fn switch(
-    head: &request::Parts,
+    head: &Parts,
     options: &AcceptOpts,
     agreed: &Agreed,
     custom: &HeaderMap,
@@ -212,8 +158,11 @@ fn switch(
     let text =
         |text: &str| HeaderValue::from_str(text).map_err(|e| Error::with_source(Kind::Start, "WebSocket handshake", e));
     if !options.omit_headers {
+        //= 6455-4.2.2-18
+        //= 6455-4.2.2-19
         fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        //= 6455-4.2.2-20
         if let Some(key) = head.headers.get(header::SEC_WEBSOCKET_KEY) {
             fields.insert(header::SEC_WEBSOCKET_ACCEPT, text(&headers::accept_value(key.as_bytes()))?);
         }
@@ -238,7 +187,7 @@ const HANDSHAKE_ONLY: [HeaderName; 4] =
     [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
 
 /// What is remembered of a request, as long as the connection lives.
-fn record(head: &request::Parts) -> info::Request {
+fn record(head: &Parts) -> info::Request {
     let telling = head.headers.iter().filter(|(name, _)| !HANDSHAKE_ONLY.contains(name));
     let headers = telling.map(|(name, value)| (name.as_str(), value.as_bytes()));
     info::Request::new(head.method.as_str(), &head.uri.to_string(), headers)

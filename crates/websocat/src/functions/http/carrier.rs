@@ -29,7 +29,14 @@ const PIECE: usize = 4096;
 pub(super) struct Carrier {
     pub read: BoxStreamRead,
     pub write: BoxStreamWrite,
+    /// Bytes that may still be read; None: all that come.
+    pub most: Option<usize>,
 }
+
+/// The peer sent more bytes than were allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("too many bytes")]
+pub(super) struct TooMuch;
 
 /// What a socket has besides its halves.
 pub(super) struct Rest {
@@ -43,7 +50,7 @@ impl Carrier {
     pub fn open(socket: StreamSocket) -> Result<(Self, Rest)> {
         let StreamSocket { read, write, hangup, link, info } = socket;
         match (read, write) {
-            (Some(read), Some(write)) => Ok((Self { read, write }, Rest { hangup, link, info })),
+            (Some(read), Some(write)) => Ok((Self { read, write, most: None }, Rest { hangup, link, info })),
             _ => Err(Error::new(Kind::Start, format!("{}: HTTP needs a socket with both directions", info.describe()))),
         }
     }
@@ -61,10 +68,15 @@ impl Read for Carrier {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut to: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(this.read.poll_readable(cx))?;
+        let most = this.most.unwrap_or(usize::MAX);
+        if most == 0 {
+            return Poll::Ready(Err(io::Error::other(TooMuch)));
+        }
         let mut piece = [MaybeUninit::uninit(); PIECE];
-        let room = to.remaining().min(PIECE);
+        let room = to.remaining().min(PIECE).min(most);
         let mut buf = ReadBuf::uninit(piece.get_mut(..room).unwrap_or_default());
         ready!(Pin::new(&mut this.read).poll_read(cx, &mut buf))?;
+        this.most = this.most.map(|most| most - buf.filled().len());
         to.put_slice(buf.filled());
         Poll::Ready(Ok(()))
     }

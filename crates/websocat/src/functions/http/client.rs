@@ -4,9 +4,10 @@
 //! nothing of HTTP stays in memory.
 
 use super::{
-    HALF_CLOSE, HALF_CLOSE_YES, HEAD_LIMIT, HEADERS_LIMIT,
-    carrier::Carrier,
+    HALF_CLOSE, HALF_CLOSE_YES,
+    carrier::{Carrier, TooMuch},
     headers,
+    limits::HeadOpts,
     reply::{self, Agreed, Asked},
 };
 use crate::{
@@ -36,11 +37,7 @@ use std::{
 };
 
 /// A socket on which HTTP/1 requests can be made.
-pub struct Http1Client(StreamSocket);
-
-/// Options of `http1_client`: none so far.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ClientOpts {}
+pub struct Http1Client(StreamSocket, HeadOpts);
 
 /// Options of `ws_upgrade`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -65,9 +62,9 @@ pub struct UpgradeOpts {
 }
 
 /// Speaks the client side of HTTP/1 over a stream socket. Nothing is sent until a request is made.
-fn http1_client(opts: RhOpts<ClientOpts>, inner: Handle<StreamSocket>) -> RhResult<Handle<Http1Client>> {
-    OptsReader::read::<ClientOpts>(opts)?;
-    Ok(handle(Http1Client(inner.take("socket")?)))
+fn http1_client(opts: RhOpts<HeadOpts>, inner: Handle<StreamSocket>) -> RhResult<Handle<Http1Client>> {
+    let heads = OptsReader::read::<HeadOpts>(opts)?.check()?;
+    Ok(handle(Http1Client(inner.take("socket")?, heads)))
 }
 
 /// Asks for a WebSocket and hands the byte stream that follows the answer to the callback; framing is up to `ws_wrap`.
@@ -87,9 +84,9 @@ fn ws_upgrade(
     let (request, asked) = request(&options, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
     let limit = options.timeout_ms.map(Duration::from_millis);
     let continuation = Callback::new(&ctx, continuation)?;
-    let Http1Client(socket) = client.take("HTTP client")?;
+    let Http1Client(socket, heads) = client.take("HTTP client")?;
     Ok(task(async move {
-        let socket = upgrade(socket, request, &asked, limit).await?;
+        let socket = upgrade(socket, heads, request, &asked, limit).await?;
         Ok(Flow::Then(continuation.task((handle(socket),))?))
     }))
 }
@@ -137,15 +134,19 @@ fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Reque
     Ok((request, asked))
 }
 
+/// Largest heads that fit into what is read until the final answer: interim answers (1xx) are skipped, but not for ever.
+const MOST_ANSWERS: usize = 8;
+
 /// Sends the request and judges the answer. Dropped midway it closes the socket.
 async fn upgrade(
     socket: StreamSocket,
+    heads: HeadOpts,
     request: Request<Empty<Bytes>>,
     asked: &Asked,
     limit: Option<Duration>,
 ) -> Result<StreamSocket> {
     let peer = socket.info.describe();
-    let handshake = exchange(socket, request, asked);
+    let handshake = exchange(socket, heads, request, asked);
     let result = match limit {
         None => handshake.await,
         Some(limit) => tokio::time::timeout(limit, handshake).await.unwrap_or_else(|_| {
@@ -156,10 +157,16 @@ async fn upgrade(
     result.map_err(|e| e.context(format!("WebSocket handshake with {peer}")))
 }
 
-async fn exchange(socket: StreamSocket, request: Request<Empty<Bytes>>, asked: &Asked) -> Result<StreamSocket> {
-    let (carrier, mut rest) = Carrier::open(socket)?;
+async fn exchange(
+    socket: StreamSocket,
+    heads: HeadOpts,
+    request: Request<Empty<Bytes>>,
+    asked: &Asked,
+) -> Result<StreamSocket> {
+    let (mut carrier, mut rest) = Carrier::open(socket)?;
+    carrier.most = Some(heads.bytes().saturating_mul(MOST_ANSWERS));
     let mut http = http1::Builder::new();
-    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_LIMIT);
+    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes()).max_headers(heads.fields());
     let (mut sender, mut connection) = http.handshake(carrier).await.map_err(broken)?;
     let response = drive(&mut connection, pin!(sender.send_request(request))).await.map_err(broken)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -222,6 +229,9 @@ fn broken(error: hyper::Error) -> Error {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(e) = source {
         let io = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
+        if io.is_some_and(|e| e.is::<TooMuch>()) {
+            return Error::new(Kind::BrokenUpgrade, "the server sends interim answers without end");
+        }
         if io.is_some_and(|e| e.is::<rustls::Error>()) {
             return Error::with_source(Kind::Tls, "TLS failed", error);
         }

@@ -10,7 +10,7 @@ use crate::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::{
     HeaderMap,
-    header::{HeaderName, HeaderValue},
+    header::{self, HeaderName, HeaderValue},
 };
 use rhai::{Blob, Dynamic, Map};
 use sha1::{Digest as _, Sha1};
@@ -18,7 +18,21 @@ use sha1::{Digest as _, Sha1};
 /// RFC 6455 1.3: appended to the key before it is hashed.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// Headers that an answer may have once only.
+//= 6455-11.3.2-2
+//= 6455-11.3.3-1
+//= 6455-11.3.4-2
+pub(super) fn check_reply_headers(custom: &HeaderMap) -> Result<(), String> {
+    for name in [header::SEC_WEBSOCKET_ACCEPT, header::SEC_WEBSOCKET_EXTENSIONS, header::SEC_WEBSOCKET_PROTOCOL] {
+        if custom.get_all(&name).iter().nth(1).is_some() {
+            return Err(format!("an answer has `{name}` once at most (RFC 6455 11.3)"));
+        }
+    }
+    Ok(())
+}
+
 /// Value of Sec-WebSocket-Accept for a Sec-WebSocket-Key as it came.
+//= 6455-4.2.2-7
 pub(super) fn accept_value(key: &[u8]) -> String {
     BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize())
 }
@@ -28,7 +42,12 @@ pub(super) fn is_key(text: &[u8]) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 16)
 }
 
-/// Elements of all fields of that name, split at commas, without blanks around them and without empty ones.
+/// An HTTP token: what header names are, too.
+pub(super) fn is_token(text: &[u8]) -> bool {
+    HeaderName::from_bytes(text).is_ok()
+}
+
+/// Elements of all fields of that name as one list (RFC 6455 9.1, 11.3.2, 11.3.4), split at commas, without blanks around them and without empty ones.
 pub(super) fn elements<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let fields = headers.get_all(name).into_iter();
     fields.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).filter(|e| !e.is_empty())
@@ -99,6 +118,8 @@ pub fn check_header(name: &str, value: &str) -> Result<(), String> {
 }
 
 /// A list of subprotocols as the command line takes it: tokens, none twice (RFC 6455 4.1).
+//= 6455-4.1-31
+//= 6455-4.1-32
 pub fn check_subprotocols(list: &str) -> Result<(), String> {
     let mut seen: Vec<&str> = Vec::new();
     for name in list.split(',').map(|name| name.trim_matches([' ', '\t'])) {
@@ -116,11 +137,10 @@ pub fn check_subprotocols(list: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header;
 
+    //= 6455-4.2.2-20 test
     #[test]
     fn accept_value_of_the_sample_key() {
-        // 6455-4.2.2-20
         assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
@@ -159,9 +179,10 @@ mod tests {
         }
     }
 
+    //= 6455-4.1-31 test
+    //= 6455-4.1-32 test
     #[test]
     fn lists_of_subprotocols() {
-        // 6455-4.1-31, 6455-4.1-32
         for good in ["a", "a,b", "a , b", "v1.example-x"] {
             check_subprotocols(good).unwrap();
         }

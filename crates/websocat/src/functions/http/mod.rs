@@ -4,14 +4,18 @@
 //! its own: when it is over the halves of the socket below come back as they were, and nothing of HTTP stays in memory.
 //!
 //! - [`client`]: `http1_client`, `ws_upgrade`; [`reply`] judges what the server answered.
-//! - [`server`]: `http1_serve`; [`accept`]: `ws_accept`, which judges requests.
-//! - [`carrier`] connects our sockets to hyper, [`headers`] has what both roles need of header fields.
+//! - [`server`]: `http1_serve`; [`accept`]: `ws_accept`; [`request`] and [`origin`] judge what the client asked for.
+//! - [`carrier`] connects our sockets to hyper, [`headers`] has what both roles need of header fields, [`limits`] how large
+//!   heads may be.
 
 mod accept;
 mod carrier;
 mod client;
 mod headers;
+mod limits;
+mod origin;
 mod reply;
+mod request;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -19,12 +23,10 @@ mod tests;
 pub use accept::AcceptOpts;
 pub use client::UpgradeOpts;
 pub use headers::{check_header, check_subprotocols};
+pub use limits::{HeadOpts, MOST_HEADERS};
+pub use origin::check_origin;
 pub use server::ServeOpts;
 
-/// Most bytes of a request or response head; larger heads are attacks or accidents (browsers stay below 16 KiB).
-const HEAD_LIMIT: usize = 64 << 10;
-/// Most header fields in a head.
-const HEADERS_LIMIT: usize = 100;
 /// Private header by which two of our own ends agree to keep half-closes; others never see it answered.
 const HALF_CLOSE: &str = "websocat-half-close";
 /// Name for [`HALF_CLOSE`] being asked for or agreed to.

@@ -1,12 +1,13 @@
 //! The server's half of HTTP/1: `http1_serve`, a connection whose requests a script answers.
 //!
-//! Requests are answered one after the other until one of them is upgraded, the client leaves, or nothing comes within the
-//! time limit. After an upgrade the socket goes on to that request's continuation, and all that hyper had is freed.
+//! Requests are answered one after the other until one of them is upgraded, the client leaves, too many were refused, or the
+//! time is over, which is for all of them together: a client cannot stay by asking again and again. After an upgrade the socket goes on to that request's continuation, and all that hyper had is freed.
 
 use super::{
-    HEAD_LIMIT, HEADERS_LIMIT,
     accept::Accepted,
     carrier::{Carrier, Rest},
+    limits::HeadOpts,
+    request::{Refusal, refuse},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -17,7 +18,14 @@ use crate::{
 };
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, http::request, server::conn::http1, service::Service};
+use hyper::{
+    Request, Response, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+    http::request,
+    server::conn::http1,
+    service::Service,
+};
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
@@ -34,16 +42,13 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::{
-    io::AsyncWrite as _,
-    time::{Instant, sleep_until},
-};
+use tokio::{io::AsyncWrite as _, time::sleep};
 
 /// Options of `http1_serve`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ServeOpts {
-    /// Time for each request to arrive and be answered, in milliseconds; no limit when absent.
+    /// Time until a request is upgraded, in milliseconds, also if others were refused before; no limit when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
 }
@@ -51,7 +56,6 @@ pub struct ServeOpts {
 /// The head of a request, in the hands of a script.
 pub struct IncomingRequest {
     pub(super) head: request::Parts,
-    pub(super) info: Arc<SocketInfo>,
 }
 
 /// What a script answers.
@@ -59,7 +63,7 @@ pub struct OutgoingResponse {
     pub(super) response: Response<Full<Bytes>>,
     /// What happens to the socket afterwards; None: it stays with HTTP.
     pub(super) accepted: Option<Accepted>,
-    /// Why the request was turned down, for the log and the exit status.
+    /// How and why the request was turned down, for the log and the exit status.
     pub(super) refusal: Option<String>,
 }
 
@@ -67,11 +71,14 @@ pub struct OutgoingResponse {
 /// only) and its descriptor (-1 when it has none), and gives the response.
 fn http1_serve(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<ServeOpts>,
+    opts: RhOpts<(ServeOpts, HeadOpts)>,
     inner: Handle<StreamSocket>,
     continuation: RhFn<((Handle<IncomingRequest>, Handle<Hangup>, i64), Handle<OutgoingResponse>)>,
 ) -> RhResult<TaskHandle> {
-    let options: ServeOpts = OptsReader::read(opts)?;
+    let mut reader = OptsReader::new(opts)?;
+    let options: ServeOpts = reader.take()?;
+    let heads = reader.take::<HeadOpts>()?.check()?;
+    reader.finish()?;
     let callback = Callback::new(&ctx, continuation)?;
     let stop = callback.stop().clone();
     let listened = !stop.is_top_level();
@@ -79,7 +86,7 @@ fn http1_serve(
     Ok(task(async move {
         let peer = socket.info.describe();
         let limit = options.timeout_ms.map(Duration::from_millis);
-        match serve(socket, callback, limit, stop).await {
+        match serve(socket, callback, limit, heads, stop).await {
             Ok(Some((socket, next))) => Ok(Flow::Then(next.task((handle(socket),))?)),
             Ok(None) => Ok(Flow::Done),
             // A listener says itself whose connection it was.
@@ -94,14 +101,19 @@ fn http1_serve(
 struct Progress {
     requests: u64,
     accepted: Option<Accepted>,
-    refusal: Option<String>,
+    /// The last one.
+    refusal: Option<Error>,
     /// The script did not answer.
     failure: Option<Error>,
 }
 
+/// Refused requests after which a connection is closed: enough for a client that tries other versions or credentials.
+const MOST_REFUSALS: u64 = 10;
+
 /// Answers requests by calling the script.
 struct Responder {
     callback: Callback,
+    stop: Stop,
     info: Arc<SocketInfo>,
     hangup: Arc<Mutex<Option<Hangup>>>,
     progress: Arc<Mutex<Progress>>,
@@ -121,22 +133,20 @@ impl Service<Request<Incoming>> for Responder {
         let (mut head, _) = request.into_parts();
         // What hyper keeps there would keep its upgrade machinery alive; the socket is taken back in another way.
         head.extensions.clear();
-        let request = handle(IncomingRequest { head, info: self.info.clone() });
-        let hangup = Arc::new(Mutex::new(lock(&self.hangup).take()));
-        let fd = i64::from(self.info.fd.unwrap_or(-1));
-        let answer = self.callback.call::<Handle<OutgoingResponse>>((request, hangup.clone(), fd));
-        let answer = answer.and_then(|answer| answer.take("response").map_err(script_error));
-        // A request that was not accepted leaves the hangup to the next one.
-        if let Some(unused) = lock(&hangup).take() {
-            *lock(&self.hangup) = Some(unused);
-        }
+        let answer = match self.busy() {
+            Some(refusal) => Ok(refuse(&refusal)),
+            None => self.ask(head),
+        };
         let mut progress = lock(&self.progress);
         progress.requests += 1;
         ready(Ok(match answer {
-            Ok(answer) => {
-                progress.accepted = answer.accepted;
-                progress.refusal = answer.refusal;
-                answer.response
+            Ok(OutgoingResponse { mut response, accepted, refusal }) => {
+                progress.accepted = accepted;
+                if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                progress.refusal = refusal.map(|text| self.tell(text));
+                response
             }
             Err(e) => {
                 // Told at once, not when the client gives up; the client may ask again.
@@ -149,30 +159,74 @@ impl Service<Request<Incoming>> for Responder {
     }
 }
 
+impl Responder {
+    /// Nobody new is served, whatever is asked for.
+    fn busy(&self) -> Option<Refusal> {
+        let busy = |why| Some(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why));
+        match (self.stop.is_draining(), self.info.busy) {
+            (true, _) => busy("this server is being stopped"),
+            (false, true) => busy("this server has as many connections as it may"),
+            (false, false) => None,
+        }
+    }
+
+    /// What the script answers.
+    fn ask(&self, head: request::Parts) -> Result<OutgoingResponse> {
+        let request = handle(IncomingRequest { head });
+        let hangup = Arc::new(Mutex::new(lock(&self.hangup).take()));
+        let fd = i64::from(self.info.fd.unwrap_or(-1));
+        let answer = self.callback.call::<Handle<OutgoingResponse>>((request, hangup.clone(), fd));
+        // A request that was not accepted leaves the hangup to the next one.
+        if let Some(unused) = lock(&hangup).take() {
+            *lock(&self.hangup) = Some(unused);
+        }
+        answer.and_then(|answer| answer.take("response").map_err(script_error))
+    }
+
+    /// The error for a refusal. Of a listener's connections it is told at once: the client may stay and ask again.
+    fn tell(&self, text: String) -> Error {
+        let error = Error::new(Kind::BrokenUpgrade, text);
+        if self.stop.is_top_level() {
+            return error;
+        }
+        if !self.info.busy {
+            // The listener has told about these, not about each of them.
+            tracing::warn!("{}: {error}", self.info.describe());
+        }
+        error.told()
+    }
+}
+
 /// Serves until an upgrade, whose socket and continuation it gives, or until the connection is over.
 async fn serve(
     socket: StreamSocket,
     callback: Callback,
     limit: Option<Duration>,
+    heads: HeadOpts,
     stop: Stop,
 ) -> Result<Option<(StreamSocket, Callback)>> {
     let (carrier, Rest { hangup, link, info }) = Carrier::open(socket)?;
     let progress = Arc::new(Mutex::new(Progress::default()));
     let hangup = Arc::new(Mutex::new(hangup));
-    let responder = Responder { callback, info: info.clone(), hangup: hangup.clone(), progress: progress.clone() };
+    let responder = Responder {
+        callback,
+        stop: stop.clone(),
+        info: info.clone(),
+        hangup: hangup.clone(),
+        progress: progress.clone(),
+    };
     let mut http = http1::Builder::new();
-    http.max_buf_size(HEAD_LIMIT).max_headers(HEADERS_LIMIT);
+    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes()).max_headers(heads.fields());
     // A client may end its direction right behind the request and still wants the answer.
     http.half_close(true);
-    // Time is limited below, for the whole of a request and its answer.
+    // Time is limited below, for all of it together.
     http.header_read_timeout(None);
     let mut connection = http.serve_connection(carrier, responder);
     let listened = !stop.is_top_level();
 
-    let deadline = |limit| Instant::now() + limit;
-    let mut timer = pin!(limit.map(|limit| sleep_until(deadline(limit))));
+    let mut timer = pin!(limit.map(sleep));
     let mut drained = pin!(stop.drained());
-    let (mut seen, mut draining) = (0, false);
+    let mut draining = false;
     let end = poll_fn(|cx| {
         if !draining && drained.as_mut().poll(cx).is_ready() {
             draining = true;
@@ -181,12 +235,7 @@ async fn serve(
         if let Poll::Ready(end) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Ok(end));
         }
-        let (Some(limit), Some(mut timer)) = (limit, timer.as_mut().as_pin_mut()) else { return Poll::Pending };
-        let requests = lock(&progress).requests;
-        if requests != seen {
-            seen = requests;
-            timer.as_mut().reset(deadline(limit));
-        }
+        let (Some(limit), Some(timer)) = (limit, timer.as_mut().as_pin_mut()) else { return Poll::Pending };
         timer.poll(cx).map(|()| Err(limit))
     })
     .await;
@@ -208,7 +257,7 @@ async fn serve(
         return Err(failure);
     }
     match (progress.refusal, end) {
-        (Some(why), _) => Err(Error::new(Kind::BrokenUpgrade, format!("refused: {why}"))),
+        (Some(refusal), _) => Err(refusal),
         (None, Ok(Ok(()))) if progress.requests > 0 || draining => Ok(None),
         (None, Ok(Ok(()))) if listened => {
             // Health checks and port scanners do just that.

@@ -44,7 +44,7 @@ pub fn compounds(plan: &mut Plan) -> Result<()> {
                     stack.overlays.push(framer(true));
                 }
                 Overlay::WsServe(_) => {
-                    stack.overlays.push(Overlay::WsAccept(WsAccept { complete: true }));
+                    stack.overlays.push(Overlay::WsAccept(WsAccept { complete: true, guarded: false }));
                     stack.overlays.push(framer(false));
                 }
                 other => stack.overlays.push(other),
@@ -78,7 +78,7 @@ fn expand_endpoint(stack: &mut Stack) -> Result<()> {
         }
         Endpoint::WsListen(listen) => {
             stack.endpoint = Endpoint::TcpListen(TcpListen { address: listen.address.clone() });
-            vec![Overlay::WsAccept(WsAccept { complete: true }), framer(false)]
+            vec![Overlay::WsAccept(WsAccept { complete: true, guarded: false }), framer(false)]
         }
         _ => return Ok(()),
     };

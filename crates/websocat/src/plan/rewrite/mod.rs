@@ -9,6 +9,7 @@ mod early_resolve;
 mod expand;
 mod kinds;
 mod log_traffic;
+mod origins;
 mod reuse;
 mod tls_connector;
 
@@ -19,6 +20,7 @@ type Pass = fn(&mut Plan) -> Result<()>;
 const PASSES: &[(&str, Pass)] = &[
     ("request URIs", expand::request_uris),
     ("URLs and compound overlays", expand::compounds),
+    ("origins", origins::pass),
     ("early resolution", early_resolve::pass),
     ("TLS connector", tls_connector::pass),
     ("traffic log", log_traffic::pass),

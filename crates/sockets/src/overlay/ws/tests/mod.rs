@@ -3,6 +3,7 @@
 mod breach;
 mod chunks;
 mod close;
+mod compressed;
 mod ping;
 
 use super::{HOLD, Role, WsError, WsOptions, WsReader, WsWriter, ws_wrap};
