@@ -58,11 +58,6 @@ pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> 
     elements(headers, name).any(|e| e.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// A token of HTTP, such as the name of a subprotocol; names of headers are tokens too.
-pub(super) fn is_token(text: &[u8]) -> bool {
-    HeaderName::from_bytes(text).is_ok()
-}
-
 /// The value of a field that may come once at most: `Err` when it comes more often.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a [u8]>, ()> {
     let mut values = headers.get_all(name).iter().map(|v| v.as_bytes().trim_ascii());
