@@ -255,7 +255,7 @@ impl Stage {
             run(made.take("task").map_err(script_error)?).await
         };
         let rest = async {
-            let Some(upgraded) = self.case.lock().unwrap().upgraded.take() else { return None };
+            let upgraded = self.case.lock().unwrap().upgraded.take()?;
             let answered = lock(&peer).heard.len();
             {
                 let mut peer = lock(&peer);
