@@ -198,16 +198,16 @@ class Nginx:
     `master_process off` nginx 1.22 crashes then.)
     """
 
-    def __init__(self, kind, backend_port):
+    def __init__(self, kind, backend_port, host="$host"):
         listener = socket.create_server(("127.0.0.1", 0))
         KEPT.append(listener)
         self.port = listener.getsockname()[1]
-        pathlib.Path("nginx.conf").write_text(self._configuration(kind, backend_port))
+        pathlib.Path("nginx.conf").write_text(self._configuration(kind, backend_port, host))
         os.makedirs("temporary", exist_ok=True)
         self.program = start("nginx", "-p", f"{os.getcwd()}/", "-c", "nginx.conf", "-e", "stderr",
                              env={"NGINX": f"{listener.fileno()};"}, pass_fds=[listener.fileno()])
 
-    def _configuration(self, kind, backend_port):
+    def _configuration(self, kind, backend_port, host):
         common = "daemon off; worker_processes 1; user root; pid nginx.pid; error_log stderr warn;\nevents {}\n"
         if kind == "stream":
             return f"load_module {NGINX_STREAM};\n{common}" + (
@@ -219,7 +219,7 @@ class Nginx:
             f"http {{ access_log off; {folders}\n"
             f"server {{ listen 127.0.0.1:{self.port}; location /socket {{ proxy_pass http://127.0.0.1:{backend_port};\n"
             "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;\n"
-            "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr; } } }\n")
+            f"proxy_set_header Host {host}; " "proxy_set_header X-Forwarded-For $remote_addr; } } }\n")
 
     @property
     def url(self):

@@ -1,7 +1,8 @@
 //! Chores of the repository: `cargo xtask docs [--check]`, `cargo xtask rfc` and `cargo xtask bench [WORKLOAD…]`.
 //!
-//! `docs` writes the generated pages of the book (or says which are stale), `rfc` says which requirements of RFC 6455 carry
-//! no mark in code or tests, `bench` measures against peers. Exit status: 0 fine, 1 something stale or failed, 2 wrong usage.
+//! `docs` writes the generated pages of the book (or says which are stale), `rfc` says which requirements of RFC 6455 and
+//! 7692 have neither marks in code and tests nor a reason, `bench` measures against peers. Exit status: 0 fine, 1 something
+//! stale, missing or failed, 2 wrong usage.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ mod sources;
 
 const USAGE: &str =
     "usage: cargo xtask docs [--check] [--binary PATH]   write doc/src/generated, or check that it is up to date
-       cargo xtask rfc                                requirements of RFC 6455 without a mark";
+       cargo xtask rfc                                requirements of RFC 6455 and 7692 without marks or a reason";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,9 +25,9 @@ fn main() -> ExitCode {
             Some(request) => docs::run(&root(), &request),
             None => return usage(),
         },
-        ["rfc"] => rfc::run(&root()).map(|report| {
+        ["rfc"] => rfc::run(&root()).map(|(report, complete)| {
             print!("{report}");
-            true
+            complete
         }),
         ["bench", rest @ ..] => match bench::Request::parse(rest) {
             Some(request) => bench::run(&root(), &request),

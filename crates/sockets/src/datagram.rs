@@ -32,6 +32,9 @@ impl Flags {
     /// Only with EOF: the peer has left for good (Close with a status code, connection gone), so that writing to the
     /// socket this came from is useless. Without it an EOF is a half-close and the other direction may go on.
     pub const GONE: Self = Self(64);
+    /// Only with TEXT: the message was found to be UTF-8, or made so, as far as it has come; nobody has to look again.
+    /// Whoever changes the bytes of a chunk must not hand this on.
+    pub const UTF8: Self = Self(128);
     /// Chunks that are not data.
     pub const CONTROL: Self = Self(4 | 8 | 16);
 
@@ -85,7 +88,7 @@ impl Sub for Flags {
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 7] = ["TEXT", "PARTIAL", "EOF", "PING", "PONG", "MORE", "GONE"];
+        const NAMES: [&str; 8] = ["TEXT", "PARTIAL", "EOF", "PING", "PONG", "MORE", "GONE", "UTF8"];
         let mut set = f.debug_set();
         for (_, name) in NAMES.iter().enumerate().filter(|(bit, _)| self.0 & (1 << bit) != 0) {
             set.entry(&format_args!("{name}"));

@@ -5,7 +5,7 @@ mod counting;
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
     info::SocketInfo,
-    overlay::ws::{Role, WsOptions, deflate::Agreed, ws_wrap},
+    overlay::ws::{Role, TextInvalid, WsOptions, deflate::Agreed, ws_wrap},
     random::{MaskKeys, Randomness},
     socket::StreamSocket,
     stream::{StreamRead, StreamWrite},
@@ -80,7 +80,7 @@ fn socket(
         write: Some(Box::new(write.clone())),
         ..StreamSocket::default()
     };
-    let options = WsOptions { role, keys, answer_close: true, check_utf8: true, ..WsOptions::default() };
+    let options = WsOptions { role, keys, answer_close: true, text_invalid: TextInvalid::Fail, ..WsOptions::default() };
     let socket = ws_wrap(options, stream);
     (socket.read.unwrap(), socket.write.unwrap())
 }

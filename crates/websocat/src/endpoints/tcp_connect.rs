@@ -242,6 +242,7 @@ fn named(tcp: tokio::net::TcpStream, specifier: String) -> Handle<StreamSocket> 
     handle(tcp_socket(tcp, SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() }))
 }
 
+//= 6455-4.1-10
 fn connect_error(e: ConnectError) -> Error {
     let kind = match &e {
         ConnectError::NoAddresses => Kind::NoAddresses,

@@ -364,6 +364,7 @@ mod functions {
         assert_eq!(out.unwrap(), "()()");
     }
 
+    //= 6455-4.1-10 test
     #[tokio::test]
     async fn failures_to_connect_and_to_listen_have_their_status() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

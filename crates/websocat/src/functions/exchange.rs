@@ -16,6 +16,7 @@ use sockets::{
     endpoint::{file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
+    overlay::ws::WsError,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -196,6 +197,9 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if e.downcast_ref::<wsframe::Error>().is_some() {
             return Some(Kind::Framing);
         }
+        if matches!(e.downcast_ref(), Some(WsError::TextNotUtf8)) {
+            return Some(Kind::Framing);
+        }
         // An io::Error answers `source()` with the source of what it wraps.
         next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
@@ -290,6 +294,8 @@ mod tests {
         let full = FileError { path: "f".into(), operation: FileOperation::Write, source };
         let e = error_of(Direction::Forward, Part::Sink, full.into(), "writefile:f").unwrap();
         assert!(e.kind == Kind::File && e.to_string().starts_with("cannot write file f"), "{e}");
+        let e = error_of(Direction::Forward, Part::Sink, WsError::TextNotUtf8.into(), "ws://h/").unwrap();
+        assert!(e.exit_code() == 3 && e.to_string().contains("--text-invalid"), "{e}");
         let own = io::Error::other(Error::new(Kind::Mismatch, "x"));
         assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
     }

@@ -147,6 +147,11 @@ fn server_name(text: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(bare.to_owned()).map_err(|_| format!("`{}` is not a host name", shown(text.as_bytes())))
 }
 
+//= 6455-4.1-11
+//= 6455-4.1-12
+//= 6455-4.1-13
+//= 6455-4.1-14
+//= 6455-10.6-1
 async fn handshake(
     socket: StreamSocket,
     connector: &Connector,

@@ -13,7 +13,7 @@ use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
-    overlay::ws::{self, Role, WsOptions},
+    overlay::ws::{self, Role, TextInvalid, WsOptions},
     random::MaskKeys,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
@@ -35,6 +35,30 @@ pub struct FramerArgs {
     /// Never send a WebSocket Close frame
     #[arg(long, short = 'n')]
     pub no_close: bool,
+    /// What happens to text messages that are not UTF-8, in both directions; `fail` when absent
+    ///
+    /// `fail` ends the connection with status 3. `lossy` puts U+FFFD in the place of what is wrong. `pass` does not look.
+    #[arg(long, value_name = "HOW")]
+    pub text_invalid: Option<InvalidText>,
+}
+
+/// What a WebSocket does with text that is not UTF-8.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum InvalidText {
+    Fail,
+    Lossy,
+    Pass,
+}
+
+impl From<InvalidText> for TextInvalid {
+    fn from(how: InvalidText) -> Self {
+        match how {
+            InvalidText::Fail => Self::Fail,
+            InvalidText::Lossy => Self::Lossy,
+            InvalidText::Pass => Self::Pass,
+        }
+    }
 }
 
 /// Options of `ws_wrap`.
@@ -69,6 +93,12 @@ pub struct WrapOpts {
     /// An end of the socket below without Close is an abrupt end, not a half-close.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_close: bool,
+    /// Text that is not UTF-8: `fail` ends the connection, `lossy` repairs it, `pass` does not look, as when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_invalid: Option<InvalidText>,
+    /// Pongs, and pings that are not answered, are not handed on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub own_control: bool,
 }
 
 /// Status code for an end in order (RFC 6455 7.4.1).
@@ -110,9 +140,12 @@ impl OverlaySpec for WsFramer {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let args = &script.args.overlays.ws_framer;
         let options = WrapOpts {
             client: self.client,
-            no_close_frame: script.args.overlays.ws_framer.no_close,
+            no_close_frame: args.no_close,
+            text_invalid: args.text_invalid.or(self.complete.then_some(InvalidText::Fail)),
+            own_control: self.complete,
             answer_close: self.complete,
             close_code: self.complete.then_some(NORMAL_CLOSE),
             require_close: self.complete,
@@ -145,6 +178,8 @@ fn ws_wrap(
         answer_close: options.answer_close,
         close_code: options.close_code,
         require_close: options.require_close,
+        text_invalid: options.text_invalid.map(TextInvalid::from).unwrap_or_default(),
+        own_control: options.own_control,
         keys: keys(&ctx, options.client)?,
         ..WsOptions::default()
     };

@@ -36,6 +36,8 @@ const ENCODED: &AsciiSet =
 
 impl WsAddress {
     /// `rest` is what follows `ws://` or `wss://`.
+    //= 6455-3-3
+    //= 6455-4.1-3
     pub fn parse(tls: bool, rest: &[u8]) -> Result<Self> {
         refuse_controls(rest)?;
         let end = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).unwrap_or(rest.len());
@@ -117,6 +119,10 @@ impl Authority {
 
 /// Path and query in the form of a request line, from anything that follows an authority: `?query` gets `/` in front, a
 /// fragment is dropped, bytes that are not allowed are percent-encoded.
+//= 6455-3-1
+//= 6455-3-2
+//= 6455-11.1.1-1
+//= 6455-11.1.2-1
 pub fn target_from(rest: &[u8]) -> Result<String> {
     refuse_controls(rest)?;
     let rest = rest.split(|b| *b == b'#').next().unwrap_or_default();
@@ -212,6 +218,7 @@ mod tests {
         WsAddress::parse(false, rest.as_bytes()).unwrap()
     }
 
+    //= 6455-3-3 test
     #[test]
     fn hosts_and_ports() {
         for (text, host, port, header) in [
@@ -234,6 +241,10 @@ mod tests {
         assert_eq!(parse("h").host_and_port(), "h:80");
     }
 
+    //= 6455-3-1 test
+    //= 6455-3-2 test
+    //= 6455-11.1.1-1 test
+    //= 6455-11.1.2-1 test
     #[test]
     fn targets_are_encoded_instead_of_refused() {
         for (text, target) in [
@@ -244,6 +255,7 @@ mod tests {
             ("h/a?b#c/d", "/a?b"),
             ("h/a b", "/a%20b"),
             ("h/ä", "/%C3%A4"),
+            ("h/a%23b#c", "/a%23b"),
             ("h/%41%zz%", "/%41%25zz%25"),
             ("h/a:@!$&'()*+,;=-._~[1]?x?/", "/a:@!$&'()*+,;=-._~[1]?x?/"),
             ("h/\"<>\\^`{|}", "/%22%3C%3E%5C%5E%60%7B%7C%7D"),
@@ -262,6 +274,7 @@ mod tests {
         assert_eq!(basic("h"), None);
     }
 
+    //= 6455-4.1-3 test
     #[test]
     fn errors_say_what_to_write() {
         for (text, part) in [

@@ -57,6 +57,8 @@ types![
     sockets::overlay::stream_log::StreamLogWriter,
     sockets::overlay::write_buffer::WriteBuffer,
     sockets::overlay::write_limiter::WriteLimiter,
+    sockets::overlay::ws::LossyReader,
+    sockets::overlay::ws::LossyWriter,
     sockets::overlay::ws::WsReader,
     sockets::overlay::ws::WsWriter,
     // Endpoints.

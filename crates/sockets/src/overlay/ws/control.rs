@@ -3,7 +3,7 @@
 //! The reader owes (pongs, an answer to Close), the writer pays at its next flush. On the path of messages this costs one
 //! atomic load per flush; the lock is taken only for control frames. Memory is bounded: [`MAX_PONGS`] pongs.
 
-use super::writer::Core;
+use super::{text::TextInvalid, writer::Core};
 use crate::info::SocketInfo;
 use std::{
     sync::{
@@ -15,7 +15,7 @@ use std::{
 
 /// Pongs that wait together when their pings came together: peers like to see each of a burst answered. When the stream
 /// stalls, or more come, only the newest counts (RFC 6455 5.5.3).
-const MAX_PONGS: usize = 16;
+const MAX_PONGS: u32 = 16;
 /// The queue of pongs keeps at most this much memory while it is empty: a usual ping or two.
 const KEPT: usize = 64;
 
@@ -43,7 +43,8 @@ pub struct Rules {
     pub shutdown_socket_on_eof: bool,
     pub answer_close: bool,
     pub require_close: bool,
-    pub check_utf8: bool,
+    pub text: TextInvalid,
+    pub own_control: bool,
     pub close_code: Option<u16>,
 }
 
@@ -58,7 +59,9 @@ pub struct Control {
 pub struct Owed {
     /// Payloads, oldest first, each after a byte that says its length.
     pub pongs: Vec<u8>,
-    count: usize,
+    count: u32,
+    /// Pings that will still be answered; `u32::MAX` means all.
+    allowed: u32,
     /// Status code of the Close that is due.
     pub close: Option<u16>,
     writer: Option<Waker>,
@@ -93,8 +96,15 @@ impl Owed {
 }
 
 impl Control {
-    pub fn new(rules: Rules, info: Arc<SocketInfo>) -> Self {
-        Self { flags: AtomicU8::new(0), rules, info, owed: Mutex::default() }
+    /// `pongs`: how many pings are answered; None: all.
+    pub fn new(rules: Rules, info: Arc<SocketInfo>, pongs: Option<usize>) -> Self {
+        let allowed = pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
+        Self { flags: AtomicU8::new(0), rules, info, owed: Mutex::new(Owed { allowed, ..Owed::default() }) }
+    }
+
+    /// The next ping will be answered.
+    pub fn answers_pings(&self) -> bool {
+        self.owed().allowed > 0
     }
 
     #[inline]
@@ -123,6 +133,9 @@ impl Control {
             owed.clear_pongs();
         }
         owed.push_pong(body);
+        if owed.allowed != u32::MAX {
+            owed.allowed = owed.allowed.saturating_sub(1);
+        }
         if !owed.reader.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
             owed.reader = Some(cx.waker().clone());
         }

@@ -11,12 +11,16 @@
 mod control;
 pub mod deflate;
 pub mod extension;
+mod lossy;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod text;
 mod writer;
 
+pub use lossy::{LossyReader, LossyWriter};
 pub use reader::{HOLD, WsReader};
+pub use text::TextInvalid;
 pub use writer::WsWriter;
 
 use crate::{
@@ -60,8 +64,10 @@ pub struct WsOptions {
     /// A plain end of our direction sends an empty Close, which tells the peer (ours too) that we go on reading. Switched on
     /// as well by `SocketInfo::half_close`.
     pub half_close: bool,
-    /// Refuse text messages that are not UTF-8, in both directions (RFC 6455 8.1).
-    pub check_utf8: bool,
+    /// What happens to text messages that are not UTF-8, in both directions (RFC 6455 8.1).
+    pub text_invalid: TextInvalid,
+    /// Pongs, and pings that are not answered, end here instead of being handed on as chunks.
+    pub own_control: bool,
     /// How to compress, where `SocketInfo::deflate` says that permessage-deflate was agreed on.
     pub deflate: DeflateOptions,
     /// How large a compressed message may become.
@@ -77,7 +83,7 @@ pub enum WsError {
     TornMessage,
     #[error("a ping or pong of {0} bytes cannot be sent: a WebSocket control frame carries at most 125")]
     ControlTooLong(usize),
-    #[error("a text message to be sent is not UTF-8: send it as binary, or convert it first")]
+    #[error("a text message to be sent is not UTF-8: send binary messages (--binary), or choose with --text-invalid")]
     TextNotUtf8,
     #[error("a message to be sent cannot be compressed: the compression library refuses its own state")]
     NotCompressed,
@@ -106,24 +112,27 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         require_close: options.require_close,
         // An empty Close is the sign of a half-close.
         close_code: options.close_code.filter(|_| !options.half_close && !info.half_close),
-        check_utf8: options.check_utf8,
+        text: options.text_invalid,
+        own_control: options.own_control,
     };
     let deflate = info
         .deflate
         .map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, options.inflate_limits));
     let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
-    let control = Arc::new(Control::new(rules, info.clone()));
+    let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies));
     let read = read.map(|inner| -> BoxDatagramRead {
         let rule = match options.role {
             _ if options.ignore_masks => wsframe::MaskRule::Any,
             Role::Client => wsframe::MaskRule::Forbidden,
             Role::Server => wsframe::MaskRule::Required,
         };
-        Box::new(WsReader::new(inner, rule, options.max_ping_replies, inflater.map(Box::new), control.clone()))
+        let reader = WsReader::new(inner, rule, inflater.map(Box::new), control.clone());
+        if options.text_invalid == TextInvalid::Lossy { Box::new(LossyReader::new(reader)) } else { Box::new(reader) }
     });
     let write = write.map(|inner| -> BoxDatagramWrite {
         let keys = (options.role == Role::Client).then_some(options.keys);
-        Box::new(WsWriter::new(inner, keys, deflater.map(Box::new), control))
+        let writer = WsWriter::new(inner, keys, deflater.map(Box::new), control);
+        if options.text_invalid == TextInvalid::Lossy { Box::new(LossyWriter::new(writer)) } else { Box::new(writer) }
     });
     DatagramSocket { read, write, hangup, link, info }
 }

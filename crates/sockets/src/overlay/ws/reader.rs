@@ -7,6 +7,7 @@ use super::{
     WsError,
     control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
     deflate::Inflater,
+    text::{TextCheck, TextInvalid},
 };
 use crate::{
     buffer::{SIZES, Window, under_pressure},
@@ -19,9 +20,9 @@ use std::{
     error::Error,
     io,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
-use wsframe::{Decoder, MAX_HEADER, MaskRule, Next, Opcode, Utf8Check};
+use wsframe::{Decoder, MAX_HEADER, MaskRule, Next, Opcode};
 
 /// Frames up to this size reach sinks that care for message borders in one piece; longer ones come in parts.
 pub const HOLD: usize = match SIZES {
@@ -48,9 +49,7 @@ pub struct WsReader {
     rest: u32,
     /// Length of the announced chunk, 0 when none is; len <= rest.
     len: u32,
-    /// Pings that will still be answered; `u32::MAX` means all.
-    pongs: u32,
-    utf8: Utf8Check,
+    text: TextCheck,
     /// Flags of the chunk that ends with `rest`.
     flags: Flags,
     announced: Option<Flags>,
@@ -66,7 +65,6 @@ impl WsReader {
     pub(super) fn new(
         inner: BoxStreamRead,
         rule: MaskRule,
-        pongs: Option<usize>,
         inflater: Option<Box<Inflater>>,
         control: Arc<Control>,
     ) -> Self {
@@ -77,8 +75,7 @@ impl WsReader {
             control,
             rest: 0,
             len: 0,
-            pongs: pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX),
-            utf8: Utf8Check::new(),
+            text: TextCheck::default(),
             flags: Flags::NONE,
             announced: None,
             parts: false,
@@ -118,16 +115,14 @@ impl WsReader {
                         self.flags = match opcode {
                             Opcode::Binary | Opcode::Continuation => partial(fin),
                             Opcode::Text => partial(fin) | Flags::TEXT,
-                            Opcode::Ping if self.pongs == 0 => Flags::PING,
-                            Opcode::Ping => {
-                                turn += 1;
-                                if self.answer_ping(cx, len) || turn == TURN {
+                            Opcode::Ping | Opcode::Pong => match self.handle_control(cx, opcode, &mut turn) {
+                                Then::Shown(flags) => flags,
+                                Then::Done => continue,
+                                Then::Flush => {
                                     cx.waker().wake_by_ref();
                                     return Poll::Pending;
                                 }
-                                continue;
-                            }
-                            Opcode::Pong => Flags::PONG,
+                            },
                             Opcode::Close => self.handle_close()?,
                         };
                         if rsv1 {
@@ -137,15 +132,21 @@ impl WsReader {
                                 None => continue,
                             }
                         }
-                        if opcode == Opcode::Text && self.control.rules.check_utf8 {
-                            self.check_utf8(fin)?;
+                        if opcode == Opcode::Text && self.control.rules.text == TextInvalid::Fail {
+                            self.check_text(fin)?;
                         }
                         return Poll::Ready(Ok(self.announce(max)));
                     }
                     Err(e) => return Poll::Ready(Err(self.breach(e))),
                 }
             }
-            match ready!(poll_fill(&mut *self.inner, cx, &mut self.window, need)) {
+            let Poll::Ready(filled) = poll_fill(&mut *self.inner, cx, &mut self.window, need) else {
+                if !self.window.is_empty() && self.control.rules.text == TextInvalid::Fail {
+                    self.check_ahead()?;
+                }
+                return Poll::Pending;
+            };
+            match filled {
                 Ok(0) => {
                     self.flags = self.handle_end()?;
                     return Poll::Ready(Ok(self.announce(max)));
@@ -195,8 +196,8 @@ impl WsReader {
             }
             let (empty, done) = (inflater.output().is_empty(), inflater.is_done());
             //= 7692-6.1-7
-            if self.flags.any(Flags::TEXT) && self.control.rules.check_utf8 {
-                self.check_utf8(done && fin)?;
+            if self.flags.any(Flags::TEXT) && self.control.rules.text == TextInvalid::Fail {
+                self.check_text(done && fin)?;
             }
             if empty && !fin {
                 self.inflating = false;
@@ -230,18 +231,31 @@ impl WsReader {
         }
     }
 
-    /// True: the queue of pongs is full. The writer should get a chance to send them before some are forgotten.
+    /// A ping or pong lies at the front of the window.
     #[cold]
-    fn answer_ping(&mut self, cx: &Context<'_>, len: usize) -> bool {
-        if self.pongs != u32::MAX {
-            self.pongs -= 1;
+    fn handle_control(&mut self, cx: &Context<'_>, opcode: Opcode, turn: &mut u32) -> Then {
+        let len = self.rest as usize;
+        let answer = opcode == Opcode::Ping && self.control.answers_pings();
+        if !answer && !self.control.rules.own_control {
+            return Then::Shown(if opcode == Opcode::Ping { Flags::PING } else { Flags::PONG });
         }
-        //= 6455-5.5.2-2
-        //= 6455-5.5.3-1
-        let full = self.control.owe_pong(cx, self.window.filled().get(..len).unwrap_or_default());
+        let mut full = false;
+        if answer {
+            //= 6455-5.5.2-2
+            //= 6455-5.5.3-1
+            full = self.control.owe_pong(cx, self.window.filled().get(..len).unwrap_or_default());
+        }
         self.window.skip(len);
         self.rest = 0;
-        full
+        *turn += 1;
+        // Pongs that are owed leave before anything that comes behind their pings is looked at: a mirror would answer it
+        // first. What comes together is still answered together.
+        let next = self.window.filled().first();
+        let burst = self.control.answers_pings() && next.is_some_and(|first| first & 0x0f == Opcode::Ping as u8);
+        match full || answer && !burst || *turn == TURN {
+            true => Then::Flush,
+            false => Then::Done,
+        }
     }
 
     #[cold]
@@ -325,16 +339,29 @@ impl WsReader {
         self.control.set(PEER_DONE);
     }
 
-    fn check_utf8(&mut self, fin: bool) -> io::Result<()> {
+    fn check_text(&mut self, fin: bool) -> io::Result<()> {
+        self.flags |= Flags::UTF8;
         let chunk = match &mut self.inflater {
             Some(inflater) if self.inflating => &*inflater.output(),
             _ => self.window.filled().get(..self.rest as usize).unwrap_or_default(),
         };
-        //= 6455-5.6-1
-        //= 6455-8.1-1
-        let checked = self.utf8.feed(chunk).and_then(|()| if fin { self.utf8.finish() } else { Ok(()) });
-        checked.map_err(|e| self.breach(e.into()))
+        self.text.feed(chunk, fin).map_err(|e| self.breach(e.into()))
     }
+
+    #[cold]
+    fn check_ahead(&mut self) -> io::Result<()> {
+        self.text.feed_ahead(&self.decoder, self.window.filled()).map_err(|e| self.breach(e.into()))
+    }
+}
+
+/// What follows a ping or pong.
+enum Then {
+    /// It is a chunk for whoever reads.
+    Shown(Flags),
+    /// On to the next frame.
+    Done,
+    /// The writer gets its turn first.
+    Flush,
 }
 
 #[inline]
@@ -393,9 +420,9 @@ mod tests {
 
     #[test]
     fn an_idle_or_ended_reader_owns_no_buffer() {
-        let control = Arc::new(Control::new(Default::default(), Default::default()));
+        let control = Arc::new(Control::new(Default::default(), Default::default(), None));
         let peer = Peer::default();
-        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, None, control);
+        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, control);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(reader.poll_chunk(&mut cx, usize::MAX).is_pending());
         assert_eq!(reader.window.room(), 0);

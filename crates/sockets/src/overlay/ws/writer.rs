@@ -7,6 +7,7 @@ use super::{
     WsError,
     control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
     deflate::Deflater,
+    text::TextInvalid,
 };
 use crate::{
     datagram::{DatagramWrite, Flags},
@@ -65,7 +66,7 @@ impl Core {
     #[inline]
     fn prepare(&mut self, chunk: &mut [u8], flags: Flags, check_utf8: bool) -> io::Result<Header> {
         let (text, fin) = (flags.any(Flags::TEXT), !flags.any(Flags::PARTIAL));
-        if text && check_utf8 {
+        if text && check_utf8 && !flags.any(Flags::UTF8) {
             self.check_utf8(chunk, fin)?;
         }
         //= 6455-5.1-1
@@ -105,7 +106,7 @@ impl Core {
                         if !deflater.begin(chunk, fin) {
                             return Poll::Ready(Ok(false));
                         }
-                        if text && check_utf8 {
+                        if text && check_utf8 && !flags.any(Flags::UTF8) {
                             self.check_utf8(chunk, fin)?;
                         }
                     }
@@ -338,12 +339,14 @@ impl DatagramWrite for WsWriter {
         }
         //= 6455-5.5.1-6
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
-        if core.deflater.is_some() && ready!(core.poll_deflated(cx, chunk, flags, self.control.rules.check_utf8))? {
+        if core.deflater.is_some()
+            && ready!(core.poll_deflated(cx, chunk, flags, self.control.rules.text == TextInvalid::Fail))?
+        {
             return Poll::Ready(Ok(()));
         }
         let header = match core.header {
             Some(header) => header,
-            None => core.prepare(chunk, flags, self.control.rules.check_utf8)?,
+            None => core.prepare(chunk, flags, self.control.rules.text == TextInvalid::Fail)?,
         };
         ready!(core.out.poll_put(cx, Some(&header), chunk, flags.any(Flags::MORE)))?;
         core.header = None;

@@ -31,6 +31,9 @@ pub(super) struct Carrier {
     pub write: BoxStreamWrite,
     /// Bytes that may still be read; None: all that come.
     pub most: Option<usize>,
+    /// The first bytes that came, for messages.
+    start: [u8; 4],
+    started: usize,
 }
 
 /// The peer sent more bytes than were allowed.
@@ -50,9 +53,16 @@ impl Carrier {
     pub fn open(socket: StreamSocket) -> Result<(Self, Rest)> {
         let StreamSocket { read, write, hangup, link, info } = socket;
         match (read, write) {
-            (Some(read), Some(write)) => Ok((Self { read, write, most: None }, Rest { hangup, link, info })),
+            (Some(read), Some(write)) => {
+                Ok((Self { read, write, most: None, start: [0; 4], started: 0 }, Rest { hangup, link, info }))
+            }
             _ => Err(Error::new(Kind::Start, format!("{}: HTTP needs a socket with both directions", info.describe()))),
         }
+    }
+
+    /// The first bytes that came, four at most.
+    pub fn start(&self) -> &[u8] {
+        self.start.get(..self.started).unwrap_or_default()
     }
 
     /// The socket again, with what hyper read too much in front.
@@ -77,6 +87,10 @@ impl Read for Carrier {
         let mut buf = ReadBuf::uninit(piece.get_mut(..room).unwrap_or_default());
         ready!(Pin::new(&mut this.read).poll_read(cx, &mut buf))?;
         this.most = this.most.map(|most| most - buf.filled().len());
+        let room = this.start.get_mut(this.started..).unwrap_or_default();
+        let n = room.len().min(buf.filled().len());
+        room.iter_mut().zip(buf.filled()).for_each(|(to, from)| *to = *from);
+        this.started += n;
         to.put_slice(buf.filled());
         Poll::Ready(Ok(()))
     }

@@ -8,6 +8,7 @@ use super::{
     carrier::{Carrier, TooMuch},
     headers,
     limits::HeadOpts,
+    refused,
     reply::{self, Agreed, Asked},
 };
 use crate::{
@@ -80,6 +81,8 @@ fn ws_upgrade(
 ) -> RhResult<TaskHandle> {
     let options: UpgradeOpts = OptsReader::read(opts)?;
     let custom = headers::custom_headers(custom_headers)?;
+    //= 6455-4.1-24
+    //= 6455-4.1-25
     let key = Scenario::of(&ctx)?.random().websocket_key();
     let (request, asked) = request(&options, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
     let limit = options.timeout_ms.map(Duration::from_millis);
@@ -91,7 +94,11 @@ fn ws_upgrade(
     }))
 }
 
-/// The request, and what the reply will be measured by.
+/// The request, and what the reply will be measured by. It is a GET of HTTP/1.1 unless something else is said.
+//= 6455-4.1-16
+//= 6455-4.1-17
+//= 6455-4.1-18
+//= 6455-4.1-19
 fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Request<Empty<Bytes>>, Asked)> {
     let bad = |what: &str, text: &str| {
         Error::new(Kind::Start, format!("WebSocket handshake: {what} `{}` cannot be sent", shown(text.as_bytes())))
@@ -100,11 +107,17 @@ fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Reque
     let host = options.host.as_deref().or_else(|| uri.authority().map(|a| a.as_str()));
     let mut own: Vec<(HeaderName, HeaderValue)> = Vec::new();
     if !options.omit_headers {
+        //= 6455-4.1-21
+        //= 6455-4.1-22
+        //= 6455-4.1-23
+        //= 6455-4.1-28
+        //= 6455-4.1-29
         own.push((header::CONNECTION, HeaderValue::from_static("Upgrade")));
         own.push((header::UPGRADE, HeaderValue::from_static("websocket")));
         own.push((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
         own.push((header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).map_err(|_| bad("the key", key))?));
     }
+    //= 6455-4.1-20
     if let Some(host) = host {
         own.push((header::HOST, HeaderValue::from_str(host).map_err(|_| bad("the host", host))?));
     }
@@ -137,7 +150,10 @@ fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Reque
 /// Largest heads that fit into what is read until the final answer: interim answers (1xx) are skipped, but not for ever.
 const MOST_ANSWERS: usize = 8;
 
-/// Sends the request and judges the answer. Dropped midway it closes the socket.
+/// Sends the request and judges the answer.
+//= 6455-4.1-2
+//= 6455-4.1-15
+//= 6455-4.1-35 Dropped midway it closes the socket.
 async fn upgrade(
     socket: StreamSocket,
     heads: HeadOpts,
@@ -168,7 +184,16 @@ async fn exchange(
     let mut http = http1::Builder::new();
     http.max_buf_size(heads.buffer()).max_header_size(heads.bytes()).max_headers(heads.fields());
     let (mut sender, mut connection) = http.handshake(carrier).await.map_err(broken)?;
-    let response = drive(&mut connection, pin!(sender.send_request(request))).await.map_err(broken)?;
+    let response = match drive(&mut connection, pin!(sender.send_request(request))).await {
+        Ok(response) => response,
+        Err(e) => {
+            let error = broken(e);
+            return Err(match refused::other_protocol(connection.into_parts().io.start()) {
+                Some(what) if error.kind == Kind::BrokenUpgrade => Error::with_source(error.kind, what, error),
+                _ => error,
+            });
+        }
+    };
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(refused(&mut connection, response).await);
     }
@@ -213,7 +238,7 @@ async fn refused(connection: &mut Connection<Carrier, Empty<Bytes>>, response: R
     };
     // Whatever came until then is what there is.
     let _ = tokio::time::timeout(PATIENCE, drive(connection, pin!(read))).await;
-    Error::new(Kind::HttpStatus, reply::refusal(&head, &text))
+    Error::new(Kind::HttpStatus, refused::refusal(&head, &text))
 }
 
 fn with_agreed(info: Arc<SocketInfo>, agreed: Agreed) -> Arc<SocketInfo> {

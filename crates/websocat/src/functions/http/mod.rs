@@ -3,7 +3,7 @@
 //! hyper parses and writes heads; everything that makes a handshake a WebSocket's is checked here. A handshake is a stage of
 //! its own: when it is over the halves of the socket below come back as they were, and nothing of HTTP stays in memory.
 //!
-//! - [`client`]: `http1_client`, `ws_upgrade`; [`reply`] judges what the server answered.
+//! - [`client`]: `http1_client`, `ws_upgrade`; [`reply`] judges what the server answered, [`refused`] has words for it.
 //! - [`server`]: `http1_serve`; [`accept`]: `ws_accept`; [`request`] and [`origin`] judge what the client asked for.
 //! - [`carrier`] connects our sockets to hyper, [`headers`] has what both roles need of header fields, [`limits`] how large
 //!   heads may be.
@@ -14,6 +14,7 @@ mod client;
 mod headers;
 mod limits;
 mod origin;
+mod refused;
 mod reply;
 mod request;
 mod server;

@@ -1,11 +1,12 @@
-//! What the server answered to an upgrade request: the client's checks of RFC 6455 4.1, and words for refusals.
+//! What the server answered to an upgrade request: the client's checks of RFC 6455 4.1. Words for refusals are in
+//! `refused.rs`.
 //!
 //! Without I/O. What the server sent appears in messages only through [`shown`].
 
 use super::{HALF_CLOSE, HALF_CLOSE_YES, headers};
 use crate::error::shown;
 use hyper::{
-    StatusCode, Version,
+    Version,
     header::{self, HeaderName},
     http::response,
 };
@@ -44,21 +45,22 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
     }
     let one = |name: &HeaderName| headers::single(fields, name).map_err(|()| format!("it has more than one {name}"));
 
-    // 6455-4.1-42
+    //= 6455-4.1-42
     if reply.version < Version::HTTP_11 {
         return Err(format!("it is {:?}, but HTTP/1.1 is needed", reply.version));
     }
-    // 6455-4.1-37
+    //= 6455-4.1-37
     match one(&header::UPGRADE)? {
         Some(value) if value.eq_ignore_ascii_case(b"websocket") => {}
         Some(value) => return Err(format!("its Upgrade is `{}`, not websocket", shown(value))),
         None => return Err("it has no Upgrade".into()),
     }
-    // 6455-4.1-38
+    //= 6455-4.1-38
     if !headers::has_token(fields, &header::CONNECTION, "upgrade") {
         return Err("its Connection is not Upgrade".into());
     }
-    // 6455-4.1-39, 6455-11.3.3-1
+    //= 6455-4.1-39
+    //= 6455-11.3.3-1
     if let Some(expected) = &asked.accept {
         match one(&header::SEC_WEBSOCKET_ACCEPT)? {
             Some(value) if value == expected.as_bytes() => {}
@@ -66,50 +68,20 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
             None => return Err("it has no Sec-WebSocket-Accept".into()),
         }
     }
-    // 6455-4.1-40
+    //= 6455-4.1-40
     for name in headers::extension_names(fields, &header::SEC_WEBSOCKET_EXTENSIONS) {
         if !asked.extensions.iter().any(|e| e.eq_ignore_ascii_case(name)) {
             return Err(format!("it uses the extension `{}`, which was not asked for", shown(name)));
         }
     }
-    // 6455-4.1-41, 6455-11.3.4-2
+    //= 6455-4.1-41
+    //= 6455-11.3.4-2
     if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)?
         && !asked.protocols.iter().any(|p| **p == *chosen)
     {
         return Err(format!("it chose the subprotocol `{}`, which was not asked for", shown(chosen)));
     }
     Ok(agreed)
-}
-
-/// Words for a reply with another status than 101. `body` is its beginning.
-pub(super) fn refusal(reply: &response::Parts, body: &[u8]) -> String {
-    let status = reply.status;
-    let mut text = format!("the server answered {}", status.as_u16());
-    let reason = reply.extensions.get::<hyper::ext::ReasonPhrase>().map(|r| shown(r.as_bytes()));
-    if let Some(reason) = reason.or_else(|| status.canonical_reason().map(str::to_owned)).filter(|r| !r.is_empty()) {
-        text.push(' ');
-        text.push_str(&reason);
-    }
-    text.push_str(" instead of switching to WebSocket");
-    if let Some(location) = reply.headers.get(header::LOCATION) {
-        text.push_str(&format!("; Location: {}", shown(location.as_bytes())));
-    }
-    if status == StatusCode::UPGRADE_REQUIRED {
-        // 6455-11.3.5-1
-        if let Some(versions) = headers::joined(&reply.headers, &header::SEC_WEBSOCKET_VERSION) {
-            text.push_str(&format!("; it speaks WebSocket version {}", shown(versions.as_bytes())));
-        }
-    }
-    if let Some(line) = first_line(body) {
-        text.push_str(&format!("; it says: {line}"));
-    }
-    text
-}
-
-/// The first line of a body that has something in it.
-fn first_line(body: &[u8]) -> Option<String> {
-    let line = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).find(|line| !line.is_empty())?;
-    Some(shown(line))
 }
 
 #[cfg(test)]
@@ -156,6 +128,14 @@ mod tests {
         assert!(!check(&reply(&[&GOOD[..], &more].concat()), &not_asked).unwrap().half_close);
     }
 
+    //= 6455-4.1-37 test
+    //= 6455-4.1-38 test
+    //= 6455-4.1-39 test
+    //= 6455-4.1-40 test
+    //= 6455-4.1-41 test
+    //= 6455-4.1-42 test
+    //= 6455-11.3.3-1 test
+    //= 6455-11.3.4-2 test
     #[test]
     fn each_bad_reply_is_refused_unless_lax() {
         let cases: &[(&str, &str, &str, &str)] = &[
@@ -193,18 +173,5 @@ mod tests {
     fn a_subprotocol_that_was_not_asked_for_is_refused() {
         let reply = reply(&[&GOOD[..], &[("Sec-WebSocket-Protocol", "a")]].concat());
         assert!(check(&reply, &Asked { protocols: vec![], ..asked() }).is_err());
-    }
-
-    #[test]
-    fn refusals_say_what_came() {
-        let mut reply = reply(&[("Location", "https://x/\u{1}".trim_end_matches('\u{1}'))]);
-        reply.status = StatusCode::FOUND;
-        assert_eq!(
-            refusal(&reply, b"\r\n <b>moved\x07</b>\r\nmore"),
-            "the server answered 302 Found instead of switching to WebSocket; Location: https://x/; it says: <b>moved\\u{7}</b>"
-        );
-        reply.status = StatusCode::UPGRADE_REQUIRED;
-        reply.headers.insert(header::SEC_WEBSOCKET_VERSION, "8, 12".parse().unwrap());
-        assert!(refusal(&reply, b"").contains("version 8, 12"));
     }
 }

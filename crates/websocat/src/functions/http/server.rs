@@ -7,6 +7,7 @@ use super::{
     accept::Accepted,
     carrier::{Carrier, Rest},
     limits::HeadOpts,
+    refused,
     request::{Refusal, refuse},
 };
 use crate::{
@@ -269,11 +270,14 @@ async fn serve(
             let text = format!("none within {limit:?}; --handshake-timeout sets this limit");
             Err(Error::new(Kind::HandshakeTimeout, text))
         }
-        (None, Ok(Err(e))) => Err(broken(e)),
+        (None, Ok(Err(e))) => Err(broken(e, carrier.start())),
     }
 }
 
-fn broken(error: hyper::Error) -> Error {
+fn broken(error: hyper::Error, start: &[u8]) -> Error {
+    if let Some(what) = refused::other_protocol(start) {
+        return Error::with_source(Kind::BrokenUpgrade, what, error);
+    }
     if error.is_incomplete_message() {
         return Error::new(Kind::BrokenUpgrade, "the client left in the middle of it");
     }

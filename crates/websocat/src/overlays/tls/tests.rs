@@ -71,12 +71,14 @@ fn default_config(certificate: &str) -> ServerConfig {
     server_config(certificate, &[&TLS12, &TLS13])
 }
 
+//= 6455-4.1-13 test
+//= 6455-4.1-14 test
+//= 6455-10.6-1 test
 #[tokio::test]
 async fn bytes_go_both_ways_and_ends_are_told() {
     for version in [&TLS12, &TLS13] {
         let (ours, theirs) = connect(&trusting(), "example.test", server_config(SERVER, &[version])).await;
         let (ours, mut theirs) = (ours.unwrap(), theirs.unwrap());
-        // 6455-4.1-14
         assert_eq!(theirs.get_ref().1.server_name(), Some("example.test"));
         assert_eq!(ours.info.tls_server_name.as_deref(), Some("example.test"));
         let (mut read, mut write) = (ours.read.unwrap(), ours.write.unwrap());
@@ -111,9 +113,9 @@ async fn an_end_without_close_notify_is_an_end() {
     assert_eq!(got, b"last words");
 }
 
+//= 6455-4.1-12 test
 #[tokio::test]
 async fn certificates_are_checked() {
-    // 6455-4.1-12
     let alone = "disable_built_in_roots: true, root_certificates_pem: [`".to_owned() + OTHER_CA + "`]";
     let cases = [
         (trusting(), "wrong.test", SERVER, "is for example.test, 127.0.0.1, not wrong.test"),
@@ -176,6 +178,7 @@ async fn versions_that_do_not_meet() {
     assert!(e.kind == Kind::Tls && e.to_string().contains("no TLS version"), "{e}");
 }
 
+//= 6455-4.1-11 test
 #[tokio::test]
 async fn what_is_no_tls_server() {
     for (answer, says) in [("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS"), ("", "closed the connection")] {
@@ -185,7 +188,7 @@ async fn what_is_no_tls_server() {
             b.write.as_mut().unwrap().write_all(answer.as_bytes()).await.unwrap();
             let mut hello = [0; 5];
             b.read.as_mut().unwrap().read_exact(&mut hello).await.unwrap();
-            // 6455-4.1-11: a handshake record comes first.
+            // A handshake record comes first.
             assert_eq!(hello[0], 22);
         };
         let (ours, ()) = tokio::join!(client("danger_accept_invalid_certs: true", "example.test", a), peer);

@@ -83,39 +83,3 @@ fn malformed_close_bodies_are_refused_by_a_complete_websocket() {
         assert!(ws.peer.wire().shut);
     }
 }
-
-//= 6455-5.6-1 test
-//= 6455-8.1-1 test
-#[test]
-fn text_is_checked_in_both_directions_when_asked() {
-    let checked = || WsOptions { check_utf8: true, ..server() };
-    let text = |fin, body: &[u8]| frame(Role::Server, Opcode::Text, fin, body);
-    for (input, good) in [
-        ([text(false, b"\xc3"), frame(Role::Server, Opcode::Continuation, true, b"\xa9")].concat(), true),
-        (frame(Role::Server, Opcode::Binary, true, b"\xff"), true),
-        (text(true, b"\xc3"), false),
-        (text(false, b"a\xff"), false),
-    ] {
-        let mut ws = Fixture::new(checked());
-        ws.peer.send(&input);
-        let first = ws.try_next();
-        assert_eq!(first.is_ok(), good, "{input:x?}");
-        if let Err(e) = first {
-            assert_eq!(broken(&e), Error::InvalidUtf8);
-            ws.flush();
-            assert_eq!(ws.frames(Role::Server), [(Opcode::Close, b"\x03\xef".to_vec())]);
-        }
-        let mut ws = Fixture::new(server());
-        ws.peer.send(&input);
-        assert!(ws.next().is_some(), "not checked at low level");
-    }
-    let mut ws = Fixture::new(checked());
-    ws.put(b"\xc3", Flags::TEXT | Flags::PARTIAL);
-    ws.put(b"\xa9", Flags::TEXT);
-    let mut cx = Context::from_waker(Waker::noop());
-    let bad = ws.write.as_mut().unwrap().poll_write(&mut cx, &mut [0xff], Flags::TEXT);
-    let Poll::Ready(Err(e)) = bad else { panic!("taken") };
-    assert_eq!(e.get_ref().unwrap().downcast_ref(), Some(&WsError::TextNotUtf8));
-    ws.flush();
-    assert_eq!(ws.frames(Role::Server).len(), 2);
-}

@@ -82,6 +82,7 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
         let last = [frame(role, Opcode::Ping, true, b"!"), frame(role, Opcode::Close, true, b"\x03\xe8")];
         ws.peer.send(&last.concat());
         assert_eq!(ws.next(), Some((b"\x03\xe8".to_vec(), Flags::EOF | Flags::GONE)));
+        assert_eq!(ws.frames(role), [(Opcode::Pong, b"!".to_vec())], "the ping came first");
         ws.flush();
         ws.shutdown();
         assert_eq!(ws.peer.received(), []);
@@ -255,6 +256,7 @@ fn nothing_follows_a_frame_that_broke_off() {
         } else {
             ws.flush();
         }
+        assert!(ws.poll_next(usize::MAX).is_pending(), "the pong would come first");
         assert!(ws.poll_next(usize::MAX).is_ready());
         if !drop_writer {
             ws.flush();

@@ -17,7 +17,7 @@ fn agreed(context_takeover: bool) -> SocketInfo {
 
 fn eager(role: Role) -> WsOptions {
     let deflate = DeflateOptions { level: None, threshold: Some(1) };
-    WsOptions { deflate, check_utf8: true, ..complete(role) }
+    WsOptions { deflate, text_invalid: TextInvalid::Fail, ..complete(role) }
 }
 
 fn ws(role: Role) -> Fixture {
@@ -266,7 +266,8 @@ fn large_messages_come_whole_or_in_parts_as_asked() {
 #[test]
 fn text_is_checked_after_inflating() {
     let bad = [&text(900)[..], b"\xff", &text(900)].concat();
-    let mut from = Fixture::with_info(WsOptions { check_utf8: false, ..eager(Role::Client) }, agreed(true));
+    let mut from =
+        Fixture::with_info(WsOptions { text_invalid: TextInvalid::Pass, ..eager(Role::Client) }, agreed(true));
     from.put(&bad, Flags::TEXT);
     from.flush();
     let wire = from.peer.received();

@@ -5,8 +5,9 @@ mod chunks;
 mod close;
 mod compressed;
 mod ping;
+mod text;
 
-use super::{HOLD, Role, WsError, WsOptions, WsReader, WsWriter, ws_wrap};
+use super::{HOLD, Role, TextInvalid, WsError, WsOptions, WsReader, WsWriter, ws_wrap};
 use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite, Flags},
     info::{Ending, SocketInfo},
@@ -181,7 +182,7 @@ impl Fixture {
         let chunk = self.read.chunk_mut().to_vec();
         self.read.consume();
         assert!(self.read.chunk_mut().is_empty());
-        Poll::Ready(Ok((chunk, flags - Flags::MORE)))
+        Poll::Ready(Ok((chunk, flags - (Flags::MORE | Flags::UTF8))))
     }
 
     /// Reads on over wake-ups that have come meanwhile; flushes at each Pending as an exchange does.
@@ -271,7 +272,15 @@ fn server() -> WsOptions {
 
 /// What the planner asks for when a user types ws://.
 fn complete(role: Role) -> WsOptions {
-    WsOptions { role, answer_close: true, close_code: Some(1000), require_close: true, ..WsOptions::default() }
+    WsOptions {
+        role,
+        answer_close: true,
+        close_code: Some(1000),
+        require_close: true,
+        text_invalid: TextInvalid::Fail,
+        own_control: true,
+        ..WsOptions::default()
+    }
 }
 
 const ROLES: [Role; 2] = [Role::Client, Role::Server];

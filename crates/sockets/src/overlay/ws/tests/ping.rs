@@ -113,6 +113,33 @@ fn a_pong_that_waits_for_the_stream_does_not_stop_reading() {
 }
 
 #[test]
+fn pongs_leave_before_what_comes_behind_their_pings_is_shown() {
+    let [ping, data] = [Opcode::Ping, Opcode::Binary].map(|opcode| frame(Role::Server, opcode, true, b"1"));
+    for behind in [&data[..], &frame(Role::Server, Opcode::Close, true, b"\x03\xe8")] {
+        let mut ws = Fixture::new(complete(Role::Server));
+        ws.peer.send(&[&data[..], &ping, &ping, behind].concat());
+        assert!(ws.poll_next(usize::MAX).is_ready());
+        assert!(ws.poll_next(usize::MAX).is_pending());
+        assert_eq!(ws.wakes.take(), 1);
+        ws.flush();
+        assert_eq!(ws.frames(Role::Server), [(Opcode::Pong, b"1".to_vec()), (Opcode::Pong, b"1".to_vec())]);
+        assert!(ws.poll_next(usize::MAX).is_ready());
+    }
+}
+
+//= 6455-5.5.3-3 test
+#[test]
+fn a_complete_websocket_shows_no_pongs_and_no_pings_that_it_does_not_answer() {
+    for role in ROLES {
+        let mut ws = Fixture::new(WsOptions { max_ping_replies: Some(1), ..complete(role) });
+        let control = [Opcode::Pong, Opcode::Ping, Opcode::Ping].map(|opcode| frame(role, opcode, true, b"?"));
+        ws.peer.send(&[control.concat(), frame(role, Opcode::Binary, true, b"data")].concat());
+        assert_eq!(ws.next(), Some((b"data".to_vec(), Flags::NONE)));
+        assert_eq!(ws.frames(role), [(Opcode::Pong, b"?".to_vec())]);
+    }
+}
+
+#[test]
 fn pings_that_come_together_are_all_answered_if_the_stream_takes_it() {
     let mut ws = Fixture::new(server());
     ws.peer.send(&(0..100).flat_map(|n| frame(Role::Server, Opcode::Ping, true, &[n])).collect::<Vec<_>>());
@@ -166,6 +193,10 @@ fn pings_are_answered_after_the_writer_half_was_dropped() {
             ws.peer.send(&frame(role, Opcode::Ping, true, b"1"));
             ws.peer.send(&frame(role, Opcode::Binary, true, b"data"));
             ws.peer.send(&frame(role, Opcode::Ping, true, b"2"));
+            assert!(
+                ws.poll_next(usize::MAX).is_pending(),
+                "the pong leaves before anything is read that may be answered"
+            );
             assert_eq!(ws.poll_next(usize::MAX).map(Result::unwrap), Poll::Ready((b"data".to_vec(), Flags::NONE)));
             assert!(ws.poll_next(usize::MAX).is_pending());
             let close = |code: &[u8]| (Opcode::Close, code.to_vec());

@@ -26,9 +26,22 @@ fn answer(request: &str, more: &str) -> String {
     )
 }
 
+//= 6455-4.1-2 test
+//= 6455-4.1-15 test
+//= 6455-4.1-16 test
+//= 6455-4.1-17 test
+//= 6455-4.1-18 test
+//= 6455-4.1-19 test
+//= 6455-4.1-20 test
+//= 6455-4.1-21 test
+//= 6455-4.1-22 test
+//= 6455-4.1-23 test
+//= 6455-4.1-24 test
+//= 6455-4.1-25 test
+//= 6455-4.1-28 test
+//= 6455-4.1-29 test
 #[tokio::test]
 async fn the_request_has_each_header_once_in_a_stable_order() {
-    // 6455-4.1-16 to 6455-4.1-30
     let (_client, head, ..) = request("half_close: true", r#"#{"X-B": ["2", "1"], "Origin": "http://o"}"#).await;
     let mut lines: Vec<_> = head.lines().collect();
     assert_eq!(lines.remove(0), "GET /chat?x=1 HTTP/1.1");
@@ -53,7 +66,6 @@ async fn the_request_has_each_header_once_in_a_stable_order() {
 
     let (_client, second, ..) = request("", "#{}").await;
     assert!(!second.contains("half-close"), "{second}");
-    // 6455-4.1-25
     assert_ne!(field(&head, "sec-websocket-key"), field(&second, "sec-websocket-key"));
 }
 
@@ -72,9 +84,9 @@ async fn own_headers_replace_automatic_ones() {
     assert!(client.await.unwrap().unwrap().is_some());
 }
 
+//= 6455-4.2.2-23 test
 #[tokio::test]
 async fn bytes_behind_the_head_are_kept() {
-    // 6455-4.2.2-23
     for cut in [0, 1, 40, usize::MAX] {
         let (client, head, _read, mut write, _) = request("", "#{}").await;
         let all = format!("{}early", answer(&head, ""));
@@ -89,9 +101,9 @@ async fn bytes_behind_the_head_are_kept() {
     }
 }
 
+//= 6455-4.1-36 test
 #[tokio::test]
 async fn interim_answers_are_skipped() {
-    // 6455-4.1-36
     let (client, head, _read, mut write, _) = request("", "#{}").await;
     write.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n").await.unwrap();
     write.write_all(answer(&head, "").as_bytes()).await.unwrap();
@@ -100,11 +112,13 @@ async fn interim_answers_are_skipped() {
 
 #[tokio::test]
 async fn a_broken_upgrade_is_not_a_status() {
-    // 6455-4.1-37 to 6455-4.1-42; the checks have a table of their own in reply.rs.
+    // The checks have a table of their own in reply.rs.
     for (more, says) in [
         ("Sec-WebSocket-Protocol: x\r\n", "the subprotocol `x`"),
         ("Sec-WebSocket-Extensions: permessage-deflate\r\n", "the extension `permessage-deflate`"),
         ("Upgrade: x\r\n", "more than one upgrade"),
+        ("Upgrade: websocket\r\n", "more than one upgrade"),
+        ("Sec-WebSocket-Accept: AAAA\r\n", "more than one sec-websocket-accept"),
     ] {
         let (client, head, _read, mut write, _) = request("", "#{}").await;
         write.write_all(answer(&head, more).as_bytes()).await.unwrap();
@@ -122,7 +136,7 @@ async fn other_statuses_are_told_with_the_beginning_of_the_body() {
             "402 Payment Required",
             "it says: pay first",
         ),
-        ("301 Moved\r\nLocation: wss://x/\r\nContent-Length: 0\r\n\r\n", "301 Moved", "Location: wss://x/"),
+        ("301 Moved\r\nLocation: wss://x/\r\nContent-Length: 0\r\n\r\n", "301 Moved", "try wss://x/"),
         // A body whose end does not come, and one that is longer than it says.
         ("404 Nope\r\n\r\nnot here\n", "404 Nope", "it says: not here"),
         ("500 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1000\r\n\n", "500 x", "it says: abc"),
@@ -172,8 +186,11 @@ async fn what_is_no_answer_at_all() {
     for (text, says) in [
         ("", "closed the connection without an answer"),
         ("HTTP/1.1 101 Sw", "closed the connection without an answer"),
-        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "not HTTP/1"),
-        ("\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", "not HTTP/1"),
+        ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "this is SSH: the server's answer is not HTTP/1"),
+        ("\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", "this is TLS; try wss://"),
+        // What answers to a request that it takes for the beginning of TLS often says no more.
+        ("\x15\x03\x01\x00\x02", "this is TLS; try wss://"),
+        ("220 mail.example ESMTP\r\n", "not HTTP/1"),
     ] {
         let (client, _, read, mut write, _) = request("", "#{}").await;
         write.write_all(text.as_bytes()).await.unwrap();
@@ -220,4 +237,69 @@ async fn what_cannot_be_sent_is_refused_at_once() {
     a.write = None;
     let e = error(play(client("", "#{}"), a, Stop::new()).await);
     assert!(e.to_string().contains("both directions"), "{e}");
+}
+
+//= 6455-4.1-35 test
+#[tokio::test]
+async fn nothing_is_sent_before_the_answer() {
+    let (client, head, mut read, mut write, _) = request("", "#{}").await;
+    write.write_all(answer(&head, "").as_bytes()).await.unwrap();
+    drop(client.await.unwrap().unwrap());
+    assert_eq!(read_all(&mut read).await, "");
+}
+
+#[tokio::test]
+async fn interim_answers_are_bounded() {
+    for name in ["100 Continue", "102 Processing", "103 Early Hints\r\nLink: </x>"] {
+        let (client, _, _read, mut write, _) = request("", "#{}").await;
+        let flood = async { while write.write_all(format!("HTTP/1.1 {name}\r\n\r\n").as_bytes()).await.is_ok() {} };
+        let ((), result) = tokio::join!(flood, client);
+        let e = error(result.unwrap());
+        assert_eq!(e.kind, Kind::BrokenUpgrade);
+        assert!(e.to_string().contains("interim answers without end"), "{name}: {e}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_bounded_exactly() {
+    // What comes behind the head is no part of it.
+    let behind = "f".repeat(600_000);
+    for (options, limit) in [("", 65536), ("max_header_bytes: 300", 300), ("max_header_bytes: 100000", 100_000)] {
+        for (length, good) in [(limit, true), (limit + 1, false)] {
+            let (a, b, _) = pair(ROOM);
+            let script = client("", "#{}").replace("http1_client(#{}", &format!("http1_client(#{{{options}}}"));
+            let client = tokio::spawn(async move { play(script, a, Stop::new()).await });
+            let (mut read, mut write) = halves(b);
+            let plain = answer(&read_head(&mut read).await, "X: \r\n");
+            let head = plain.replace("X: ", &format!("X: {}", "x".repeat(length - plain.len())));
+            assert_eq!(head.len(), length);
+            write.write_all(head.as_bytes()).await.unwrap();
+            write.write_all(behind.as_bytes()).await.unwrap();
+            write.shutdown().await.unwrap();
+            match client.await.unwrap() {
+                Ok(socket) => {
+                    assert!(good, "{options} {length}");
+                    assert_eq!(read_all(&mut socket.unwrap().read.unwrap()).await.len(), behind.len());
+                }
+                Err(e) => assert!(!good && e.to_string().contains("too many or too long headers"), "{length}: {e}"),
+            }
+        }
+    }
+    for (count, good) in [(100, true), (101, false)] {
+        let (client, head, _read, mut write, _) = request("", "#{}").await;
+        write.write_all(answer(&head, &"X: y\r\n".repeat(count - 3)).as_bytes()).await.unwrap();
+        assert_eq!(client.await.unwrap().is_ok(), good, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_after_the_switch_is_not_http() {
+    // Lengths mean nothing there: what follows are frames.
+    for more in ["Content-Length: 3\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let (client, head, _read, mut write, _) = request("", "#{}").await;
+        write.write_all(format!("{}early", answer(&head, more)).as_bytes()).await.unwrap();
+        write.shutdown().await.unwrap();
+        let mut socket = client.await.unwrap().unwrap().unwrap();
+        assert_eq!(read_all(socket.read.as_mut().unwrap()).await, "early");
+    }
 }

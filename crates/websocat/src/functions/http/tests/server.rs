@@ -194,7 +194,8 @@ async fn what_is_no_request() {
         ("GET / HTTP/1.1\r\nHo", "", "in the middle"),
         ("hello\r\n\r\n", "400", "not HTTP/1"),
         ("GET /\x01 HTTP/1.1\r\n\r\n", "400", "not HTTP/1"),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "not HTTP/1"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "this is HTTP/2"),
+        ("\x16\x03\x01\x02\x00\x01", "", "this is TLS"),
     ] {
         let (answered, result) = answer(server("", "", "#{}"), text).await;
         assert!(answered.split(' ').nth(1).unwrap_or("").starts_with(status), "{text:?}: {answered}");

@@ -1,0 +1,111 @@
+//! More than anybody asked for: of headers, pings, fragments, lengths, and of data that its sender never reads back.
+
+use super::{
+    client::{BINARY, CONTINUATION, Client, FIN, PING, assert_serves, frame, header, tcp},
+    server::Server,
+};
+use std::io::Write as _;
+
+const ECHO: &[&str] = &["-b", "ws-l:127.0.0.1:0", "mirror:"];
+
+/// KiB that a server may keep of work well done: buffer pools of its threads, and what the allocator holds back.
+const POOLS: u64 = 4 << 10;
+
+#[test]
+fn headers_without_end() {
+    let mut server = Server::start(ECHO);
+    assert_serves(&server);
+    for line in ["X-Filler: 0123456789012345678901234567890123456789\r\n", "X: \r\n", "0123456789", "\r\n"] {
+        let mut client = Client::raw(tcp(&server));
+        client.send(b"GET / HTTP/1.1\r\n");
+        let flood = line.repeat((32 << 20) / line.len());
+        let sent = client.stuff(flood.as_bytes());
+        assert!(sent < flood.len(), "it took {sent} bytes of `{line}`");
+        client.ended();
+    }
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+}
+
+#[test]
+fn pings_whose_pongs_are_never_read() {
+    let mut server = Server::start(ECHO);
+    assert_serves(&server);
+    let mut client = Client::connect(&server);
+    let pings = frame(FIN | PING, &[b'p'; 125]).repeat(200_000);
+    client.stuff(&pings);
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+}
+
+#[test]
+fn lengths_beyond_all_memory() {
+    let mut server = Server::start(ECHO);
+    assert_serves(&server);
+    // The top bit must be 0: a breach of the protocol.
+    for length in [1 << 63, u64::MAX] {
+        let mut client = Client::connect(&server);
+        client.send(&header(FIN | BINARY, length));
+        assert_eq!(client.closed(), 1002, "{length:x}");
+    }
+    // The longest there is: a message that is passed on while it comes.
+    let mut client = Client::connect(&server);
+    client.send(&header(FIN | BINARY, (1 << 63) - 1));
+    let part = [b'd'; 1000];
+    for _ in 0..10 {
+        client.send(&part);
+        client.data(1000);
+    }
+    drop(client);
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+}
+
+#[test]
+fn a_client_that_never_reads() {
+    let mut server = Server::start(ECHO);
+    assert_serves(&server);
+    let mut client = Client::connect(&server);
+    let message: Vec<u8> = (0..50_000).map(|i| (i % 251) as u8).collect();
+    let frames = frame(FIN | BINARY, &message).repeat(1300); // 65 MB
+    let sent = client.stuff(&frames);
+    assert!(sent < frames.len(), "all of it went somewhere");
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+    // Nothing is lost either.
+    let whole = sent / (frames.len() / 1300);
+    for _ in 0..whole {
+        assert!(client.data(message.len()) == message);
+    }
+}
+
+#[test]
+fn a_source_without_end_and_a_client_that_never_reads() {
+    let mut server = Server::start(&["-b", "ws-l:127.0.0.1:0", "zero:"]);
+    let clients: Vec<_> = (0..20).map(|_| Client::connect(&server)).collect();
+    server.wait_until_it_rests(); // all of them are stuck
+    server.assert_growth(POOLS + 20 * 512);
+    drop(clients);
+}
+
+#[test]
+fn a_million_fragments_of_one_byte() {
+    const COUNT: usize = 1_000_000;
+    for line in [ECHO, &["-b", "ws-l:127.0.0.1:0", "defragment:mirror:"]] {
+        let mut server = Server::start(line);
+        assert_serves(&server);
+        let mut client = Client::connect(&server);
+        let mut flood = frame(BINARY, b"0");
+        for i in 1..COUNT - 1 {
+            flood.extend(frame(CONTINUATION, &[b'0' + (i % 10) as u8]));
+        }
+        flood.extend(frame(FIN | CONTINUATION, b"9"));
+        let mut to = client.tcp.try_clone().unwrap();
+        let writer = std::thread::spawn(move || to.write_all(&flood).unwrap());
+        let data = client.data(COUNT);
+        assert!(data.iter().enumerate().all(|(i, byte)| *byte == b'0' + (i % 10) as u8));
+        writer.join().unwrap();
+        client.echo();
+        server.assert_growth(POOLS + 4 * COUNT as u64 / 1024);
+    }
+}
