@@ -276,3 +276,14 @@ def mixed_up_tls():
     client = Program(alert.url)
     client.expect(6)
     client.expect_message("wss://")
+
+
+@case("--just-generate-key and --just-generate-accept")
+def generated_keys():
+    key, other = Program("--just-generate-key"), Program("--just-generate-key")
+    key.expect(0)
+    other.expect(0)
+    assert len(key.stdout.all()) == 25 and key.stdout.all() != other.stdout.all()
+    accept = Program("--just-generate-accept", "dGhlIHNhbXBsZSBub25jZQ==")
+    accept.expect(0)
+    assert accept.stdout.all() == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n"

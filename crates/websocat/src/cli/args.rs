@@ -128,6 +128,12 @@ pub struct ProgramArgs {
     /// Fixed seed of all randomness. Makes WebSocket keys and masks predictable: for tests only
     #[arg(long, value_name = "NUMBER")]
     pub random_seed: Option<u64>,
+    /// Print a fresh Sec-WebSocket-Key, and leave
+    #[arg(long)]
+    pub just_generate_key: bool,
+    /// Print the Sec-WebSocket-Accept that answers this Sec-WebSocket-Key, and leave
+    #[arg(long, value_name = "KEY", conflicts_with = "just_generate_key")]
+    pub just_generate_accept: Option<String>,
     /// Worker threads; by default one per core for servers, one in all for clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -6,7 +6,9 @@
 use super::{Args, generate, logging, signals::Signals};
 use crate::{
     error::{Error, Kind, Result},
-    exec, plan,
+    exec,
+    functions::http,
+    plan,
     scenario::{self, Scenario},
 };
 use clap::Parser as _;
@@ -59,6 +61,17 @@ fn quiet_mismatches() {
 fn work(args: &Arc<Args>) -> Result<u8> {
     if let Some(page) = args.program.generate {
         return print(&generate::page(page));
+    }
+    if args.program.just_generate_key {
+        let key = http::fresh_key(args.program.random_seed)
+            .map_err(|e| Error::with_source(Kind::Start, "no random numbers from the system", e))?;
+        return print(&format!("{key}\n"));
+    }
+    if let Some(key) = &args.program.just_generate_accept {
+        if !http::is_key(key.as_bytes()) {
+            tracing::warn!("a Sec-WebSocket-Key is base64 of 16 bytes, and this is not");
+        }
+        return print(&format!("{}\n", http::accept_value(key.as_bytes())));
     }
     if args.program.dump_spec_phase0 {
         return dump(&format!("{args:#?}"));

@@ -182,7 +182,10 @@ async fn exchange(
     let (mut carrier, mut rest) = Carrier::open(socket)?;
     carrier.most = Some(heads.bytes().saturating_mul(MOST_ANSWERS));
     let mut http = http1::Builder::new();
-    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes()).max_headers(heads.fields());
+    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes());
+    if let Some(fields) = heads.fields() {
+        http.max_headers(fields);
+    }
     let (mut sender, mut connection) = http.handshake(carrier).await.map_err(broken)?;
     let response = match drive(&mut connection, pin!(sender.send_request(request))).await {
         Ok(response) => response,

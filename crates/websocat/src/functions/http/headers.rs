@@ -14,6 +14,7 @@ use hyper::{
 };
 use rhai::{Blob, Dynamic, Map};
 use sha1::{Digest as _, Sha1};
+use sockets::random::Randomness;
 
 /// RFC 6455 1.3: appended to the key before it is hashed.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -33,12 +34,17 @@ pub(super) fn check_reply_headers(custom: &HeaderMap) -> Result<(), String> {
 
 /// Value of Sec-WebSocket-Accept for a Sec-WebSocket-Key as it came.
 //= 6455-4.2.2-7
-pub(super) fn accept_value(key: &[u8]) -> String {
+pub fn accept_value(key: &[u8]) -> String {
     BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(ACCEPT_GUID).finalize())
 }
 
+/// A Sec-WebSocket-Key of its own, outside of any scenario.
+pub fn fresh_key(seed: Option<u64>) -> std::io::Result<String> {
+    Ok(BASE64_STANDARD.encode(Randomness::new(seed)?.websocket_key()))
+}
+
 /// Sec-WebSocket-Key: base64 of exactly 16 bytes (RFC 6455 4.2.1).
-pub(super) fn is_key(text: &[u8]) -> bool {
+pub fn is_key(text: &[u8]) -> bool {
     BASE64_STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 16)
 }
 
@@ -137,6 +143,13 @@ mod tests {
     #[test]
     fn accept_value_of_the_sample_key() {
         assert_eq!(accept_value(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn fresh_keys_are_keys() {
+        let [a, b] = [None, None].map(|seed| fresh_key(seed).unwrap());
+        assert!(is_key(a.as_bytes()) && a != b);
+        assert_eq!(fresh_key(Some(3)).unwrap(), "J9988AI2rIrAyJ7HDshMRw==");
     }
 
     #[test]

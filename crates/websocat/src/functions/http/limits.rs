@@ -38,8 +38,9 @@ impl HeadOpts {
         self.max_header_bytes.unwrap_or(HEAD_LIMIT) as usize
     }
 
-    pub(super) fn fields(self) -> usize {
-        self.max_headers.unwrap_or(HEADERS_LIMIT).into()
+    /// None: hyper's own limit, which is the same as ours and needs no memory.
+    pub(super) fn fields(self) -> Option<usize> {
+        self.max_headers.filter(|n| *n != HEADERS_LIMIT).map(usize::from)
     }
 
     pub(super) fn buffer(self) -> usize {

@@ -23,7 +23,7 @@ mod tests;
 
 pub use accept::AcceptOpts;
 pub use client::UpgradeOpts;
-pub use headers::{check_header, check_subprotocols};
+pub use headers::{accept_value, check_header, check_subprotocols, fresh_key, is_key};
 pub use limits::{HeadOpts, MOST_HEADERS};
 pub use origin::check_origin;
 pub use server::ServeOpts;

@@ -217,7 +217,10 @@ async fn serve(
         progress: progress.clone(),
     };
     let mut http = http1::Builder::new();
-    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes()).max_headers(heads.fields());
+    http.max_buf_size(heads.buffer()).max_header_size(heads.bytes());
+    if let Some(fields) = heads.fields() {
+        http.max_headers(fields);
+    }
     // A client may end its direction right behind the request and still wants the answer.
     http.half_close(true);
     // Time is limited below, for all of it together.
