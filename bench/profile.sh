@@ -6,8 +6,6 @@
 # system calls that strace counted in a run of its own, and for a third run the instructions of the program itself by
 # callgrind. Needs linux-perf, strace, valgrind. Nothing else should run meanwhile.
 set -euo pipefail
-# `head` ends what it has enough of.
-trap '' PIPE
 
 workload=${1:?which workload?}
 seconds=${2:-3}
@@ -83,11 +81,11 @@ if [ "$workload" = start ]; then
   echo "-- generator" && "$load" start --runs 200 -- "${command[@]}"
   echo "-- perf cpu-clock"
   perf record -q -o perf.data -F 20000 -e cpu-clock -- "$load" start --runs 200 -- "${command[@]}" >/dev/null
-  report -s comm,dso | head -n 12
-  top_functions | head -n 25
+  report -s comm,dso | sed -n 1,12p
+  top_functions | sed -n 1,25p
   echo "-- strace -c" && strace -f -c -o calls "${command[@]}" && head -n 25 calls
   echo "-- callgrind" && valgrind --tool=callgrind --callgrind-out-file=out "${command[@]}" 2>valgrind.log
-  callgrind_annotate --inclusive=yes out | grep -vE '^(--|$)' | head -n 45 | cut -c1-150
+  callgrind_annotate --inclusive=yes out 2>/dev/null | grep -E '^ *[0-9,]+ ' | cut -c1-150 | sed -n 1,40p
   exit
 fi
 
@@ -98,18 +96,18 @@ echo "-- perf cpu-clock, program $workload"
 perf record -q -o perf.data -F 5000 -e cpu-clock -p "$pid" -- sleep "$seconds" & recorder=$!
 drive "$((seconds + 1))" >/dev/null
 wait "$recorder"
-report -s dso | head -n 5
-top_functions | head -n 30
+report -s dso | sed -n 1,5p
+top_functions | sed -n 1,30p
 finish
 
 echo "-- strace -c"
 serve strace -f -c -o calls
-drive 2
+drive 1
 finish
 head -n 15 calls
 
 echo "-- callgrind"
 serve valgrind --tool=callgrind --callgrind-out-file=out
-drive 2
+drive 1
 finish
-callgrind_annotate out | grep -vE '^(--|$)' | head -n 40 | cut -c1-150
+callgrind_annotate out 2>/dev/null | grep -E '^ *[0-9,]+ ' | cut -c1-150 | sed -n 1,30p
