@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs every fuzz target for a while, a few at a time: `bash fuzz/smoke.sh [SECONDS]`, 15 when not given.
 #
-# Installs cargo-fuzz if there is none, builds all targets together into `fuzz` below the target directory, and starts each
-# from its corpus. New inputs go to a temporary folder, so that nothing is left in the repository. An input that breaks a
-# target is kept below the target directory, and the last lines say how to run it again; the status is 1 then.
+# Installs cargo-fuzz if there is none, builds all targets together into `fuzz` below the target directory, and starts
+# each from its corpus. New inputs go to a temporary folder, so that nothing is left in the repository. An input that
+# breaks a target is kept below the target directory, and the last lines say how to run it again; the status is 1 then.
 set -euo pipefail
 
 seconds=${1:-15}
