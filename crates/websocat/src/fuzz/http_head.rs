@@ -129,6 +129,8 @@ struct Peer {
     ended: bool,
     heard: Vec<u8>,
     left: bool,
+    /// What it had said by then: whatever is read afterwards is only read past.
+    said_before: Option<usize>,
     reader: Option<Waker>,
 }
 
@@ -173,7 +175,9 @@ impl AsyncWrite for ToPeer {
         Poll::Ready(Ok(()))
     }
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        lock(&self.0).left = true;
+        let mut peer = lock(&self.0);
+        peer.left = true;
+        peer.said_before = peer.said_before.or(Some(peer.said));
         Poll::Ready(Ok(()))
     }
 }
@@ -238,6 +242,7 @@ impl Stage {
             ended: !choice.stays(),
             heard: Vec::new(),
             left: false,
+            said_before: None,
             reader: None,
         }));
         let socket = StreamSocket {
@@ -272,7 +277,10 @@ impl Stage {
         };
         let (result, read, rest) = self.runtime.block_on(async {
             let result = tokio::time::timeout(patience, handshake).await.expect("the handshake hangs");
-            let read = lock(&peer).said;
+            let read = {
+                let peer = lock(&peer);
+                peer.said_before.unwrap_or(peer.said)
+            };
             (result, read, tokio::time::timeout(patience, rest).await.expect("the socket hangs"))
         });
         *self.case.lock().unwrap() = Case::default();
@@ -287,7 +295,7 @@ impl Stage {
 /// How a handshake ended.
 struct Outcome {
     error: Option<Error>,
-    /// Bytes taken from the peer during the handshake.
+    /// Bytes taken from the peer until we ended our direction, or in all.
     read: usize,
     /// What the socket above had to read; None without an upgrade.
     rest: Option<Vec<u8>>,
