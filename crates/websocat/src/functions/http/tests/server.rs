@@ -149,6 +149,9 @@ async fn subprotocols_follow_the_table() {
         ("choose_protocol: \"b\"", " b ,", "b"),
         ("protocol_choose_first: true", "a,b", "a"),
         ("protocol_choose_first: true", "", ""),
+        // What is no token is no choice, since an answer could not repeat it.
+        ("protocol_choose_first: true, lax: true", "ä, a b, c", "c"),
+        ("protocol_choose_first: true", "ä, a b, c", "400"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "a,b", "b"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "c,a", "c"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "", "400"),
