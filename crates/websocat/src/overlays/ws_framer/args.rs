@@ -127,7 +127,7 @@ impl FramerArgs {
         if self.close_status_code == Some(EXTENSION_REQUIRED) && !client {
             return Err(Error::usage("--close-status-code 1010 is for clients only (RFC 6455 7.4.1)"));
         }
-        let (ping_interval_ms, ping_timeout_ms) = self.keepalive(complete)?;
+        let (ping_interval_ms, ping_timeout_ms) = self.keepalive(complete);
         let wants_pings = self.ping_interval.is_some() || self.ping_timeout.is_some() || self.print_ping_rtts;
         Ok(WrapOpts {
             client,
@@ -156,7 +156,7 @@ impl FramerArgs {
     }
 
     /// Milliseconds between pings and until the end.
-    fn keepalive(&self, complete: bool) -> Result<(Option<u64>, Option<u64>)> {
+    fn keepalive(&self, complete: bool) -> (Option<u64>, Option<u64>) {
         let typed = [self.ping_interval, self.ping_timeout].map(|time| time.map(Duration::limit_millis));
         let (interval, timeout) = match typed {
             [Some(interval), Some(timeout)] => (interval, timeout),
@@ -170,11 +170,11 @@ impl FramerArgs {
             [interval, timeout] => (interval.flatten(), timeout.flatten()),
         };
         match (interval, timeout) {
-            (Some(interval), Some(timeout)) if timeout <= interval => Err(Error::usage(format!(
-                "--ping-timeout ({timeout} ms) must be longer than --ping-interval ({interval} ms), or no ping could be \
-                 answered in time"
-            ))),
-            both => Ok(both),
+            // No ping could be answered in time: then it counts from the ping.
+            (Some(interval), Some(timeout)) if timeout <= interval => {
+                (Some(interval), Some(interval.saturating_add(timeout).min(i64::MAX as u64)))
+            }
+            both => both,
         }
     }
 }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn pings_are_on_by_default_where_nobody_types() {
-        let with = |interval, timeout| args(interval, timeout).keepalive(true).unwrap();
+        let with = |interval, timeout| args(interval, timeout).keepalive(true);
         assert_eq!(with(None, None), (Some(30_000), Some(60_000)));
         assert_eq!(with(Some("0"), None), (None, None));
         assert_eq!(with(None, Some("inf")), (Some(30_000), None));
@@ -198,12 +198,10 @@ mod tests {
         assert_eq!(with(Some("1m"), None), (Some(60_000), Some(120_000)));
         assert_eq!(with(None, Some("10")), (Some(5000), Some(10_000)));
         assert_eq!(with(Some("0"), Some("10")), (None, Some(10_000)));
-        assert_eq!(args(None, None).keepalive(false).unwrap(), (None, None));
-        assert_eq!(args(Some("1"), None).keepalive(false).unwrap(), (Some(1000), None));
-        for timeout in ["2", "1s"] {
-            let e = args(Some("2s"), Some(timeout)).keepalive(true).unwrap_err();
-            assert!(e.exit_code() == 2 && e.to_string().contains("longer than --ping-interval"), "{e}");
-        }
+        assert_eq!(args(None, None).keepalive(false), (None, None));
+        assert_eq!(args(Some("1"), None).keepalive(false), (Some(1000), None));
+        assert_eq!(with(Some("2s"), Some("2")), (Some(2000), Some(4000)), "counted from the ping");
+        assert_eq!(with(Some("2s"), Some("1s")), (Some(2000), Some(3000)));
     }
 
     #[test]
