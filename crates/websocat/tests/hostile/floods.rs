@@ -38,6 +38,7 @@ fn pings_whose_pongs_are_never_read() {
     assert_serves(&server);
 }
 
+//= 6455-7.1.7-4 test
 #[test]
 fn lengths_beyond_all_memory() {
     let mut server = Server::start(ECHO);
@@ -47,6 +48,7 @@ fn lengths_beyond_all_memory() {
         let mut client = Client::connect(&server);
         client.send(&header(FIN | BINARY, length));
         assert_eq!(client.closed(), 1002, "{length:x}");
+        server.wait_for_log(&client.tcp.local_addr().unwrap().to_string(), 1);
     }
     // The longest there is: a message that is passed on while it comes.
     let mut client = Client::connect(&server);

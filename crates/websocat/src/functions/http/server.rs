@@ -253,6 +253,7 @@ async fn serve(
     }
     // The last answer shall arrive before the connection closes; whoever does not take it in this time never will.
     const PATIENCE: Duration = Duration::from_secs(1);
+    //= 6455-7.2.2-1
     let shutdown = poll_fn(|cx| Pin::new(&mut carrier.write).poll_shutdown(cx));
     if !matches!(tokio::time::timeout(PATIENCE, shutdown).await, Ok(Ok(()))) {
         tracing::debug!("the connection was gone before the end of the answer");

@@ -84,6 +84,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+//= 6455-4.1-30 test
 #[tokio::test]
 async fn our_two_ends_agree() {
     let (a, b, _) = pair(ROOM);

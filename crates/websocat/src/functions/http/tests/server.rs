@@ -136,6 +136,7 @@ async fn each_bad_request_is_refused() {
 //= 6455-4.2.2-11 test
 //= 6455-4.2.2-12 test
 //= 6455-11.3.4-1 test
+//= 6455-4.2.2-21 test
 #[tokio::test]
 async fn subprotocols_follow_the_table() {
     let cases = [
@@ -202,6 +203,7 @@ async fn what_is_no_request() {
     }
 }
 
+//= 6455-7.2.2-1 test
 #[tokio::test(start_paused = true)]
 async fn the_client_has_limited_time() {
     // Nothing, half a head, and a second request that never comes after a refused one.
@@ -248,6 +250,7 @@ async fn asking_again_gives_no_more_time() {
     assert_eq!(elapsed, Duration::from_secs(3));
 }
 
+//= 6455-7.2.2-1 test
 #[tokio::test]
 async fn ten_refusals_are_enough() {
     for (bad, accepted) in [(9, true), (10, false)] {
@@ -354,6 +357,7 @@ async fn one_path_only() {
 //= 6455-4.2.2-6 test
 //= 6455-10.2-1 test
 //= 6455-10.2-2 test
+//= 6455-4.2.2-5 test
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
     for (allowed, origin, status) in [
