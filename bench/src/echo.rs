@@ -11,6 +11,7 @@ use crate::{
 use mio::{Events, Interest, Poll, Token, net::TcpStream};
 use std::{
     io::{ErrorKind, Read, Write},
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -18,24 +19,53 @@ use std::{
 const BUFFER: usize = 512 << 10;
 const WARM_UP: Duration = Duration::from_millis(500);
 
-struct Client {
-    socket: TcpStream,
+/// What one connection says and expects to hear again.
+pub trait Traffic {
+    /// All messages as they are sent, again and again.
+    fn wire(&self) -> &[u8];
+    /// Checks what came back; returns how many messages ended with it.
+    fn feed(&mut self, bytes: &mut [u8]) -> Result<usize>;
+    /// Bytes of the next messages to send, of which so many may now be on their way.
+    fn release(&mut self, messages: usize) -> usize;
+}
+
+struct Plain {
+    ring: Rc<Ring>,
     echoes: Echoes,
-    /// Position in [`Ring::masked`] of the next byte to send.
+}
+
+impl Traffic for Plain {
+    fn wire(&self) -> &[u8] {
+        &self.ring.masked
+    }
+
+    fn feed(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        self.echoes.feed(&self.ring, bytes)
+    }
+
+    fn release(&mut self, messages: usize) -> usize {
+        messages * self.ring.masked_len()
+    }
+}
+
+struct Client<T> {
+    socket: TcpStream,
+    traffic: T,
+    /// Position in [`Traffic::wire`] of the next byte to send.
     at: usize,
     /// Bytes to send before the next echo is needed.
     owed: usize,
 }
 
-impl Client {
+impl<T: Traffic> Client<T> {
     /// Reads all there is and sends what it allows; returns the messages that came back.
-    fn drive(&mut self, ring: &Ring, buffer: &mut [u8]) -> Result<usize> {
+    fn drive(&mut self, buffer: &mut [u8]) -> Result<usize> {
         let mut ended = 0;
         loop {
             match self.socket.read(buffer) {
                 Ok(0) => return Err("the server ended the connection".into()),
                 Ok(n) => {
-                    ended += self.echoes.feed(ring, &mut buffer[..n])?;
+                    ended += self.traffic.feed(&mut buffer[..n])?;
                     if n < buffer.len() {
                         break;
                     }
@@ -44,12 +74,13 @@ impl Client {
                 Err(e) => return Err(e.into()),
             }
         }
-        self.owed += ended * ring.masked_len();
+        self.owed += self.traffic.release(ended);
         while self.owed > 0 {
-            let end = ring.masked.len().min(self.at + self.owed);
-            match self.socket.write(&ring.masked[self.at..end]) {
+            let wire = self.traffic.wire();
+            let end = wire.len().min(self.at + self.owed);
+            match self.socket.write(&wire[self.at..end]) {
                 Ok(n) => {
-                    self.at = (self.at + n) % ring.masked.len();
+                    self.at = (self.at + n) % wire.len();
                     self.owed -= n;
                 }
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
@@ -61,26 +92,37 @@ impl Client {
 }
 
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let size = arguments.required("size")?;
+    let ring = Rc::new(Ring::new(size));
+    drive(arguments, size, None, |number| {
+        // Connections start at different messages: an echo on the wrong one is noticed.
+        let first = number * 37 % ring.messages();
+        (Plain { ring: ring.clone(), echoes: Echoes::new(&ring, first) }, first * ring.masked_len())
+    })
+}
+
+/// Keeps connections busy and prints their rate; `make` gives each one, by its number, its traffic and where in that it
+/// starts to send.
+pub fn drive<T: Traffic>(
+    arguments: &Arguments,
+    size: usize,
+    extensions: Option<&str>,
+    make: impl Fn(usize) -> (T, usize),
+) -> Result<()> {
     let (port, pid) = (arguments.required("port")?, arguments.optional("pid")?);
     let (connections, inflight): (usize, usize) = (arguments.required("connections")?, arguments.required("inflight")?);
-    let (size, seconds) = (arguments.required("size")?, arguments.seconds()?);
-    let ring = Ring::new(size);
+    let seconds = arguments.seconds()?;
     let mut poll = Poll::new()?;
     let mut clients = Vec::new();
     for number in 0..connections {
         let mut socket = handshake::dial(port)?;
-        handshake::client(&mut socket)?;
+        handshake::client(&mut socket, extensions)?;
         socket.set_nonblocking(true)?;
         let mut socket = TcpStream::from_std(socket);
         poll.registry().register(&mut socket, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-        // Connections start at different messages: an echo on the wrong one is noticed.
-        let first = number * 37 % ring.messages();
-        clients.push(Client {
-            socket,
-            echoes: Echoes::new(&ring, first),
-            at: first * ring.masked_len(),
-            owed: inflight * ring.masked_len(),
-        });
+        let (mut traffic, at) = make(number);
+        let owed = traffic.release(inflight);
+        clients.push(Client { socket, traffic, at, owed });
     }
 
     let mut buffer = vec![0; BUFFER];
@@ -92,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let before = messages;
         for event in &events {
             if let Some(client) = clients.get_mut(event.token().0) {
-                messages += client.drive(&ring, &mut buffer)? as u64;
+                messages += client.drive(&mut buffer)? as u64;
             }
         }
         let now = Instant::now();

@@ -69,11 +69,21 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Makes `socket` a WebSocket, as the client.
-pub fn client(socket: &mut TcpStream) -> Result<()> {
-    socket.write_all(REQUEST)?;
+/// Makes `socket` a WebSocket, as the client; with these extensions, if the server takes them.
+pub fn client(socket: &mut TcpStream, extensions: Option<&str>) -> Result<()> {
+    let Some(extensions) = extensions else {
+        socket.write_all(REQUEST)?;
+        let head = read_head(socket)?;
+        return if is_accepted(&head) { Ok(()) } else { Err(format!("the server did not upgrade: {head}").into()) };
+    };
+    let lines = REQUEST.strip_suffix(b"\r\n").unwrap_or(REQUEST);
+    socket.write_all(&[lines, format!("Sec-WebSocket-Extensions: {extensions}\r\n\r\n").as_bytes()].concat())?;
     let head = read_head(socket)?;
-    if is_accepted(&head) { Ok(()) } else { Err(format!("the server did not upgrade: {head}").into()) }
+    let name = extensions.split(';').next().unwrap_or_default();
+    match field(&head, "sec-websocket-extensions") {
+        Some(taken) if is_accepted(&head) && taken.starts_with(name) => Ok(()),
+        _ => Err(format!("the server did not upgrade, or without {name}: {head}").into()),
+    }
 }
 
 /// The reply that upgrades a request.

@@ -18,7 +18,7 @@ fn open(port: u16, ring: &Ring, numbers: Range<usize>) -> Result<Vec<TcpStream>>
     let mut sockets = Vec::new();
     for number in numbers.clone() {
         let mut socket = handshake::dial(port)?;
-        handshake::client(&mut socket)?;
+        handshake::client(&mut socket, None)?;
         let message = number % ring.messages() * ring.masked_len();
         socket.write_all(&ring.masked[message..message + ring.masked_len()])?;
         sockets.push(socket);

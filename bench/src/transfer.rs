@@ -120,7 +120,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", listen))?;
     let mut source = handshake::dial(port)?;
     if ws_source && !direct {
-        handshake::client(&mut source)?;
+        handshake::client(&mut source, None)?;
     }
     let (mut sink, _) = listener.accept()?;
     sink.set_nodelay(true)?;

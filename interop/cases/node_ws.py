@@ -221,11 +221,3 @@ def node_server_sees_an_interrupt():
     client.signal(INT)
     clean(node.event("close"), 1001)
     client.expect(130)
-
-
-@case("a Node server that knows permessage-deflate is not asked for it, and talks without", needs=NEEDS)
-def node_server_with_deflate():
-    node = Node("server", "echo", "deflate")
-    client = Program(node.url, stdin=b"a" * 5000 + b"\n")
-    client.expect(0)
-    assert client.stdout.all() == b"a" * 5000 + b"\n"

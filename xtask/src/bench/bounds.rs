@@ -2,7 +2,7 @@
 
 use super::{
     report::Results,
-    subjects::{FASTWEBSOCKETS, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT},
+    subjects::{FASTWEBSOCKETS, NODE_WS, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT},
     workloads::Workload,
 };
 use std::fmt::Write;
@@ -21,12 +21,13 @@ const fn bound(workload: &'static str, key: &'static str, factor: f64, peers: &'
     Bound { workload, key, factor, peers }
 }
 
-const BOUNDS: [Bound; 18] = [
+const BOUNDS: [Bound; 19] = [
     bound("echo-8x64", "rate", 20.0, &[FASTWEBSOCKETS]),
     // The kernel's time rules: nobody can be much faster.
     bound("echo-64x1", "rate", 0.97, &[FASTWEBSOCKETS, TUNGSTENITE, UPSTREAM_4]),
     bound("echo-64k", "rate", 0.97, &[FASTWEBSOCKETS, TUNGSTENITE]),
     bound("echo-64k", "server_cpu_per_gib", 1.0, &[FASTWEBSOCKETS, TUNGSTENITE]),
+    bound("deflate-1k", "rate", 1.3, &[NODE_WS]),
     bound("connect", "rate", 1.0, &[UPSTREAM_4]),
     bound("connect", "rate", 0.9, &[FASTWEBSOCKETS]),
     bound("idle", "bytes_per_client", 2.5 * 1024.0, &[]),

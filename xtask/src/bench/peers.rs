@@ -1,7 +1,7 @@
 //! Programs to measure: built or fetched once, kept in a folder outside the workspace.
 //!
 //! `$WEBSOCAT_BENCH_CACHE`, or `websocat-bench` in the user's cache folder. Upstream's releases come from crates.io
-//! with their own lock files, echo servers from bench/peers with theirs, socat and nginx from the system or unpacked
+//! with their own lock files, echo servers from bench/peers with theirs (Node's by npm), socat and nginx from the system or unpacked
 //! from its Debian packages (nothing is installed). To renew one, remove its folder.
 
 use std::{
@@ -48,6 +48,22 @@ impl Cache {
     /// An echo server from bench/peers.
     pub(super) fn peer(&self, folder: &str, binary: &str) -> Result<PathBuf, String> {
         self.build(&self.root.join("bench/peers").join(folder), binary, &[])
+    }
+
+    /// A script from bench/peers for Node, with the packages that its lock file names.
+    pub(super) fn node(&self, folder: &str, script: &str) -> Result<PathBuf, String> {
+        let (source, place) = (self.root.join("bench/peers").join(folder), self.folder.join(folder));
+        let failed = |e: std::io::Error| format!("{}: {e}", place.display());
+        fs::create_dir_all(&place).map_err(failed)?;
+        for file in ["package.json", "package-lock.json", script] {
+            fs::copy(source.join(file), place.join(file)).map_err(failed)?;
+        }
+        if !place.join("node_modules").exists() {
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&place);
+            self.run(npm, folder)?;
+        }
+        Ok(place.join(script))
     }
 
     fn build(&self, package: &Path, binary: &str, more: &[&str]) -> Result<PathBuf, String> {

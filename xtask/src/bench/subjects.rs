@@ -42,24 +42,25 @@ pub(super) const UPSTREAM_4: &str = "websocat-4.0.0-alpha3";
 pub(super) const UPSTREAM_1: &str = "websocat-1.14.1";
 pub(super) const FASTWEBSOCKETS: &str = "fastwebsockets";
 pub(super) const TUNGSTENITE: &str = "tungstenite";
+pub(super) const NODE_WS: &str = "node-ws";
 pub(super) const SOCAT: &str = "socat";
 pub(super) const NGINX: &str = "nginx";
 /// The generator against as good as nothing.
 pub(super) const NULL: &str = "null";
 
-pub(super) const SUBJECTS: [Subject; 8] = [
+pub(super) const SUBJECTS: [Subject; 9] = [
     Subject { name: WEBSOCAT, install: Cache::websocat, command: websocat_5, kinds: |_| true },
     Subject {
         name: UPSTREAM_4,
         install: |cache| cache.registry("websocat", "4.0.0-alpha3"),
         command: websocat_4,
-        kinds: |_| true,
+        kinds: |kind| kind != Kind::Deflate,
     },
     Subject {
         name: UPSTREAM_1,
         install: |cache| cache.registry("websocat", "1.14.1"),
         command: websocat_1,
-        kinds: |_| true,
+        kinds: |kind| kind != Kind::Deflate,
     },
     Subject {
         name: FASTWEBSOCKETS,
@@ -73,9 +74,15 @@ pub(super) const SUBJECTS: [Subject; 8] = [
         command: echo_only,
         kinds: |kind| kind == Kind::Echo,
     },
+    Subject {
+        name: NODE_WS,
+        install: |cache| cache.node("node-ws", "echo.js"),
+        command: node,
+        kinds: |kind| kind == Kind::Deflate,
+    },
     Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_tcp },
     Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: is_tcp },
-    Subject { name: NULL, install: Cache::load_generator, command: null, kinds: |_| true },
+    Subject { name: NULL, install: Cache::load_generator, command: null, kinds: |kind| kind != Kind::Deflate },
 ];
 
 fn is_tcp(kind: Kind) -> bool {
@@ -91,7 +98,7 @@ fn words<const N: usize>(program: &Path, rest: [&str; N]) -> Words {
 fn specifiers(session: Session) -> [String; 2] {
     let Session { kind, port, backend } = session;
     match kind {
-        Kind::Echo => [format!("ws-l:127.0.0.1:{port}"), "mirror:".into()],
+        Kind::Echo | Kind::Deflate => [format!("ws-l:127.0.0.1:{port}"), "mirror:".into()],
         Kind::Transfer(Join::TcpTcp, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
         Kind::Transfer(Join::WsTcp, _) => [format!("ws-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
         Kind::Transfer(Join::TcpWs, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("ws://127.0.0.1:{backend}/")],
@@ -109,6 +116,9 @@ fn websocat_5(program: &Path, _: &Cache, session: Session) -> Words {
 }
 
 fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
+    if session.kind == Kind::Deflate {
+        return Ok(None);
+    }
     let [left, right] = specifiers(session);
     match session.kind {
         Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
@@ -119,6 +129,9 @@ fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
 }
 
 fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
+    if session.kind == Kind::Deflate {
+        return Ok(None);
+    }
     let [left, right] = specifiers(session);
     match session.kind {
         Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
@@ -128,6 +141,16 @@ fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
 
 fn echo_only(program: &Path, _: &Cache, session: Session) -> Words {
     if session.kind == Kind::Echo { words(program, [&session.port.to_string()]) } else { Ok(None) }
+}
+
+fn node(script: &Path, _: &Cache, session: Session) -> Words {
+    match session.kind {
+        Kind::Deflate => words(
+            Path::new("node"),
+            [script.display().to_string(), session.port.to_string()].each_ref().map(String::as_str),
+        ),
+        _ => Ok(None),
+    }
 }
 
 /// One connection without `fork`: its CPU time would be in a child otherwise.
@@ -163,6 +186,7 @@ fn null(program: &Path, _: &Cache, session: Session) -> Words {
     match session.kind {
         Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
         Kind::Transfer(..) => Ok(Some(Vec::new())),
+        Kind::Deflate => Ok(None),
         Kind::Start => words(Path::new("true"), []),
     }
 }

@@ -5,6 +5,8 @@
 pub(super) enum Kind {
     /// WebSocket server that sends messages back.
     Echo,
+    /// The same, compressed both ways.
+    Deflate,
     /// Joins two connections; bytes of one message.
     Transfer(Join, usize),
     /// A whole process that copies three bytes to a file.
@@ -81,7 +83,7 @@ const fn transfer(
     Workload { name, title, kind: Kind::Transfer(join, size), load, figures: BYTES, most_rounds: usize::MAX }
 }
 
-pub(super) const WORKLOADS: [Workload; 12] = [
+pub(super) const WORKLOADS: [Workload; 13] = [
     echo(
         "echo-1x1",
         "Echo: 1 connection, 1 message of 32 bytes in flight",
@@ -103,6 +105,14 @@ pub(super) const WORKLOADS: [Workload; 12] = [
             "echo-64k",
             "Echo: 4 connections, 4 messages of 64 KiB in flight each",
             &["echo", "--connections", "4", "--inflight", "4", "--size", "65536"],
+        )
+    },
+    Workload {
+        kind: Kind::Deflate,
+        ..echo(
+            "deflate-1k",
+            "Compressed echo: 8 connections, 8 messages of 1 KiB of JSON in flight each, no context takeover",
+            &["deflate", "--connections", "8", "--inflight", "8", "--size", "1024"],
         )
     },
     Workload { figures: LIVES, ..echo("connect", "Connect, upgrade, close: 32 at a time", &["connect"]) },

@@ -16,7 +16,7 @@ use sockets::{
     endpoint::{file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
-    overlay::ws::WsError,
+    overlay::ws::{WsError, deflate::InflateError},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -194,7 +194,7 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if e.downcast_ref::<StdioError>().is_some() || e.downcast_ref::<FileError>().is_some() {
             return Some(Kind::File);
         }
-        if e.downcast_ref::<wsframe::Error>().is_some() {
+        if e.downcast_ref::<wsframe::Error>().is_some() || e.downcast_ref::<InflateError>().is_some() {
             return Some(Kind::Framing);
         }
         if matches!(e.downcast_ref(), Some(WsError::TextNotUtf8)) {

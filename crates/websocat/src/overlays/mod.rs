@@ -55,6 +55,8 @@ pub struct OverlayArgs {
     #[command(flatten)]
     pub ws_framer: ws_framer::FramerArgs,
     #[command(flatten)]
+    pub compress: ws_framer::CompressArgs,
+    #[command(flatten)]
     pub handshake: HandshakeArgs,
     #[command(flatten, next_help_heading = "TLS")]
     pub tls: tls::TlsArgs,

@@ -5,7 +5,7 @@
 use super::ws_request::{Header, header, header_map};
 use crate::{
     error::Result,
-    functions::http::{AcceptOpts, ServeOpts, check_origin, check_subprotocols},
+    functions::http::{AcceptOpts, CompressOpts, ServeOpts, check_origin, check_subprotocols},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
@@ -17,6 +17,8 @@ pub struct WsAccept {
     pub complete: bool,
     /// The other side is something that a web page must not reach unasked: only pages of the same origin pass.
     pub guarded: bool,
+    /// Accept permessage-deflate like this.
+    pub compress: Option<CompressOpts>,
 }
 
 //= 6455-4.2.2-13
@@ -109,7 +111,7 @@ impl OverlaySpec for WsAccept {
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
         let mut serve = OptionMap::of(&ServeOpts { timeout_ms: overlays.handshake.timeout_ms().filter(|_| limited) })?;
         serve.extend(&overlays.handshake.heads())?;
-        let accept = OptionMap::of(&AcceptOpts {
+        let mut accept = OptionMap::of(&AcceptOpts {
             choose_protocol: args.server_protocol.clone(),
             require_protocol: args.server_protocol.is_some() && !args.server_protocol_lax,
             protocol_choose_first: args.server_protocol_choose_first,
@@ -119,6 +121,7 @@ impl OverlaySpec for WsAccept {
             lax: overlays.handshake.ws_dont_check_headers,
             omit_headers: overlays.handshake.ws_omit_headers,
         })?;
+        accept.extend(&self.compress.clone().unwrap_or_default())?;
         let headers = header_map(&args.server_header);
         let (rq, hup, fd) = (script.var("rq"), script.var("hup"), script.var("fd"));
         script.nest(&format!("http1_serve({serve}, {inner}, |{rq}, {hup}, {fd}| {{"), "})", &mut |script| {

@@ -3,6 +3,10 @@
 //! The machine is `sockets::overlay::ws`. Alone it behaves as in Websocat 4; as part of a whole WebSocket (`complete`)
 //! it prints the options that are right by default.
 
+mod compression;
+
+pub use compression::CompressArgs;
+
 use crate::{
     error::Result,
     register,
@@ -13,7 +17,7 @@ use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
-    overlay::ws::{self, Role, TextInvalid, WsOptions},
+    overlay::ws::{self, Role, TextInvalid, WsOptions, deflate::DeflateOptions},
     random::MaskKeys,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
@@ -27,6 +31,8 @@ pub struct WsFramer {
     pub client: bool,
     /// Part of a whole WebSocket that a pass expanded: handles Close as users expect, not as upstream.
     pub complete: bool,
+    /// The handshake below offers or accepts permessage-deflate.
+    pub compress: bool,
 }
 
 /// WebSocket options as typed.
@@ -93,6 +99,12 @@ pub struct WrapOpts {
     /// An end of the socket below without Close is an abrupt end, not a half-close.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_close: bool,
+    /// How hard to compress where permessage-deflate was agreed on: 1 (fast) to 9 (small); 6 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress_level: Option<u8>,
+    /// Messages shorter than this are not compressed. Absent: 256 bytes, or 64 where earlier messages may be referred to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compress_threshold: Option<usize>,
     /// Text that is not UTF-8: `fail` ends the connection, `lossy` repairs it, `pass` does not look, as when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_invalid: Option<InvalidText>,
@@ -124,7 +136,7 @@ impl OverlaySpec for WsFramer {
     ];
 
     fn parse(form: &'static Form) -> Result<Self> {
-        Ok(Self { client: form.name == CLIENT.name, complete: false })
+        Ok(Self { client: form.name == CLIENT.name, complete: false, compress: false })
     }
 
     fn form(&self) -> &'static Form {
@@ -140,6 +152,7 @@ impl OverlaySpec for WsFramer {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
+        let compress = self.compress.then_some(&script.args.overlays.compress);
         let args = &script.args.overlays.ws_framer;
         let options = WrapOpts {
             client: self.client,
@@ -149,6 +162,8 @@ impl OverlaySpec for WsFramer {
             answer_close: self.complete,
             close_code: self.complete.then_some(NORMAL_CLOSE),
             require_close: self.complete,
+            compress_level: compress.and_then(|args| args.compress_level),
+            compress_threshold: compress.and_then(|args| args.threshold()),
             ..WrapOpts::default()
         };
         let ws = script.assign("ws", &format!("ws_wrap({}, {inner})", OptionMap::of(&options)?));
@@ -168,6 +183,11 @@ fn ws_wrap(
     {
         return Err(format!("option `close_code`: {code} may not be sent in a Close frame (RFC 6455 7.4)").into());
     }
+    if let Some(level) = options.compress_level
+        && !(1..=9).contains(&level)
+    {
+        return Err(format!("option `compress_level`: {level} is not a level; 1 to 9 are").into());
+    }
     let options = WsOptions {
         role: role(options.client),
         ignore_masks: options.ignore_masks,
@@ -178,6 +198,7 @@ fn ws_wrap(
         answer_close: options.answer_close,
         close_code: options.close_code,
         require_close: options.require_close,
+        deflate: DeflateOptions { level: options.compress_level, threshold: options.compress_threshold },
         text_invalid: options.text_invalid.map(TextInvalid::from).unwrap_or_default(),
         own_control: options.own_control,
         keys: keys(&ctx, options.client)?,

@@ -4,7 +4,7 @@
 
 use crate::{
     error::Result,
-    functions::http::{UpgradeOpts, check_header, check_subprotocols},
+    functions::http::{CompressOpts, UpgradeOpts, check_header, check_subprotocols},
     spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, string_literal, url::RequestUri},
 };
 use rhai::Engine;
@@ -20,11 +20,15 @@ pub struct WsRequest {
     pub authorization: Option<String>,
     /// Part of a whole WebSocket that a pass expanded: limited in time, asks to keep half-closes.
     pub complete: bool,
+    /// Comes from a ws:// or wss:// URL.
+    pub by_url: bool,
+    /// Offer permessage-deflate like this.
+    pub compress: Option<CompressOpts>,
 }
 
 impl Default for WsRequest {
     fn default() -> Self {
-        Self { uri: "/".into(), host: None, authorization: None, complete: false }
+        Self { uri: "/".into(), host: None, authorization: None, complete: false, by_url: false, compress: None }
     }
 }
 
@@ -154,7 +158,8 @@ impl OverlaySpec for WsRequest {
             lax: overlays.handshake.ws_dont_check_headers,
             omit_headers: overlays.handshake.ws_omit_headers,
         };
-        let options = OptionMap::of(&options)?;
+        let mut options = OptionMap::of(&options)?;
+        options.extend(&self.compress.clone().unwrap_or_default())?;
         let headers = header_map(&self.headers(&overlays.ws_request));
         let heads = OptionMap::of(&overlays.handshake.heads())?;
         let http = script.assign("http", &format!("http1_client({heads}, {inner})"));

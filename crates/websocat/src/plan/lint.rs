@@ -38,4 +38,7 @@ pub fn after(plan: &Plan) {
     if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
         tracing::warn!("separator options have no effect: both sides are byte streams");
     }
+    if plan.args.overlays.compress.is_wanted() && !plan.left.compresses() && !plan.right.compresses() {
+        tracing::warn!("compression options have no effect: only ws://, wss://, ws-l:, ws-c: and ws-u: compress");
+    }
 }

@@ -25,6 +25,12 @@ impl Stack {
         self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.complete))
     }
 
+    /// A WebSocket in it offers or accepts compression.
+    pub fn compresses(&self) -> bool {
+        let inner = if let Endpoint::Reuser(reuser) = &self.endpoint { reuser.inner.compresses() } else { false };
+        inner || self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.compress))
+    }
+
     /// A connection of its endpoint begins with an HTTP request; a traffic log changes nothing of that.
     pub fn begins_with_http(&self) -> bool {
         let first = self.overlays.iter().find(|o| !matches!(o, Overlay::Log(_)));

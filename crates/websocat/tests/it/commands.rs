@@ -10,13 +10,13 @@ use std::{ffi::OsString, panic, sync::Arc, time::Duration};
 use websocat::{cli::Args, error::Result, exec, plan, scenario};
 
 /// A command line whose sockets play their scripts to the end, the exit status, and milliseconds until then.
-struct Case {
+pub(super) struct Case {
     line: &'static [&'static str],
     status: u8,
     ms: u64,
 }
 
-const fn ok(line: &'static [&'static str]) -> Case {
+pub(super) const fn ok(line: &'static [&'static str]) -> Case {
     Case { line, status: 0, ms: 0 }
 }
 
@@ -24,7 +24,7 @@ const fn takes(ms: u64, line: &'static [&'static str]) -> Case {
     Case { line, status: 0, ms }
 }
 
-const fn fails(status: u8, line: &'static [&'static str]) -> Case {
+pub(super) const fn fails(status: u8, line: &'static [&'static str]) -> Case {
     Case { line, status, ms: 0 }
 }
 
@@ -42,7 +42,7 @@ async fn run(line: &[&str]) -> Result<()> {
     scenario::run(task).await
 }
 
-fn play(cases: &[Case]) {
+pub(super) fn play(cases: &[Case]) {
     for case in cases {
         let shown = case.line.join(" ");
         let played = panic::catch_unwind(|| {

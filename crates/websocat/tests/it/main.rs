@@ -2,6 +2,7 @@
 
 mod client_limits;
 mod commands;
+mod compression;
 mod golden;
 #[cfg(unix)]
 mod rerun;

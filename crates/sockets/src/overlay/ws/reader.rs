@@ -71,6 +71,7 @@ impl WsReader {
         Self {
             inner,
             window: Window::new(2),
+            //= 6455-9.1-6
             decoder: Decoder::new(rule).allow_rsv1(inflater.is_some()),
             control,
             rest: 0,
@@ -125,6 +126,7 @@ impl WsReader {
                             },
                             Opcode::Close => self.handle_close()?,
                         };
+                        //= 7692-6.2-2
                         if rsv1 {
                             self.inflating = true;
                             match self.next_inflated(max)? {

@@ -4,7 +4,9 @@
 //! stays usable. The checks are in `request.rs` and `origin.rs`, the I/O is in `server.rs`.
 
 use super::{
-    HALF_CLOSE, HALF_CLOSE_YES, headers,
+    HALF_CLOSE, HALF_CLOSE_YES,
+    compression::CompressOpts,
+    headers,
     origin::{self, AllowedOrigins},
     reply::Agreed,
     request::{self, Refusal, bad},
@@ -72,14 +74,17 @@ pub(super) struct Accepted {
 /// Custom headers as in `ws_upgrade`.
 fn ws_accept(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<AcceptOpts>,
+    opts: RhOpts<(AcceptOpts, CompressOpts)>,
     custom_headers: Map,
     rq: Handle<IncomingRequest>,
     close_handle: Handle<Hangup>,
     _fd: i64,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<Handle<OutgoingResponse>> {
-    let options: AcceptOpts = OptsReader::read(opts)?;
+    let mut reader = OptsReader::new(opts)?;
+    let options: AcceptOpts = reader.take()?;
+    let compress = reader.take::<CompressOpts>()?.check()?;
+    reader.finish()?;
     if options.require_protocol && options.choose_protocol.is_none() {
         return Err("option `require_protocol` needs `choose_protocol`".into());
     }
@@ -89,10 +94,20 @@ fn ws_accept(
     headers::check_reply_headers(&custom).map_err(|e| throw(Error::new(Kind::Start, e)))?;
     let next = Callback::new(&ctx, continuation)?;
     let IncomingRequest { head } = rq.take("request")?;
-    let agreed = match check(&head, &options, allowed.as_ref()) {
+    let mut agreed = match check(&head, &options, allowed.as_ref()) {
         Ok(agreed) => agreed,
         Err(refusal) => return Ok(handle(request::refuse(&refusal))),
     };
+    match compress.answer(&head.headers) {
+        // What a custom header says is not ours to keep.
+        Ok(Some((text, deflate)))
+            if !options.omit_headers && !custom.contains_key(header::SEC_WEBSOCKET_EXTENSIONS) =>
+        {
+            (agreed.extensions, agreed.deflate) = (Some(text.into()), Some(deflate));
+        }
+        Err(why) if !options.lax => return Ok(handle(request::refuse(&bad(why)))),
+        _ => {}
+    }
     let response = switch(&head, &options, &agreed, &custom).map_err(throw)?;
     // The socket's hangup goes to the WebSocket; a socket without one has an empty handle.
     let hangup = close_handle.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -119,6 +134,7 @@ fn check(head: &Parts, options: &AcceptOpts, allowed: Option<&AllowedOrigins>) -
     Ok(Agreed {
         subprotocol: subprotocol.map(|p| String::from_utf8_lossy(p).into()),
         extensions: None,
+        deflate: None,
         half_close: options.half_close && fields.get(HALF_CLOSE).is_some_and(|v| v == HALF_CLOSE_YES),
     })
 }
@@ -168,6 +184,9 @@ fn switch(
         //= 6455-4.2.2-21
         if let Some(protocol) = &agreed.subprotocol {
             fields.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
+        }
+        if let Some(extensions) = &agreed.extensions {
+            fields.insert(header::SEC_WEBSOCKET_EXTENSIONS, text(extensions)?);
         }
         if agreed.half_close {
             fields.insert(HALF_CLOSE, HeaderValue::from_static(HALF_CLOSE_YES));

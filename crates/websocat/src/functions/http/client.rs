@@ -6,6 +6,7 @@
 use super::{
     HALF_CLOSE, HALF_CLOSE_YES,
     carrier::{Carrier, TooMuch},
+    compression::{self, CompressOpts},
     headers,
     limits::HeadOpts,
     refused,
@@ -74,17 +75,20 @@ fn http1_client(opts: RhOpts<HeadOpts>, inner: Handle<StreamSocket>) -> RhResult
 /// replace headers that would be sent otherwise, Host too.
 fn ws_upgrade(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<UpgradeOpts>,
+    opts: RhOpts<(UpgradeOpts, CompressOpts)>,
     custom_headers: Map,
     client: Handle<Http1Client>,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
-    let options: UpgradeOpts = OptsReader::read(opts)?;
+    let mut reader = OptsReader::new(opts)?;
+    let options: UpgradeOpts = reader.take()?;
+    let compress = reader.take::<CompressOpts>()?.check()?;
+    reader.finish()?;
     let custom = headers::custom_headers(custom_headers)?;
     //= 6455-4.1-24
     //= 6455-4.1-25
     let key = Scenario::of(&ctx)?.random().websocket_key();
-    let (request, asked) = request(&options, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
+    let (request, asked) = request(&options, &compress, custom, &BASE64_STANDARD.encode(key)).map_err(throw)?;
     let limit = options.timeout_ms.map(Duration::from_millis);
     let continuation = Callback::new(&ctx, continuation)?;
     let Http1Client(socket, heads) = client.take("HTTP client")?;
@@ -99,7 +103,12 @@ fn ws_upgrade(
 //= 6455-4.1-17
 //= 6455-4.1-18
 //= 6455-4.1-19
-fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Request<Empty<Bytes>>, Asked)> {
+fn request(
+    options: &UpgradeOpts,
+    compress: &CompressOpts,
+    custom: HeaderMap,
+    key: &str,
+) -> Result<(Request<Empty<Bytes>>, Asked)> {
     let bad = |what: &str, text: &str| {
         Error::new(Kind::Start, format!("WebSocket handshake: {what} `{}` cannot be sent", shown(text.as_bytes())))
     };
@@ -116,6 +125,11 @@ fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Reque
         own.push((header::UPGRADE, HeaderValue::from_static("websocket")));
         own.push((header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
         own.push((header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(key).map_err(|_| bad("the key", key))?));
+        //= 6455-4.1-33
+        if let Some(offer) = compress.offer() {
+            let value = HeaderValue::from_str(&offer).map_err(|_| bad("the offer", &offer))?;
+            own.push((header::SEC_WEBSOCKET_EXTENSIONS, value));
+        }
     }
     //= 6455-4.1-20
     if let Some(host) = host {
@@ -138,7 +152,7 @@ fn request(options: &UpgradeOpts, custom: HeaderMap, key: &str) -> Result<(Reque
     let asked = Asked {
         accept: fields.get(header::SEC_WEBSOCKET_KEY).map(|key| headers::accept_value(key.as_bytes())),
         protocols: headers::elements(&fields, &header::SEC_WEBSOCKET_PROTOCOL).map(Into::into).collect(),
-        extensions: headers::extension_names(&fields, &header::SEC_WEBSOCKET_EXTENSIONS).map(Into::into).collect(),
+        extensions: compression::list(&fields),
         half_close: options.half_close,
         lax: options.lax,
     };
@@ -252,6 +266,7 @@ fn with_agreed(info: Arc<SocketInfo>, agreed: Agreed) -> Arc<SocketInfo> {
     let mut info = Arc::unwrap_or_clone(info);
     info.subprotocol = agreed.subprotocol;
     info.extensions = agreed.extensions;
+    info.deflate = agreed.deflate;
     info.half_close = agreed.half_close;
     Arc::new(info)
 }

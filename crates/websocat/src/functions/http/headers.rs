@@ -73,11 +73,6 @@ pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Op
     if values.next().is_some() { Err(()) } else { Ok(first) }
 }
 
-/// Names of extensions in a list, without their parameters.
-pub(super) fn extension_names<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-    elements(headers, name).filter_map(|e| e.split(|b| *b == b';').next()).map(<[u8]>::trim_ascii)
-}
-
 /// All fields of that name as one.
 pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>> {
     let all: Vec<_> = elements(headers, name).map(String::from_utf8_lossy).collect();

@@ -6,11 +6,12 @@
 //! - [`client`]: `http1_client`, `ws_upgrade`; [`reply`] judges what the server answered, [`refused`] has words for it.
 //! - [`server`]: `http1_serve`; [`accept`]: `ws_accept`; [`request`] and [`origin`] judge what the client asked for.
 //! - [`carrier`] connects our sockets to hyper, [`headers`] has what both roles need of header fields, [`limits`] how large
-//!   heads may be.
+//!   heads may be, [`compression`] what is said about permessage-deflate.
 
 mod accept;
 mod carrier;
 mod client;
+mod compression;
 mod headers;
 mod limits;
 mod origin;
@@ -23,6 +24,7 @@ mod tests;
 
 pub use accept::AcceptOpts;
 pub use client::UpgradeOpts;
+pub use compression::{CompressOpts, WINDOW_BITS};
 pub use headers::{accept_value, check_header, check_subprotocols, fresh_key, is_key};
 pub use limits::{HeadOpts, MOST_HEADERS};
 pub use origin::check_origin;

@@ -3,13 +3,14 @@
 //!
 //! Without I/O. What the server sent appears in messages only through [`shown`].
 
-use super::{HALF_CLOSE, HALF_CLOSE_YES, headers};
+use super::{HALF_CLOSE, HALF_CLOSE_YES, compression, headers};
 use crate::error::shown;
 use hyper::{
     Version,
     header::{self, HeaderName},
     http::response,
 };
+use sockets::overlay::ws::deflate;
 
 /// What the request asked for.
 #[derive(Debug, Default)]
@@ -17,8 +18,8 @@ pub(super) struct Asked {
     /// Sec-WebSocket-Accept has to be this; None when no key was sent.
     pub accept: Option<String>,
     pub protocols: Vec<Box<[u8]>>,
-    /// Names of the extensions.
-    pub extensions: Vec<Box<[u8]>>,
+    /// Value of Sec-WebSocket-Extensions.
+    pub extensions: Vec<u8>,
     pub half_close: bool,
     /// Take any 101.
     pub lax: bool,
@@ -29,18 +30,23 @@ pub(super) struct Asked {
 pub(super) struct Agreed {
     pub subprotocol: Option<Box<str>>,
     pub extensions: Option<Box<str>>,
+    /// permessage-deflate is among the extensions.
+    pub deflate: Option<deflate::Agreed>,
     pub half_close: bool,
 }
 
 /// Judges a reply with status 101; the error says what is wrong with it.
 pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, String> {
     let fields = &reply.headers;
-    let agreed = Agreed {
+    let mut agreed = Agreed {
         subprotocol: headers::joined(fields, &header::SEC_WEBSOCKET_PROTOCOL),
-        extensions: headers::joined(fields, &header::SEC_WEBSOCKET_EXTENSIONS),
+        extensions: compression::shown_extensions(fields),
+        deflate: None,
         half_close: asked.half_close && fields.get(HALF_CLOSE).is_some_and(|v| v == HALF_CLOSE_YES),
     };
     if asked.lax {
+        // Any answer is taken; one that cannot be understood just compresses nothing.
+        agreed.deflate = compression::judge(&asked.extensions, fields).unwrap_or_default();
         return Ok(agreed);
     }
     let one = |name: &HeaderName| headers::single(fields, name).map_err(|()| format!("it has more than one {name}"));
@@ -68,12 +74,7 @@ pub(super) fn check(reply: &response::Parts, asked: &Asked) -> Result<Agreed, St
             None => return Err("it has no Sec-WebSocket-Accept".into()),
         }
     }
-    //= 6455-4.1-40
-    for name in headers::extension_names(fields, &header::SEC_WEBSOCKET_EXTENSIONS) {
-        if !asked.extensions.iter().any(|e| e.eq_ignore_ascii_case(name)) {
-            return Err(format!("it uses the extension `{}`, which was not asked for", shown(name)));
-        }
-    }
+    agreed.deflate = compression::judge(&asked.extensions, fields)?;
     //= 6455-4.1-41
     //= 6455-11.3.4-2
     if let Some(chosen) = one(&header::SEC_WEBSOCKET_PROTOCOL)?
@@ -95,7 +96,7 @@ mod tests {
         Asked {
             accept: Some(ACCEPT.into()),
             protocols: vec![(*b"a").into(), (*b"b").into()],
-            extensions: vec![(*b"x-known").into()],
+            extensions: b"x-known".to_vec(),
             half_close: true,
             lax: false,
         }

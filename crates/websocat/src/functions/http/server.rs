@@ -297,6 +297,7 @@ fn with_request(info: Arc<SocketInfo>, request: info::Request, agreed: super::re
     info.request = Some(request);
     info.subprotocol = agreed.subprotocol;
     info.extensions = agreed.extensions;
+    info.deflate = agreed.deflate;
     info.half_close = agreed.half_close;
     Arc::new(info)
 }

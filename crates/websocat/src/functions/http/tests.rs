@@ -113,6 +113,55 @@ async fn our_two_ends_agree() {
     assert_eq!(read_all(&mut read).await, "back");
 }
 
+//= 7692-5-2 test
+//= 7692-5-9 test
+#[tokio::test]
+async fn compression_needs_both_ends() {
+    let cases = [
+        ("", "compress: true", "#{}", "#{}", None),
+        ("compress: true", "", "#{}", "#{}", None),
+        ("compress: true", "compress: true", "#{}", "#{}", Some((true, 15))),
+        (
+            "compress: true, compress_context: true",
+            "compress: true, compress_context: true",
+            "#{}",
+            "#{}",
+            Some((false, 15)),
+        ),
+        ("compress: true, compress_context: true", "compress: true", "#{}", "#{}", Some((true, 15))),
+        ("compress: true, compress_window_bits: 11", "compress: true", "#{}", "#{}", Some((true, 11))),
+        ("compress: true", "compress: true, compress_window_bits: 11", "#{}", "#{}", Some((true, 11))),
+        // Custom headers are the user's: the client's are offers, the server's are no promise.
+        ("", "compress: true", r#"#{"Sec-WebSocket-Extensions": "x, permessage-deflate"}"#, "#{}", Some((true, 15))),
+        ("compress: true, lax: true", "compress: true", "#{}", r#"#{"Sec-WebSocket-Extensions": "x;"}"#, None),
+        (
+            "compress: true, lax: true",
+            "compress: true, lax: true",
+            r#"#{"Sec-WebSocket-Extensions": "x;"}"#,
+            "#{}",
+            None,
+        ),
+        ("compress: true, omit_headers: true, lax: true", "compress: true, lax: true", "#{}", "#{}", None),
+        ("compress: true, lax: true", "compress: true, omit_headers: true", "#{}", "#{}", None),
+    ];
+    for (ours, theirs, asked, answered, agreed) in cases {
+        let (a, b, _) = pair(ROOM);
+        let (client, server) =
+            tokio::join!(play(client(ours, asked), a, Stop::new()), play(server("", theirs, answered), b, Stop::new()));
+        for end in [client, server] {
+            let deflate = end.unwrap().unwrap().info.deflate;
+            let found = deflate.map(|agreed| (agreed.client_no_context_takeover, agreed.client_max_window_bits));
+            assert_eq!(found, agreed, "{ours} / {theirs} / {asked} / {answered}");
+        }
+    }
+    for bad in ["compress_window_bits: 8", "compress_window_bits: 16"] {
+        let (a, b, _) = pair(ROOM);
+        let e = error(play(client(bad, "#{}"), a, Stop::new()).await);
+        assert!(e.to_string().contains("9 to 15"), "{e}");
+        drop(b);
+    }
+}
+
 #[tokio::test]
 async fn half_close_needs_both_ends() {
     for (ours, theirs) in [("half_close: true", ""), ("", "half_close: true")] {

@@ -44,7 +44,7 @@ pub fn compounds(plan: &mut Plan) -> Result<()> {
                     stack.overlays.push(framer(true));
                 }
                 Overlay::WsServe(_) => {
-                    stack.overlays.push(Overlay::WsAccept(WsAccept { complete: true, guarded: false }));
+                    stack.overlays.push(Overlay::WsAccept(WsAccept { complete: true, ..WsAccept::default() }));
                     stack.overlays.push(framer(false));
                 }
                 other => stack.overlays.push(other),
@@ -55,11 +55,17 @@ pub fn compounds(plan: &mut Plan) -> Result<()> {
 }
 
 fn framer(client: bool) -> Overlay {
-    Overlay::WsFramer(WsFramer { client, complete: true })
+    Overlay::WsFramer(WsFramer { client, complete: true, compress: false })
 }
 
 fn request(uri: RequestUri) -> WsRequest {
-    WsRequest { uri: uri.path_and_query, host: uri.host, authorization: uri.authorization, complete: true }
+    WsRequest {
+        uri: uri.path_and_query,
+        host: uri.host,
+        authorization: uri.authorization,
+        complete: true,
+        ..WsRequest::default()
+    }
 }
 
 fn expand_endpoint(stack: &mut Stack) -> Result<()> {
@@ -72,13 +78,13 @@ fn expand_endpoint(stack: &mut Stack) -> Result<()> {
             if url.tls {
                 inner.push(Overlay::Tls(Tls { domain: Some(url.authority.host.clone()), connector: None }));
             }
-            inner.push(Overlay::WsRequest(request(url.into())));
+            inner.push(Overlay::WsRequest(WsRequest { by_url: true, ..request(url.into()) }));
             inner.push(framer(true));
             inner
         }
         Endpoint::WsListen(listen) => {
             stack.endpoint = Endpoint::TcpListen(TcpListen { address: listen.address.clone() });
-            vec![Overlay::WsAccept(WsAccept { complete: true, guarded: false }), framer(false)]
+            vec![Overlay::WsAccept(WsAccept { complete: true, ..WsAccept::default() }), framer(false)]
         }
         _ => return Ok(()),
     };

@@ -4,6 +4,7 @@ use super::Plan;
 use crate::error::Result;
 
 mod chunkers;
+mod compression;
 mod console;
 mod early_resolve;
 mod expand;
@@ -21,6 +22,7 @@ const PASSES: &[(&str, Pass)] = &[
     ("request URIs", expand::request_uris),
     ("URLs and compound overlays", expand::compounds),
     ("origins", origins::pass),
+    ("compression", compression::pass),
     ("early resolution", early_resolve::pass),
     ("TLS connector", tls_connector::pass),
     ("traffic log", log_traffic::pass),

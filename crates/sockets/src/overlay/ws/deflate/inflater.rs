@@ -100,6 +100,7 @@ impl Inflater {
     pub fn new(context_takeover: bool, window_bits: u8, limits: Limits) -> Self {
         Self {
             context_takeover,
+            //= 7692-7.2.1-7
             window: 1 << window_bits.clamp(8, 15),
             limits,
             state: None,
@@ -117,6 +118,8 @@ impl Inflater {
     /// more: the output is a whole buffer then. `fin`: the message ends with them. The output of the last call must
     /// have been consumed. After an error nothing more can be fed.
     //= 7692-6.2-1
+    //= 7692-7.2.1-2
+    //= 7692-7.2.1-3
     //= 7692-7.2.2-1
     pub fn feed(&mut self, input: &[u8], fin: bool, hold: usize) -> Result<Fed, InflateError> {
         let mut fed = Fed { taken: 0, done: false };

@@ -41,6 +41,7 @@ pub struct Pair {
     pub deflater: Deflater,
 }
 
+//= 7692-5-16
 /// The machines for what was agreed; `server`: we are.
 pub fn pair(agreed: Agreed, server: bool, options: DeflateOptions, limits: Limits) -> Pair {
     let Agreed { server_no_context_takeover, client_no_context_takeover, .. } = agreed;

@@ -6,6 +6,8 @@
 use crate::overlay::ws::extension::Extension;
 
 /// Name of the extension.
+//= 6455-9.1-4
+//= 6455-9.2-1
 pub const NAME: &str = "permessage-deflate";
 
 const SERVER_NO_CONTEXT_TAKEOVER: &str = "server_no_context_takeover";
@@ -43,6 +45,8 @@ pub struct Wish {
 
 impl Default for Wish {
     fn default() -> Self {
+        //= 7692-7.3-1
+        //= 7692-8-1
         Self { context_takeover: false, window_bits: MAX_BITS }
     }
 }
@@ -63,6 +67,7 @@ impl Parameters {
         let mut read = Self::default();
         for (name, value) in &extension.parameters {
             let bits = value.as_deref().map(bits);
+            //= 6455-9.1-5
             //= 7692-7-1
             //= 7692-7-2
             //= 7692-7-3
@@ -135,6 +140,7 @@ pub fn offer(wish: Wish) -> String {
 
 /// The server's decision on a client's list: the answer and what it means. None: no offer is acceptable.
 pub fn accept(offers: &[Extension<'_>], wish: Wish) -> Option<(String, Agreed)> {
+    //= 6455-9.1-9
     //= 7692-5-3
     //= 7692-5-14
     let offers = offers.iter().filter(|e| e.is(NAME));
@@ -170,6 +176,7 @@ pub fn accept(offers: &[Extension<'_>], wish: Wish) -> Option<(String, Agreed)> 
 }
 
 //= 7692-5-6
+//= 7692-7.2.2-10
 fn agreed(answer: &Parameters) -> Agreed {
     Agreed {
         server_no_context_takeover: answer.server_no_context_takeover,
@@ -192,6 +199,7 @@ pub fn check(offers: &[Extension<'_>], answer: &[Extension<'_>]) -> Result<Optio
         return Err(format!("its {NAME} has {CLIENT_MAX_WINDOW_BITS} without a value"));
     }
     let offers = offers.iter().filter(|e| e.is(NAME)).filter_map(|e| Parameters::read(e).ok());
+    //= 7692-5-2
     //= 7692-5-15
     //= 7692-7.1.1.2-3
     let mut fitting = offers.filter(|offered| fits(offered, &answer));
@@ -250,7 +258,11 @@ mod tests {
         Some(text.strip_prefix(NAME).unwrap().trim_start_matches("; ").to_owned())
     }
 
+    //= 6455-9.1-4 test
+    //= 6455-9.2-1 test
     //= 7692-5-1 test
+    //= 7692-7.3-1 test
+    //= 7692-8-1 test
     //= 7692-5-4 test
     //= 7692-5-5 test
     //= 7692-7.1.1.1-1 test
@@ -261,6 +273,8 @@ mod tests {
     //= 7692-7.1.2.2-2 test
     #[test]
     fn offers_say_what_is_wanted() {
+        // By default no message can be guessed from the size of another.
+        assert_eq!(Wish::default(), SMALL);
         for (wish, text) in [
             (PLAIN, "permessage-deflate; client_max_window_bits"),
             (
@@ -327,6 +341,7 @@ mod tests {
         }
     }
 
+    //= 6455-9.1-5 test
     //= 7692-5-14 test
     //= 7692-7-1 test
     //= 7692-7-2 test
@@ -367,6 +382,7 @@ mod tests {
 
     //= 7692-5-11 test
     //= 7692-5-15 test
+    //= 7692-7.2.2-10 test
     //= 7692-7-5 test
     //= 7692-7-6 test
     //= 7692-7-7 test
