@@ -43,7 +43,6 @@ impl Link {
 
     /// Throws away what has come and was not read, without waiting and up to a bound. For the end of a session:
     /// closing a socket with unread data makes the kernel reset it, and the peer would lose what it has not been sent yet.
-    //= 6455-7.1.1-1
     pub fn discard_unread(&self) {
         let Self::Tcp(tcp) = self;
         let mut buf = [0; 4 << 10];
@@ -56,7 +55,6 @@ impl Link {
     }
 
     /// Makes the coming close a reset (SO_LINGER 0), so that the peer sees what happened to the other side.
-    //= 6455-7.1.1-2
     pub fn reset_on_close(&self) -> io::Result<()> {
         let Self::Tcp(tcp) = self;
         socket2::SockRef::from(&**tcp).set_linger(Some(Duration::ZERO))

@@ -18,7 +18,6 @@ fn options() -> ExchangeOptions {
     ExchangeOptions { end_on_error: true, linger: Some(Duration::from_secs(1)), ..ExchangeOptions::default() }
 }
 
-//= 6455-7.1.1-2 test
 #[tokio::test]
 async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     for options in [ExchangeOptions::default(), options()] {

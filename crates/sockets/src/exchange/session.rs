@@ -275,8 +275,6 @@ impl ExchangePackets {
                     (mover.state, mover.quiet) = (State::Eof(Body::INTERNAL_ERROR), true);
                 }
             }
-            //= 6455-7.1.7-1
-            //= 6455-7.1.7-3
             Part::Source => {
                 let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::EMPTY) };
                 self.mover(direction).end(how);
@@ -292,8 +290,6 @@ impl ExchangePackets {
 
     /// Says good-bye to both sides and waits for those who answer. What they say until then still reaches a byte stream,
     /// which is not told of a good-bye; between two WebSockets nothing can be said any more.
-    //= 6455-7.3-1
-    //= 6455-7.3-3
     fn drain(&mut self, session: &mut Session) {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {

@@ -394,7 +394,6 @@ impl LineWriter {
 
 impl DatagramWrite for LineWriter {
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>> {
-        //= 6455-5.5.1-4
         if flags.any(Flags::CONTROL) {
             return Poll::Ready(Ok(()));
         }

@@ -327,7 +327,6 @@ fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
     (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
 }
 
-//= 6455-7.1.7-4
 fn log_failure(name: &str, result: Result<()>) {
     if let Err(error) = result
         && !error.is_logged()

@@ -210,9 +210,6 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
 }
 
 /// How the WebSocket below ended, if it was one.
-//= 6455-7.1.4-1
-//= 6455-7.1.7-2
-//= 6455-7.2.1-2
 fn ending(info: &SocketInfo) -> Result<(), Error> {
     let (code, reason) = match info.ending.get() {
         None => return Ok(()),
@@ -303,7 +300,6 @@ mod tests {
         assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
     }
 
-    //= 6455-7.1.4-1 test
     #[test]
     fn endings_of_websockets() {
         let with = |ending: Ending| {

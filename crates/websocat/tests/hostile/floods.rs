@@ -38,7 +38,6 @@ fn pings_whose_pongs_are_never_read() {
     assert_serves(&server);
 }
 
-//= 6455-7.1.7-4 test
 #[test]
 fn lengths_beyond_all_memory() {
     let mut server = Server::start(ECHO);

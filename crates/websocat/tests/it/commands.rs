@@ -222,8 +222,6 @@ fn complete_clients_that_end() {
     ]);
 }
 
-//= 6455-7.1.4-1 test
-//= 6455-5.5.1-4 test
 //= 6455-7.1.7-2 test
 #[test]
 fn complete_clients_whose_peer_ends() {
@@ -260,8 +258,6 @@ fn handshakes_that_fail() {
     ]);
 }
 
-//= 6455-7.1.7-1 test
-//= 6455-5.1-6 test
 //= 6455-7.1.7-2 test
 #[test]
 fn broken_frames() {

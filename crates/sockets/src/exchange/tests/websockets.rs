@@ -61,10 +61,6 @@ fn run_ws(left: crate::socket::DatagramSocket, right: crate::socket::DatagramSoc
     run_this(ExchangePackets::new(left, right, options, stop.clone()), stop)
 }
 
-//= 6455-5.5.1-9 test
-//= 6455-5.5.1-11 test
-//= 6455-5.5.1-12 test
-//= 6455-7.1.2-2 test
 #[tokio::test(start_paused = true)]
 async fn close_with_a_code_is_answered_at_once() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -92,8 +88,6 @@ async fn close_without_a_code_is_answered_after_the_linger_time() {
     wire.ends().await;
 }
 
-//= 6455-5.5.1-11 test
-//= 6455-7.1.2-2 test
 #[tokio::test(start_paused = true)]
 async fn a_client_at_the_end_of_its_input_waits_for_replies_and_then_closes() {
     let ((mut wire, ws), stdio) = (websocket(options(Role::Client)), Peer::bytes());
@@ -120,8 +114,6 @@ async fn a_connection_that_just_ends_ends_the_session() {
     assert_eq!(stdio.heard(), ["EOF", "shutdown"]);
 }
 
-//= 6455-7.1.7-3 test
-//= 6455-10.7-2 test
 #[tokio::test(start_paused = true)]
 async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -134,8 +126,6 @@ async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
     assert_eq!(tcp.heard(), ["fine", "EOF", "shutdown"]);
 }
 
-//= 6455-7.3-1 test
-//= 6455-7.3-3 test
 #[tokio::test(start_paused = true)]
 async fn drain_closes_with_going_away_and_waits_for_the_answer() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -149,7 +139,6 @@ async fn drain_closes_with_going_away_and_waits_for_the_answer() {
     wire.ends().await;
 }
 
-//= 6455-5.5.2-3 test
 #[tokio::test(start_paused = true)]
 async fn pings_are_answered_while_nothing_moves_and_while_the_idle_direction_is_kept() {
     let ((mut wire, ws), stdio) = (websocket(options(Role::Client)), Peer::bytes());

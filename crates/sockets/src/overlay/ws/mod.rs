@@ -130,8 +130,6 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         if options.text_invalid == TextInvalid::Lossy { Box::new(LossyReader::new(reader)) } else { Box::new(reader) }
     });
     let write = write.map(|inner| -> BoxDatagramWrite {
-        //= 6455-5.1-1
-        //= 6455-5.1-4
         let keys = (options.role == Role::Client).then_some(options.keys);
         let writer = WsWriter::new(inner, keys, deflater.map(Box::new), control);
         if options.text_invalid == TextInvalid::Lossy { Box::new(LossyWriter::new(writer)) } else { Box::new(writer) }

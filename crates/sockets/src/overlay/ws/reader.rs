@@ -135,7 +135,6 @@ impl WsReader {
                             }
                         }
                         if opcode == Opcode::Text && self.control.rules.text == TextInvalid::Fail {
-                            //= 6455-5.6-2
                             self.check_text(fin)?;
                         }
                         return Poll::Ready(Ok(self.announce(max)));
@@ -183,7 +182,6 @@ impl WsReader {
 
     /// Announces the next output of a compressed message. None: the fragment says nothing that can be handed on yet.
     //= 7692-6-2
-    //= 6455-6.2-7
     fn next_inflated(&mut self, max: usize) -> io::Result<Option<Flags>> {
         let Some(inflater) = &mut self.inflater else { return Ok(None) };
         if inflater.output().is_empty() {
@@ -236,9 +234,6 @@ impl WsReader {
     }
 
     /// A ping or pong lies at the front of the window.
-    //= 6455-5.5.2-1
-    //= 6455-6.2-2
-    //= 6455-5.5.3-3
     #[cold]
     fn handle_control(&mut self, cx: &Context<'_>, opcode: Opcode, turn: &mut u32) -> Then {
         let len = self.rest as usize;
@@ -257,7 +252,6 @@ impl WsReader {
         *turn += 1;
         // Pongs that are owed leave before anything that comes behind their pings is looked at: a mirror would answer it
         // first. What comes together is still answered together.
-        //= 6455-5.5.2-3
         let next = self.window.filled().first();
         let burst = self.control.answers_pings() && next.is_some_and(|first| first & 0x0f == Opcode::Ping as u8);
         match full || answer && !burst || *turn == TURN {
@@ -284,8 +278,6 @@ impl WsReader {
         match code {
             //= 6455-5.5.1-7
             Some(code) if answer => {
-                //= 6455-5.5.1-8
-                //= 6455-5.5.1-9
                 self.control.owe_close(code);
                 flags |= Flags::GONE;
             }
@@ -322,10 +314,6 @@ impl WsReader {
     }
 
     /// The peer broke the rules: says so to it, and reads no further (RFC 6455 7.1.7).
-    //= 6455-5.1-3
-    //= 6455-5.1-6
-    //= 6455-10.7-2
-    //= 6455-10.7-3
     #[cold]
     fn breach(&mut self, e: wsframe::Error) -> io::Error {
         self.refuse(e.close_code(), e)

@@ -71,11 +71,6 @@ impl Core {
         }
         //= 6455-5.1-1
         //= 6455-10.3-1
-        //= 6455-5.3-2
-        //= 6455-6.1-3
-        //= 6455-6.1-4
-        //= 6455-6.1-6
-        //= 6455-6.1-7
         let key = self.key()?;
         if let Some(key) = key {
             mask(chunk, key, 0);
@@ -92,7 +87,6 @@ impl Core {
     }
 
     /// Sends a chunk compressed, as one frame or several. False: it is to be sent as it is.
-    //= 6455-6.1-8
     fn poll_deflated(
         &mut self,
         cx: &mut Context<'_>,
@@ -156,8 +150,6 @@ impl Core {
         let mut copy = [0; MAX_CONTROL_PAYLOAD];
         let copy = copy.get_mut(..body.len()).unwrap_or_default();
         copy.copy_from_slice(body.get(..copy.len()).unwrap_or_default());
-        //= 6455-5.1-1
-        //= 6455-5.5.1-5
         let key = self.key()?;
         if let Some(key) = key {
             mask(copy, key, 0);
@@ -191,7 +183,6 @@ impl Core {
             let close = owed.close.take();
             control.clear(PONG | CLOSE);
             drop(owed);
-            //= 6455-5.5.1-15
             if let Some(code) = close.filter(|_| !self.closed && !self.shut) {
                 self.closed = true;
                 control.set(CLOSED);
@@ -202,7 +193,6 @@ impl Core {
     }
 
     /// Writes everything out; see [`DatagramWrite::poll_flush`].
-    //= 6455-6.1-9
     #[inline]
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         if self.shut {
@@ -234,7 +224,6 @@ impl Core {
     /// Sends our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
     #[cold]
     fn poll_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
-        //= 6455-6.1-2
         if self.out.is_midway() {
             // Whoever wrote gave up in the middle of a frame: a Close would be taken for the rest of its payload.
             self.closed = true;
@@ -263,8 +252,6 @@ impl Core {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         ready!(self.poll_close(cx, control, None))?;
         ready!(self.poll_flush(cx, control))?;
-        //= 6455-5.5.1-11
-        //= 6455-7.1.2-2
         let both = control.rules.answer_close && control.flags() & PEER_DONE != 0;
         if !self.shut && (both || control.rules.shutdown_socket_on_eof) {
             ready!(self.out.poll_shutdown(cx))?;
@@ -275,7 +262,6 @@ impl Core {
 }
 
 /// What our Close carries. Low-level sockets hand on what they are given; others send only what RFC 6455 allows.
-//= 6455-7.4-1
 fn close_body<'a>(control: &Control, given: Option<&'a [u8]>, space: &'a mut [u8; MAX_CONTROL_PAYLOAD]) -> &'a [u8] {
     let Some(given) = given.filter(|body| !body.is_empty()) else {
         //= 6455-7.1.2-1
@@ -352,8 +338,6 @@ impl DatagramWrite for WsWriter {
             return self.poll_write_control(cx, chunk, flags);
         }
         //= 6455-5.5.1-6
-        //= 6455-5.1-7
-        //= 6455-6.1-1
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
         if core.deflater.is_some()
             && ready!(core.poll_deflated(cx, chunk, flags, self.control.rules.text == TextInvalid::Fail))?
@@ -361,7 +345,6 @@ impl DatagramWrite for WsWriter {
             return Poll::Ready(Ok(()));
         }
         let header = match core.header {
-            //= 6455-10.3-2
             Some(header) => header,
             None => core.prepare(chunk, flags, self.control.rules.text == TextInvalid::Fail)?,
         };

@@ -6,9 +6,6 @@ use super::*;
 //= 6455-7.1.7-7 test
 //= 6455-5.1-2 test
 //= 6455-5.1-5 test
-//= 6455-5.1-3 test
-//= 6455-5.1-6 test
-//= 6455-10.7-3 test
 #[test]
 fn breaches_are_answered_by_close_and_end_the_input() {
     use Error::*;

@@ -93,15 +93,6 @@ fn more_says_that_the_buffer_holds_another_frame() {
     }
 }
 
-//= 6455-5.1-4 test
-//= 6455-5.1-7 test
-//= 6455-5.5.1-5 test
-//= 6455-6.1-3 test
-//= 6455-6.1-7 test
-//= 6455-6.2-2 test
-//= 6455-10.3-2 test
-//= 6455-5.6-2 test
-//= 6455-6.1-9 test
 #[test]
 fn any_cut_of_input_and_output_gives_the_same() {
     let payload: Vec<u8> = (0..700u16).map(|n| n as u8).collect();

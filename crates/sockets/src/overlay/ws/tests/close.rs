@@ -37,7 +37,6 @@ fn close_bodies_are_handed_on_from_socket_to_socket() {
 
 //= 6455-7.4.1-1 test
 //= 6455-7.1.2-1 test
-//= 6455-7.4-1 test
 #[test]
 fn only_valid_close_bodies_leave_a_complete_websocket() {
     let long = [b"\x03\xe8".to_vec(), "é".repeat(80).into_bytes()].concat();
@@ -66,9 +65,6 @@ fn only_valid_close_bodies_leave_a_complete_websocket() {
 
 //= 6455-5.5.1-6 test
 //= 6455-7.1.3-1 test
-//= 6455-6.1-1 test
-//= 6455-5.5.1-15 test
-//= 6455-5.5.1-11 test
 #[test]
 fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_close() {
     for role in ROLES {
@@ -97,9 +93,6 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
 //= 6455-5.5.1-7 test
 //= 6455-7.1.5-1 test
 //= 6455-7.1.6-1 test
-//= 6455-5.5.1-5 test
-//= 6455-5.5.1-8 test
-//= 6455-5.5.1-11 test
 #[test]
 fn close_with_a_code_is_answered_at_once_after_the_pong() {
     for role in ROLES {
@@ -246,7 +239,6 @@ fn shutdown_sends_close_then_ends_the_stream_only_when_told() {
     }
 }
 
-//= 6455-6.1-2 test
 #[test]
 fn nothing_follows_a_frame_that_broke_off() {
     for drop_writer in [false, true] {

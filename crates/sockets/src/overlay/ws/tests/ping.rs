@@ -5,8 +5,6 @@ use super::*;
 //= 6455-5.1-1 test
 //= 6455-5.5.2-2 test
 //= 6455-5.5.3-1 test
-//= 6455-5.5.2-1 test
-//= 6455-6.2-2 test
 #[test]
 fn pings_of_every_length_are_answered_however_they_are_cut() {
     for role in ROLES {
@@ -70,8 +68,6 @@ fn control_chunks_that_do_not_fit_a_frame_are_refused() {
 }
 
 //= 6455-5.4-3 test
-//= 6455-6.1-4 test
-//= 6455-6.1-6 test
 #[test]
 fn pings_between_fragments_are_answered_between_fragments() {
     for role in ROLES {
@@ -116,7 +112,6 @@ fn a_pong_that_waits_for_the_stream_does_not_stop_reading() {
     assert_eq!(ws.frames(Role::Server), [(Opcode::Pong, vec![7])]);
 }
 
-//= 6455-5.5.2-3 test
 #[test]
 fn pongs_leave_before_what_comes_behind_their_pings_is_shown() {
     let [ping, data] = [Opcode::Ping, Opcode::Binary].map(|opcode| frame(Role::Server, opcode, true, b"1"));
