@@ -133,6 +133,13 @@ async fn compression_needs_both_ends() {
         ("compress: true", "compress: true, compress_window_bits: 11", "#{}", "#{}", Some((true, 11))),
         // Custom headers are the user's: the client's are offers, the server's are no promise.
         ("", "compress: true", r#"#{"Sec-WebSocket-Extensions": "x, permessage-deflate"}"#, "#{}", Some((true, 15))),
+        (
+            "",
+            "compress: true",
+            r#"#{"Sec-WebSocket-Extensions": ["x", "permessage-deflate"]}"#,
+            "#{}",
+            Some((true, 15)),
+        ),
         ("compress: true, lax: true", "compress: true", "#{}", r#"#{"Sec-WebSocket-Extensions": "x;"}"#, None),
         (
             "compress: true, lax: true",
