@@ -185,6 +185,7 @@ fn switch(
         if let Some(protocol) = &agreed.subprotocol {
             fields.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
         }
+        //= 6455-4.2.2-22
         if let Some(extensions) = &agreed.extensions {
             fields.insert(header::SEC_WEBSOCKET_EXTENSIONS, text(extensions)?);
         }

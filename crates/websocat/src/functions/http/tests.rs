@@ -115,6 +115,11 @@ async fn our_two_ends_agree() {
 
 //= 7692-5-2 test
 //= 7692-5-9 test
+//= 6455-4.2.2-14 test
+//= 6455-4.2.2-15 test
+//= 6455-9-2 test
+//= 6455-9-3 test
+//= 6455-11.3.2-1 test
 #[tokio::test]
 async fn compression_needs_both_ends() {
     let cases = [

@@ -38,6 +38,7 @@ async fn answer(script: impl AsRef<str>, request: &str) -> (String, Result<Optio
 //= 6455-4.2.2-20 test
 //= 6455-4.2.2-12 test
 //= 6455-4.2.2-15 test
+//= 6455-4.2.2-7 test
 #[tokio::test]
 async fn a_good_request_is_accepted() {
     let (head, socket) = answer(server("", "", r#"#{"X-Y": ["1", "2"]}"#), GOOD).await;
