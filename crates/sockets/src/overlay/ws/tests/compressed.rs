@@ -138,6 +138,7 @@ fn rsv1_where_it_means_nothing_is_a_breach() {
 
 //= 7692-6-2 test
 //= 7692-6.2-2 test
+//= 6455-6.2-7 test
 #[test]
 fn messages_of_every_kind_in_any_cut() {
     for role in ROLES {
@@ -190,6 +191,7 @@ fn messages_of_every_kind_in_any_cut() {
     }
 }
 
+//= 6455-6.1-8 test
 #[test]
 fn what_is_written_is_read_however_writes_are_cut() {
     let long = text(300_000);
