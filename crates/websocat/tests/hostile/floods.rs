@@ -143,8 +143,8 @@ fn compressed_bombs() {
     for fragment in [bomb.len(), 10_000] {
         let mut client = Client::open(&server, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
         let mut parts = bomb.chunks(fragment).peekable();
-        let mut flood =
-            frame(parts.len().eq(&1).then_some(FIN).unwrap_or_default() | BINARY | 0x40, parts.next().unwrap());
+        let last = if parts.len() == 1 { FIN } else { 0 };
+        let mut flood = frame(last | BINARY | 0x40, parts.next().unwrap());
         while let Some(part) = parts.next() {
             flood.extend(frame(if parts.peek().is_none() { FIN | CONTINUATION } else { CONTINUATION }, part));
         }
