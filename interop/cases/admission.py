@@ -101,6 +101,17 @@ def slow_head():
     eventually(cut, "the connection is closed")
 
 
+@case("who sends more than the server wants to read still gets the answer, not a reset")
+def answers_arrive():
+    port = Server("-b", "ws-l:127.0.0.1:0", "mirror:").port()
+    for head, status in ((b"GET / HTTP/1.1\r\nX: " + b"x" * 500_000, 431), (b"GET / HTTP/1.1\r\nX : y\r\n" + b"x" * 500_000, 400),
+                         (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000, 405)):
+        client = wire.connect(port)
+        client.sock.sendall(head)
+        client.finish()
+        assert f"HTTP/1.1 {status} ".encode() in client.read_to_end()
+
+
 # -- Origins ---------------------------------------------------------------------
 @case("a foreign origin reaches no command, file or prompt; the same one, and who has none, does")
 def foreign_origins():

@@ -139,11 +139,18 @@ fn script_file(args: &Args) -> Result<String> {
     })
 }
 
-/// One thread for a client; workers where a listener may serve many connections.
+/// Worker threads unless `--threads` says otherwise: one for a client, every second core for what may serve many connections.
+/// The other cores are for whoever sits at the other ends (clients and backends on this machine) and for the kernel's share
+/// of the network. On two cores one worker echoes 1.3 times as many messages of local clients as two, who compete with
+/// them, wake each other and get smaller batches.
+fn default_workers(serves_many: bool, cores: usize) -> usize {
+    if serves_many { (cores / 2).max(1) } else { 1 }
+}
+
 fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let serves_many = script.contains("listen_") || script.contains("udp_server");
-    let threads = args.program.threads.map_or(if serves_many { cores } else { 1 }, usize::from);
+    let threads = args.program.threads.map_or(default_workers(serves_many, cores), usize::from);
     let mut builder = if threads > 1 {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(threads);
@@ -214,4 +221,15 @@ async fn watch(
         _ = signals.next() => return Ok(by_signal),
     };
     Ok(if scenario.is_server() { 0 } else { by_signal })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::default_workers;
+
+    #[test]
+    fn a_client_has_one_worker_and_a_server_every_second_core() {
+        assert_eq!([1, 2, 3, 4, 64].map(|cores| default_workers(true, cores)), [1, 1, 1, 2, 32]);
+        assert_eq!(default_workers(false, 64), 1);
+    }
 }

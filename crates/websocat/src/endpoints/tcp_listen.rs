@@ -331,8 +331,9 @@ fn log_failure(name: &str, result: Result<()>) {
     if let Err(error) = result
         && !error.is_logged()
     {
-        // Errors of sockets name their socket, which may be this one.
-        tracing::warn!("{}", error.context(name));
+        // An error of this very socket says its name already.
+        let error = if error.to_string().contains(name) { error } else { error.context(name) };
+        tracing::warn!("{error}");
     }
 }
 

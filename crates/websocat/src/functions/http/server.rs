@@ -38,12 +38,16 @@ use sockets::{
 use std::{
     convert::Infallible,
     future::{Future as _, Ready, poll_fn, ready},
+    io,
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
     time::Duration,
 };
-use tokio::{io::AsyncWrite as _, time::sleep};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWrite as _},
+    time::sleep,
+};
 
 /// Options of `http1_serve`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -108,7 +112,7 @@ struct Progress {
     failure: Option<Error>,
 }
 
-/// Refused requests after which a connection is closed: enough for a client that tries other versions or credentials.
+/// Refused or failed requests after which a connection is closed: enough for a client that tries other versions or credentials.
 const MOST_REFUSALS: u64 = 10;
 
 /// Answers requests by calling the script.
@@ -140,12 +144,9 @@ impl Service<Request<Incoming>> for Responder {
         };
         let mut progress = lock(&self.progress);
         progress.requests += 1;
-        ready(Ok(match answer {
-            Ok(OutgoingResponse { mut response, accepted, refusal }) => {
+        let mut response = match answer {
+            Ok(OutgoingResponse { response, accepted, refusal }) => {
                 progress.accepted = accepted;
-                if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
                 progress.refusal = refusal.map(|text| self.tell(text));
                 response
             }
@@ -156,7 +157,11 @@ impl Service<Request<Incoming>> for Responder {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
             }
-        }))
+        };
+        if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        ready(Ok(response))
     }
 }
 
@@ -251,12 +256,15 @@ async fn serve(
         let rest = Rest { hangup: accepted.hangup, link, info: with_request(info, accepted.request, accepted.agreed) };
         return Ok(Some((carrier.close(rest, parts.read_buf), accepted.next)));
     }
-    // The last answer shall arrive before the connection closes; whoever does not take it in this time never will.
-    const PATIENCE: Duration = Duration::from_secs(1);
+    let answered = match &end {
+        Ok(Ok(())) => progress.requests > 0,
+        Ok(Err(_)) => true,
+        // Its time is over, whatever came before.
+        Err(_) => false,
+    };
     //= 6455-7.2.2-1
-    let shutdown = poll_fn(|cx| Pin::new(&mut carrier.write).poll_shutdown(cx));
-    if !matches!(tokio::time::timeout(PATIENCE, shutdown).await, Ok(Ok(()))) {
-        tracing::debug!("the connection was gone before the end of the answer");
+    if !matches!(tokio::time::timeout(PATIENCE, part(&mut carrier, answered)).await, Ok(Ok(()))) {
+        tracing::debug!("the client did not take the end of the answer, or goes on sending");
     }
     if let Some(failure) = progress.failure {
         return Err(failure);
@@ -276,6 +284,21 @@ async fn serve(
         }
         (None, Ok(Err(e))) => Err(broken(e, carrier.start())),
     }
+}
+
+/// Whoever does not take the last answer in this time never will.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Most bytes that are read past before a connection is closed: several heads of the usual limit.
+const MOST_IGNORED: u64 = 1 << 20;
+
+/// Ends our direction and, behind an answer, reads on until the client ends its own: a connection that is closed while bytes
+/// wait there is reset, which takes the answer away from a client that has not read it yet.
+async fn part(carrier: &mut Carrier, answered: bool) -> io::Result<()> {
+    poll_fn(|cx| Pin::new(&mut carrier.write).poll_shutdown(cx)).await?;
+    if answered {
+        tokio::io::copy(&mut (&mut carrier.read).take(MOST_IGNORED), &mut tokio::io::sink()).await?;
+    }
+    Ok(())
 }
 
 fn broken(error: hyper::Error, start: &[u8]) -> Error {
