@@ -28,8 +28,26 @@ fn headers_without_end() {
 }
 
 #[test]
-fn pings_whose_pongs_are_never_read() {
+fn more_pings_than_anybody_needs() {
     let mut server = Server::start(ECHO);
+    let mut client = Client::connect(&server);
+    // Not more than a server that has had enough still reads past, so that its Close arrives.
+    client.send(&frame(FIN | PING, &[b'p'; 125]).repeat(2000));
+    loop {
+        let (first, payload) = client.next().unwrap();
+        if first & 0x0f == CLOSE {
+            assert_eq!(payload[..2], 1008u16.to_be_bytes());
+            break;
+        }
+    }
+    client.ended();
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+}
+
+#[test]
+fn pings_whose_pongs_are_never_read() {
+    let mut server = Server::start(&[ECHO, &["--max-control-rate", "1000000"]].concat());
     assert_serves(&server);
     let mut client = Client::connect(&server);
     let pings = frame(FIN | PING, &[b'p'; 125]).repeat(200_000);
