@@ -33,6 +33,7 @@ PROGRAMS = {
     "socat": (["socat", "-V"], r"socat version (\S+)"),
     "curl": (["curl", "--version"], r"curl (\S+)"),
     "openssl": (["openssl", "version"], r"OpenSSL (\S+)"),
+    "strace": (["strace", "--version"], r"strace -- version (\S+)"),
 }
 
 

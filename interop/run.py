@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
+from importlib import metadata
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -164,6 +165,7 @@ def main():
         if not args.binary or not os.access(args.binary, os.X_OK):
             parser.error("--binary has to name the built program")
         harness.SETTINGS["binary"] = os.path.abspath(args.binary)
+    print(f"uses Python {sys.version.split()[0]}, package websockets {metadata.version('websockets')}", flush=True)
     for name in sorted({name for c in chosen for name in c.needs}):
         print(f"uses {name}: {programs.version(name) or 'MISSING'}", flush=True)
     return run(chosen, args.jobs, args.verbose)

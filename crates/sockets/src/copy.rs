@@ -334,7 +334,8 @@ impl Future for ExchangeBytes {
         }
         match this.watch.as_mut().and_then(|watch| watch.poll(cx)) {
             None => {}
-            Some(Event::Hangup | Event::Drain) => {
+            // The idle time-out is one of messages; nobody asks for it here.
+            Some(Event::Hangup | Event::Drain | Event::Idle) => {
                 this.forward.offer_rest(cx);
                 this.reverse.offer_rest(cx);
                 return this.over(Ok(()));

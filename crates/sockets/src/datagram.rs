@@ -116,6 +116,12 @@ pub trait DatagramRead: Send {
     /// the first read; wrappers pass it on if they do not care for borders themselves.
     fn parts_suffice(&mut self) {}
 
+    /// After the end of both directions: Pending while the peer should be the first to end the connection below, as a
+    /// server should for a WebSocket client (RFC 6455 7.1.1). Whoever waits for it bounds the wait.
+    fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
     /// Identity of the queue that this is the end of, if all it does is to give back what the other end takes. An exchange
     /// joins whoever talks to both ends of one queue to itself.
     fn loop_id(&self) -> Option<usize> {

@@ -4,6 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
 
+mod deflate;
+
+pub use deflate::{deflater, extensions, inflater};
+
 use crate::{
     datagram::Flags,
     endpoint::literal::literal,
@@ -130,5 +134,56 @@ mod tests {
     fn mock() {
         inputs(3000, super::mock);
         inputs(3000, |data| super::mock(data.get(6..).unwrap_or_default()));
+    }
+
+    /// As [`inputs`], without regard to what the bytes mean.
+    fn bytes(count: usize, alphabet: &[u8], check: fn(&[u8])) {
+        let mut random = rand_pcg::Pcg32::seed_from_u64(2);
+        for _ in 0..count {
+            let mut data = vec![0; (random.next_u32() % 90) as usize];
+            random.fill_bytes(&mut data);
+            for byte in data.iter_mut().skip(5) {
+                *byte = alphabet[usize::from(*byte) % alphabet.len()];
+            }
+            check(&data);
+        }
+    }
+
+    #[test]
+    fn inflater() {
+        // Headers of stored, fixed and dynamic blocks among what they may have.
+        bytes(2000, b"\x00\x01\x02\x03\x04\x05\xf2\x48\xcd\xc9\xc9\x07\x00\x00\xff\xff\xfe\xaa\x55", super::inflater);
+    }
+
+    #[test]
+    fn deflater() {
+        bytes(300, b"abcabcab\xfe\xfe\xff\x00\x01\x02", super::deflater);
+    }
+
+    #[test]
+    fn extensions() {
+        const WORDS: [&str; 12] = [
+            "permessage-deflate",
+            "; server_max_window_bits",
+            "; client_max_window_bits",
+            "; server_no_context_takeover",
+            "; client_no_context_takeover",
+            "=8",
+            "=15",
+            "=\"1\\0\"",
+            ", ",
+            "\n",
+            "x",
+            ";",
+        ];
+        let mut random = rand_pcg::Pcg32::seed_from_u64(3);
+        for _ in 0..3000 {
+            let mut data = vec![random.next_u32() as u8];
+            data.extend_from_slice(WORDS[0].as_bytes());
+            for _ in 0..random.next_u32() % 8 {
+                data.extend_from_slice(WORDS[random.next_u32() as usize % WORDS.len()].as_bytes());
+            }
+            super::extensions(&data);
+        }
     }
 }

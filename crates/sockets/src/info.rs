@@ -28,6 +28,8 @@ impl fmt::Display for Address {
 pub enum Ending {
     /// The peer sent Close; no code when its body was empty.
     Close { code: Option<u16>, reason: Box<str> },
+    /// The peer answered our own Close with the unusual code that we gave.
+    Answered,
     /// The connection ended without Close.
     Abrupt,
     /// No sign of life from the peer for too long.

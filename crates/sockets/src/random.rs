@@ -26,6 +26,8 @@ impl Randomness {
     }
 
     /// Masking keys of one connection, from the parent's next 32 bytes.
+    //= 6455-5.3-3
+    //= 6455-5.3-4
     pub fn mask_keys(&mut self) -> MaskKeys {
         MaskKeys(if self.seeded {
             KeySource::Repeatable(Box::new(Pcg64::from_rng(&mut self.parent)))

@@ -43,6 +43,7 @@ impl Link {
 
     /// Throws away what has come and was not read, without waiting and up to a bound. For the end of a session:
     /// closing a socket with unread data makes the kernel reset it, and the peer would lose what it has not been sent yet.
+    //= 6455-7.1.1-1
     pub fn discard_unread(&self) {
         let Self::Tcp(tcp) = self;
         let mut buf = [0; 4 << 10];

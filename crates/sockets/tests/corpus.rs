@@ -14,3 +14,18 @@ fn lines() {
 fn mock() {
     replay("mock", sockets::fuzz::mock);
 }
+
+#[test]
+fn inflater() {
+    replay("inflater", sockets::fuzz::inflater);
+}
+
+#[test]
+fn deflater() {
+    replay("deflater", sockets::fuzz::deflater);
+}
+
+#[test]
+fn extensions() {
+    replay("extensions", sockets::fuzz::extensions);
+}

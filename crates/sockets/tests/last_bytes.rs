@@ -29,6 +29,7 @@ async fn slow_pair() -> (TcpStream, TcpStream) {
     (theirs.unwrap().0, ours.unwrap())
 }
 
+//= 6455-7.1.1-1 test
 #[tokio::test]
 async fn unread_answers_do_not_cost_the_end_of_what_was_sent() {
     for case in ["splice", "copy", "messages"] {

@@ -133,6 +133,7 @@ impl error::Error for Error {
 }
 
 /// Text from outside, fit for one line of a message: no control characters, not too long.
+//= 6455-5.5.1-4
 pub fn shown(bytes: &[u8]) -> String {
     /// Longer texts say no more in an error message.
     const LIMIT: usize = 200;
@@ -169,6 +170,7 @@ mod tests {
         assert_eq!(e.context("tcp-l:1").to_string(), "tcp-l:1: tcp-l:1 (peer): no Close");
     }
 
+    //= 6455-5.5.1-4 test
     #[test]
     fn peers_cannot_break_out_of_a_message() {
         assert_eq!(shown(b" a\r\nb\x1b[31m\xff "), "a\\r\\nb\\u{1b}[31m\u{fffd}");

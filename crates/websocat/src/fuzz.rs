@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
 
+mod http_head;
+
+pub use http_head::http_head;
+
 use crate::{
     cli::Args,
     plan,
@@ -147,5 +151,46 @@ mod tests {
     #[test]
     fn script_literal() {
         inputs(2000, super::script_literal);
+    }
+
+    /// Pieces of handshakes, put together at random: most have a good start.
+    #[test]
+    fn http_head() {
+        const PIECES: [&str; 20] = [
+            "GET /chat HTTP/1.1\r\nHost: h\r\n",
+            "HTTP/1.1 101 x\r\n",
+            "HTTP/1.1 404 Not\r\n",
+            "Upgrade: websocket\r\nConnection: upgrade\r\n",
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n",
+            "Sec-WebSocket-Protocol: b\r\n",
+            "Content-Length: 4\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "\r\n",
+            "\r\n\r\n",
+            "\n",
+            "x: \u{e9}\r\n",
+            "0",
+            "body",
+            ":",
+            "\r",
+            "\u{0}",
+            "HTTP/1.0 ",
+            "Sec-WebSocket-Key: ",
+        ];
+        let mut state = 1_u64;
+        for _ in 0..300 {
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as usize
+            };
+            let mut data = vec![next() as u8, next() as u8, next() as u8];
+            let start: &[usize] = if data[0] & 1 == 0 { &[0, 3, 4] } else { &[1, 3, 5] };
+            start.iter().for_each(|piece| data.extend_from_slice(PIECES[*piece].as_bytes()));
+            for _ in 0..next() % 8 {
+                data.extend_from_slice(PIECES[next() % PIECES.len()].as_bytes());
+            }
+            super::http_head(&data);
+        }
     }
 }

@@ -19,3 +19,8 @@ fn command() {
 fn script_literal() {
     replay("script_literal", websocat::fuzz::script_literal);
 }
+
+#[test]
+fn http_head() {
+    replay("http_head", websocat::fuzz::http_head);
+}

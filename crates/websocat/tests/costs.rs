@@ -335,9 +335,9 @@ fn an_idle_connection_keeps_little() {
     // Near what they are, so that it shows when something comes along: 2126, 2969 and 3121 bytes when this was
     // written, of which 512 per kernel socket and its task are tokio's.
     for (line, bound) in [
-        (&["-b", "ws-l:127.0.0.1:0", "mirror:"][..], 2240),
-        (&["-b", "ws-l:127.0.0.1:0", &format!("tcp:{peer}")], 3072),
-        (&["-t", "ws-l:127.0.0.1:0", &format!("lines:tcp:{peer}")], 3264),
+        (&["-b", "ws-l:127.0.0.1:0", "mirror:"][..], 2368),
+        (&["-b", "ws-l:127.0.0.1:0", &format!("tcp:{peer}")], 3200),
+        (&["-t", "ws-l:127.0.0.1:0", &format!("lines:tcp:{peer}")], 3392),
     ] {
         let bytes = bytes_per_idle_connection(line);
         println!("{line:?}: {bytes} bytes per idle connection");

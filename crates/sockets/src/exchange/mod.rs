@@ -5,10 +5,12 @@
 //! is fetched before anybody is woken. Everything else here is about ends: half-close where both sides can express it,
 //! linger where only a Close frame can, and a bound on every wait for somebody who may be gone.
 //!
-//! - `mover`: one direction. `session`: the ends. `watch`: hangups, resets, drain. `options`, `error`: what goes in and comes out.
+//! - `mover`: one direction. `session`: the ends. `closing`, `farewell`: the very ends. `watch`: hangups, resets, drain. `options`, `error`: what goes in and comes out.
 
+mod closing;
 mod copy_packets;
 mod error;
+mod farewell;
 mod mover;
 mod options;
 mod session;
@@ -19,6 +21,7 @@ pub(crate) mod watch;
 pub use copy_packets::CopyPackets;
 pub use error::{Direction, ExchangeError, Part, Side};
 pub(crate) use error::{Failed, is_reset};
+pub use farewell::farewell;
 pub use options::{ExchangeBytesOptions, ExchangeOptions};
 
 use crate::{

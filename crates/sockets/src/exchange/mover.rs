@@ -26,6 +26,9 @@ impl Body {
     /// RFC 6455 7.4.1: an unexpected condition prevented the request from being fulfilled.
     pub const INTERNAL_ERROR: Self = Self::code(1011);
 
+    /// RFC 6455 7.4.1: a message is too big to process.
+    pub const TOO_BIG: Self = Self::code(1009);
+
     const fn code(code: u16) -> Self {
         Self { bytes: code.to_be_bytes(), len: 2 }
     }
@@ -80,6 +83,8 @@ pub(super) struct Mover {
     then: Option<End>,
     /// Data has arrived since the session last looked.
     pub moved: bool,
+    /// The same, since the idle time-out looked.
+    pub spoke: bool,
     /// Errors do not count any more.
     pub quiet: bool,
     /// After the shutdown of the sink the source is read to its end.
@@ -105,7 +110,7 @@ impl Mover {
     }
 
     fn with(from: Option<BoxDatagramRead>, to: Option<BoxDatagramWrite>, state: State) -> Self {
-        Self { from, to, max: usize::MAX, state, then: None, moved: false, quiet: false, discards: false }
+        Self { from, to, max: usize::MAX, state, then: None, moved: false, spoke: false, quiet: false, discards: false }
     }
 
     /// Neither at an end nor told to end.
@@ -130,6 +135,16 @@ impl Mover {
 
     pub fn end_is_silent(&self) -> bool {
         self.to.as_ref().is_some_and(|to| to.end_is_silent())
+    }
+
+    /// The sink's end is told in a way that peers answer.
+    pub fn answers(&self) -> bool {
+        self.keeps_borders() && !self.end_is_silent()
+    }
+
+    /// The EOF that the source announced carries no Close body.
+    pub fn eof_is_bare(&mut self) -> bool {
+        self.from.as_mut().is_none_or(|from| from.chunk_mut().is_empty())
     }
 
     pub fn keeps_borders(&self) -> bool {
@@ -185,7 +200,9 @@ impl Mover {
                         return Ok(Moved::Waits);
                     }
                     from.consume();
-                    self.moved |= !flags.any(Flags::CONTROL);
+                    let data = !flags.any(Flags::CONTROL);
+                    self.moved |= data;
+                    self.spoke |= data;
                     self.state = match self.then.take() {
                         _ if flags.any(Flags::EOF) => State::Shutdown,
                         None => State::Read,

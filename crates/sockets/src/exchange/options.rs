@@ -22,6 +22,8 @@ pub struct ExchangeOptions {
     pub linger: Option<Duration>,
     /// An error ends the session, not only its direction.
     pub end_on_error: bool,
+    /// The session ends, as by draining, when no data came from either side for so long; a quarter later at most. None: never.
+    pub idle: Option<Duration>,
 }
 
 impl Default for ExchangeOptions {
@@ -35,6 +37,7 @@ impl Default for ExchangeOptions {
             max_reverse: usize::MAX,
             linger: None,
             end_on_error: false,
+            idle: None,
         }
     }
 }

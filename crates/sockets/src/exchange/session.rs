@@ -15,6 +15,7 @@ use crate::{
     datagram::Flags,
     hangup::Hangup,
     info::{Ending, SocketInfo},
+    overlay::{defragment::DefragmentError, ws::WsError},
     socket::Link,
     stop::Stop,
 };
@@ -22,13 +23,13 @@ use std::{future::Future, io, pin::Pin, sync::Arc, task::Context, time::Duration
 use tokio::time::{Instant, Sleep, sleep};
 
 /// For the last writes to somebody who may be gone: a round trip round the world, even with a packet lost.
-const LAST_WRITES: Duration = Duration::from_secs(2);
+pub(super) const LAST_WRITES: Duration = Duration::from_secs(2);
 /// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// What a timer is for.
 #[derive(Clone, Copy)]
-enum Purpose {
+pub(super) enum Purpose {
     /// The end of this direction is held back while the other one says something.
     Hold(Direction),
     /// This direction ends when it says nothing for so long after the other one has ended.
@@ -37,13 +38,15 @@ enum Purpose {
     Abandon(Direction),
     /// The session ends.
     Ending,
+    /// Both directions have ended; see `closing.rs`.
+    Closing,
 }
 
-struct Timer {
-    purpose: Purpose,
+pub(super) struct Timer {
+    pub purpose: Purpose,
     /// Nothing can be said for now, so that silence does not count; it begins anew afterwards.
     paused: bool,
-    sleep: Pin<Box<Sleep>>,
+    pub sleep: Pin<Box<Sleep>>,
 }
 
 /// What is looked at only when something ends.
@@ -51,7 +54,7 @@ pub(super) struct Session {
     pub watch: Watch,
     infos: [Arc<SocketInfo>; 2],
     linger: Option<Duration>,
-    timer: Option<Timer>,
+    pub timer: Option<Timer>,
     /// The first one.
     pub error: Option<ExchangeError>,
     exit_on_eof: bool,
@@ -87,9 +90,14 @@ impl Session {
         options: &ExchangeOptions,
         stop: Stop,
     ) -> Self {
+        let patience = stop.patience();
+        let mut watch = Watch::new(hangup, links, Some(stop));
+        if let Some(time) = options.idle {
+            watch.watch_idle(time);
+        }
         Self {
-            patience: stop.patience(),
-            watch: Watch::new(hangup, links, Some(stop)),
+            patience,
+            watch,
             infos,
             linger: options.linger,
             timer: None,
@@ -121,16 +129,16 @@ impl Session {
         *direction.source().of(&self.copies)
     }
 
-    fn got_close(&self, side: Side) -> bool {
-        matches!(self.info(side).ending.get(), Some(Ending::Close { .. }))
+    pub fn got_close(&self, side: Side) -> bool {
+        matches!(self.info(side).ending.get(), Some(Ending::Close { .. } | Ending::Answered))
     }
 
-    fn start(&mut self, purpose: Purpose, after: Duration) {
+    pub fn start(&mut self, purpose: Purpose, after: Duration) {
         self.timer = Some(Timer { purpose, paused: false, sleep: Box::pin(sleep(after)) });
     }
 
     /// From now on only `within` is left for what is under way.
-    fn start_ending(&mut self, within: Duration) {
+    pub fn start_ending(&mut self, within: Duration) {
         if !self.ending {
             self.ending = true;
             self.start(Purpose::Ending, within);
@@ -170,7 +178,16 @@ impl ExchangePackets {
                 self.was_reset(cx, session, side, error)
             }
             Event::Drain => {
-                self.drain(session);
+                let patience = session.patience;
+                self.drain(session, patience);
+                None
+            }
+            Event::Idle => {
+                let spoke = [&mut self.forward, &mut self.reverse].map(|mover| std::mem::take(&mut mover.spoke));
+                if session.watch.is_idle(spoke.contains(&true)) && !session.ending {
+                    tracing::info!("no data came from either side for the idle time-out: the session ends");
+                    self.drain(session, LAST_WRITES);
+                }
                 None
             }
         }
@@ -184,6 +201,9 @@ impl ExchangePackets {
         side: Side,
         error: ExchangeError,
     ) -> Option<Result<(), ExchangeError>> {
+        if session.is_closing() {
+            return None;
+        }
         if session.drained {
             return Some(session.error.take().map_or(Ok(()), Err));
         }
@@ -240,6 +260,11 @@ impl ExchangePackets {
         mover.state = State::Failed(part);
         if mover.quiet {
             tracing::debug!(%direction, %error, "error while ending");
+            if mover.discards && part == Part::Sink {
+                // The peer that left is told nothing any more; the other one still answers.
+                (mover.state, mover.to) = (State::Discard, None);
+                return None;
+            }
             if session.after_reset && part == Part::Source {
                 // Not an EOF chunk: the end was not in order.
                 mover.end(End::Shutdown);
@@ -249,8 +274,13 @@ impl ExchangePackets {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
         // The writer would not send this message (text that is not UTF-8), but works: its peer can be told.
         let refused = error.kind() == io::ErrorKind::InvalidInput;
+        let too_long = error.get_ref().is_some_and(|e| e.is::<DefragmentError>());
+        let vanished = error.get_ref().and_then(|e| e.downcast_ref()) == Some(&WsError::Silent);
         let error = ExchangeError { direction, part, error };
         let side = if session.mirrored { Side::Left } else { error.side() };
+        if vanished {
+            return self.vanished(session, side, error);
+        }
         let has_link = session.watch.link(side).is_some();
         if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
             return self.was_reset(cx, session, side, error);
@@ -268,7 +298,11 @@ impl ExchangePackets {
         match part {
             Part::Sink => {
                 // Whoever reads our standard output has seen enough: that is no fault of ours.
-                let why = if broken_pipe { Body::GOING_AWAY } else { Body::INTERNAL_ERROR };
+                let why = match () {
+                    () if broken_pipe => Body::GOING_AWAY,
+                    () if too_long => Body::TOO_BIG,
+                    () => Body::INTERNAL_ERROR,
+                };
                 self.mover(other).end(End::Eof(why));
                 if refused {
                     let mover = self.mover(direction);
@@ -276,7 +310,7 @@ impl ExchangePackets {
                 }
             }
             Part::Source => {
-                let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::EMPTY) };
+                let how = if session.mirrored { End::Shutdown } else { End::Eof(Body::INTERNAL_ERROR) };
                 self.mover(direction).end(how);
                 // Its socket may owe a Close that says what was wrong.
                 self.mover(other).end(End::Shutdown);
@@ -290,7 +324,9 @@ impl ExchangePackets {
 
     /// Says good-bye to both sides and waits for those who answer. What they say until then still reaches a byte stream,
     /// which is not told of a good-bye; between two WebSockets nothing can be said any more.
-    fn drain(&mut self, session: &mut Session) {
+    //= 6455-7.3-1
+    //= 6455-7.3-3
+    fn drain(&mut self, session: &mut Session, patience: Duration) {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {
             let writing = if session.mirrored { direction } else { direction.other() };
@@ -306,7 +342,6 @@ impl ExchangePackets {
             mover.quiet = true;
         }
         session.ending = false;
-        let patience = session.patience;
         session.start_ending(patience);
     }
 
@@ -332,8 +367,10 @@ impl ExchangePackets {
             }
             let ended = self.mover(direction).has_ended();
             if ended && !other_ended && session.is_gone(direction.source()) {
-                if self.mover(other).state == State::Discard {
-                    return Settled::Over;
+                // Whoever was told by a Close answers, for which it has some time; a byte stream does not.
+                let answers = session.linger.is_some() && self.mover(direction).answers();
+                if self.mover(other).state == State::Discard && !answers {
+                    return self.close_up(cx, session);
                 }
                 session.start_ending(LAST_WRITES);
             }
@@ -344,7 +381,7 @@ impl ExchangePackets {
             }
         }
         if self.forward.has_ended() && self.reverse.has_ended() {
-            return Settled::Over;
+            return self.close_up(cx, session);
         }
         if again {
             // Most ends are over in the next round: a timer that is not looked at before was never started.
@@ -359,7 +396,12 @@ impl ExchangePackets {
         if flags.any(Flags::GONE) {
             *source.of_mut(&mut session.gone) = true;
             let back = if session.mirrored { direction } else { other };
-            self.mover(direction).pass_eof();
+            if self.mover(direction).eof_is_bare() {
+                // Its peer vanished without a Close: what it had to say may be torn.
+                self.mover(direction).end(End::Eof(Body::INTERNAL_ERROR));
+            } else {
+                self.mover(direction).pass_eof();
+            }
             let mover = self.mover(back);
             mover.quiet = true;
             if back == direction {
@@ -374,6 +416,9 @@ impl ExchangePackets {
             }
             return true;
         }
+        //= 6455-7.1.7-8
+        //= 6455-7.2.1-3
+        //= 6455-7.3-2
         if let Some(linger) = session.linger
             && !linger.is_zero()
             && !session.mirrored
@@ -420,7 +465,7 @@ impl ExchangePackets {
         let (listens_to, patience) = match purpose {
             Purpose::Hold(held) => (Some(held.other()), session.linger.unwrap_or_default()),
             Purpose::Silence(direction, patience) => (Some(direction), patience),
-            Purpose::Abandon(_) | Purpose::Ending => (None, Duration::ZERO),
+            Purpose::Abandon(_) | Purpose::Ending | Purpose::Closing => (None, Duration::ZERO),
         };
         if let Some(direction) = listens_to {
             let other_ended = self.mover(direction.other()).has_ended();
@@ -450,7 +495,7 @@ impl ExchangePackets {
                 self.mover(direction).end(End::Eof(Body::EMPTY));
             }
             Purpose::Abandon(direction) => self.mover(direction).abandon_sink(),
-            Purpose::Ending => return Settled::Over,
+            Purpose::Ending | Purpose::Closing => return Settled::Over,
         }
         Settled::Again
     }

@@ -14,7 +14,9 @@ use std::{
         atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
     },
     task::{Context, Poll, Wake, Waker},
+    time::Duration,
 };
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(crate) enum Event {
     Hangup,
     Reset(Side, io::Error),
     Drain,
+    /// A step of the idle time-out has passed.
+    Idle,
 }
 
 /// Remembers that one of the watched futures wants to be polled, and wakes the task that polls the exchange.
@@ -52,7 +56,19 @@ pub(crate) struct Watch {
     resets: [Option<Reset>; 2],
     links: [Option<Link>; 2],
     drained: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    idle: Option<Box<Idle>>,
 }
+
+/// The idle time-out, looked at four times in its time: nothing is paid for it per message.
+struct Idle {
+    sleep: Pin<Box<Sleep>>,
+    step: Duration,
+    /// Steps without data.
+    quiet: u32,
+}
+
+/// Steps that make the idle time-out.
+const IDLE_STEPS: u32 = 4;
 
 impl Watch {
     /// `drain`: None if the exchange does not care.
@@ -65,7 +81,24 @@ impl Watch {
             resets: links.clone().map(|link| link.map(|link| -> Reset { Box::pin(link.reset()) })),
             links,
             drained: drain.map(|stop| Box::pin(stop.drained())),
+            idle: None,
         }
+    }
+
+    /// [`Event::Idle`] comes four times in each `time`, which is no time that can be waited for if it is zero or endless.
+    pub fn watch_idle(&mut self, time: Duration) {
+        let step = time / IDLE_STEPS;
+        if !step.is_zero() && time != Duration::MAX {
+            self.idle = Some(Box::new(Idle { sleep: Box::pin(sleep(step)), step, quiet: 0 }));
+        }
+    }
+
+    /// One step has passed; `spoke`: with data. True: the time is over.
+    pub fn is_idle(&mut self, spoke: bool) -> bool {
+        self.idle.as_mut().is_some_and(|idle| {
+            idle.quiet = if spoke { 0 } else { idle.quiet + 1 };
+            idle.quiet >= IDLE_STEPS
+        })
     }
 
     /// What happened since the last call, one at a time. Registers the task.
@@ -115,11 +148,27 @@ impl Watch {
             self.drained = None;
             return Some(Event::Drain);
         }
+        if let Some(idle) = &mut self.idle {
+            let Idle { sleep, step, .. } = &mut **idle;
+            if sleep.as_mut().poll(cx).is_ready() {
+                // A time too far away to be told never comes.
+                if let Some(next) = Instant::now().checked_add(*step) {
+                    sleep.as_mut().reset(next);
+                }
+                return Some(Event::Idle);
+            }
+        }
         None
     }
 
     pub fn link(&self, side: Side) -> Option<&Link> {
         side.of(&self.links).as_ref()
+    }
+
+    /// Nothing more is expected of `side`: lets go of its kernel socket.
+    pub fn forget(&mut self, side: Side) {
+        *side.of_mut(&mut self.resets) = None;
+        *side.of_mut(&mut self.links) = None;
     }
 
     /// The session has ended, its sockets will be closed: in order, unless a reset was asked for.

@@ -114,6 +114,10 @@ impl DatagramRead for DatagramLogReader {
     fn parts_suffice(&mut self) {
         self.inner.parts_suffice();
     }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner.poll_closed(cx)
+    }
 }
 
 impl DatagramWrite for DatagramLogWriter {

@@ -12,6 +12,11 @@ impl LogSink {
         Self(Arc::new(take_line))
     }
 
+    /// Takes one line.
+    pub fn line(&self, line: &str) {
+        (self.0)(line);
+    }
+
     /// Standard error; lines of several sockets do not mix.
     pub fn stderr() -> Self {
         Self::new(|line| {

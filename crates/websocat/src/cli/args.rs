@@ -92,6 +92,11 @@ pub struct SessionArgs {
     /// the peer closes.
     #[arg(long, value_name = "DURATION", default_value = "1s", allow_negative_numbers = true)]
     pub linger: Duration,
+    /// End a session of messages when no data came from either side for so long; 0: never, as when absent
+    ///
+    /// Pings are no data. WebSockets get Close 1001.
+    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    pub idle_timeout: Option<Duration>,
     /// Give up on everything after so many milliseconds
     #[arg(long, value_name = "MS", value_parser = milliseconds())]
     pub global_timeout_ms: Option<u64>,

@@ -60,6 +60,8 @@ struct ExchangePacketsOpts {
     linger_ms: Option<i64>,
     /// An error ends the session and tells the other side, instead of stopping its own direction only
     end_on_error: bool,
+    /// Milliseconds without data from either side after which the session ends; absent: never
+    idle_ms: Option<u64>,
 }
 
 /// A task that copies bytes both ways between two stream sockets until both directions have ended.
@@ -107,6 +109,7 @@ fn exchange_packets(
         max_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?.unwrap_or(usize::MAX),
         linger: opts.linger_ms.map(linger).transpose()?,
         end_on_error: opts.end_on_error,
+        idle: opts.idle_ms.map(Duration::from_millis),
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let infos = [left.info.clone(), right.info.clone()];
@@ -166,6 +169,8 @@ fn copy_size(size: i64) -> RhResult<usize> {
 }
 
 /// The error of a session; None when a reader of our output has simply left.
+//= 6455-7.1.7-2
+//= 6455-7.1.7-4
 fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
     let [left, right] = infos;
     let info = if e.side() == Side::Left { left } else { right };
@@ -197,8 +202,10 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if e.downcast_ref::<wsframe::Error>().is_some() || e.downcast_ref::<InflateError>().is_some() {
             return Some(Kind::Framing);
         }
-        if matches!(e.downcast_ref(), Some(WsError::TextNotUtf8)) {
-            return Some(Kind::Framing);
+        match e.downcast_ref() {
+            Some(WsError::TextNotUtf8 | WsError::ControlRate(_)) => return Some(Kind::Framing),
+            Some(WsError::Silent) => return Some(Kind::Keepalive),
+            _ => {}
         }
         // An io::Error answers `source()` with the source of what it wraps.
         next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
@@ -212,7 +219,7 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
 /// How the WebSocket below ended, if it was one.
 fn ending(info: &SocketInfo) -> Result<(), Error> {
     let (code, reason) = match info.ending.get() {
-        None => return Ok(()),
+        None | Some(Ending::Answered) => return Ok(()),
         Some(Ending::Abrupt) => {
             let text = format!("{}: the connection ended without a WebSocket Close", info.describe());
             return Err(Error::new(Kind::NoClose, text));
@@ -280,6 +287,8 @@ mod tests {
         failure(ExchangeError { direction: side, part, error }, &[Arc::default(), named])
     }
 
+    //= 6455-7.1.7-2 test
+    //= 6455-7.1.7-4 test
     #[test]
     fn kinds_of_failures() {
         let pipe = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -313,6 +322,7 @@ mod tests {
         assert_eq!(e.to_string(), "ws://h/: closed by the peer: 1008 (policy violation): no\\u{1b}[2J");
         assert_eq!(e.exit_code(), 31);
         assert!(close(Some(4999), "").unwrap_err().to_string().ends_with("4999"));
+        assert!(with(Ending::Answered).is_ok());
         assert_eq!(with(Ending::Abrupt).unwrap_err().exit_code(), 30);
         assert_eq!(with(Ending::Silent).unwrap_err().exit_code(), 32);
         assert!(super::ending(&SocketInfo::default()).is_ok());

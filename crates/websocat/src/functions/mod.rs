@@ -1,6 +1,7 @@
 //! Native functions that belong to no endpoint or overlay, one family per file.
 
 mod addresses;
+mod closing;
 mod exchange;
 mod hangups;
 pub mod http;
@@ -19,6 +20,7 @@ pub use strings::decode_base64;
 /// Makes the functions of all families known to a script engine.
 pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
+    closing::register(engine);
     exchange::register(engine);
     hangups::register(engine);
     http::register(engine);

@@ -26,8 +26,9 @@ pub struct DefragmentOpts {
     pub max_send_datagram_size: Option<usize>,
 }
 
-/// What the overlay allows (the function alone allows less, as upstream).
-const OVERLAY_LIMIT: usize = 1 << 20;
+/// What the overlay allows (the function alone allows less, as upstream): more than applications send, and little enough
+/// that a peer cannot take the machine's memory with a few connections.
+const OVERLAY_LIMIT: usize = 64 << 20;
 
 impl OverlaySpec for Defragment {
     const FORMS: &'static [Form] = &[Form {

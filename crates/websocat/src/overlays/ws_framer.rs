@@ -3,6 +3,7 @@
 //! The machine is `sockets::overlay::ws`. Alone it behaves as in Websocat 4; as part of a whole WebSocket (`complete`)
 //! it prints the options that are right by default.
 
+mod args;
 mod compression;
 
 pub use compression::CompressArgs;
@@ -17,12 +18,21 @@ use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
-    overlay::ws::{self, Role, TextInvalid, WsOptions, deflate::DeflateOptions},
+    overlay::{
+        traffic_log::LogSink,
+        ws::{self, KeepaliveOptions, Role, TextInvalid, WsOptions, deflate::DeflateOptions},
+    },
     random::MaskKeys,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::sync::{Arc, Mutex};
+use std::{
+    io::IsTerminal as _,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+pub use args::{FramerArgs, InvalidText};
 
 /// The overlay.
 #[derive(Clone, Debug)]
@@ -33,38 +43,6 @@ pub struct WsFramer {
     pub complete: bool,
     /// The handshake below offers or accepts permessage-deflate.
     pub compress: bool,
-}
-
-/// WebSocket options as typed.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct FramerArgs {
-    /// Never send a WebSocket Close frame
-    #[arg(long, short = 'n')]
-    pub no_close: bool,
-    /// What happens to text messages that are not UTF-8, in both directions; `fail` when absent
-    ///
-    /// `fail` ends the connection with status 3. `lossy` puts U+FFFD in the place of what is wrong. `pass` does not look.
-    #[arg(long, value_name = "HOW")]
-    pub text_invalid: Option<InvalidText>,
-}
-
-/// What a WebSocket does with text that is not UTF-8.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum InvalidText {
-    Fail,
-    Lossy,
-    Pass,
-}
-
-impl From<InvalidText> for TextInvalid {
-    fn from(how: InvalidText) -> Self {
-        match how {
-            InvalidText::Fail => Self::Fail,
-            InvalidText::Lossy => Self::Lossy,
-            InvalidText::Pass => Self::Pass,
-        }
-    }
 }
 
 /// Options of `ws_wrap`.
@@ -96,6 +74,9 @@ pub struct WrapOpts {
     /// Status code of the Close at a plain end of data; absent: Close without code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close_code: Option<u16>,
+    /// Reason beside `close_code`, at most 123 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close_reason: Option<String>,
     /// An end of the socket below without Close is an abrupt end, not a half-close.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_close: bool,
@@ -111,10 +92,49 @@ pub struct WrapOpts {
     /// Pongs, and pings that are not answered, are not handed on.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub own_control: bool,
+    /// Milliseconds of silence of the peer after which it is sent a ping; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_interval_ms: Option<u64>,
+    /// Milliseconds of silence of the peer after which the connection ends; absent: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ping_timeout_ms: Option<u64>,
+    /// Neither of both if standard input is a terminal.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_pings_at_prompt: bool,
+    /// Pings that are sent at most; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sent_pings: Option<u32>,
+    /// Print how long each ping took to be answered on standard error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub print_ping_rtts: bool,
+    /// Pings and pongs that the peer may send per second; absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_control_rate: Option<u32>,
+    /// Longest frame in bytes that is accepted; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_frame_length: Option<u64>,
+    /// Longest message in bytes that is accepted, as it comes on the wire; absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_message_length: Option<u64>,
 }
 
-/// Status code for an end in order (RFC 6455 7.4.1).
-const NORMAL_CLOSE: u16 = 1000;
+impl WrapOpts {
+    fn keepalive(&self) -> RhResult<KeepaliveOptions> {
+        let off = self.no_pings_at_prompt && std::io::stdin().is_terminal();
+        let time = |ms: Option<u64>| ms.filter(|_| !off).map(Duration::from_millis);
+        if let (Some(interval), Some(timeout)) = (self.ping_interval_ms, self.ping_timeout_ms)
+            && timeout <= interval
+        {
+            return Err("option `ping_timeout_ms`: must be longer than `ping_interval_ms`".into());
+        }
+        Ok(KeepaliveOptions {
+            ping_interval: time(self.ping_interval_ms),
+            ping_timeout: time(self.ping_timeout_ms),
+            max_sent_pings: self.max_sent_pings,
+            rtts: self.print_ping_rtts.then(LogSink::stderr),
+        })
+    }
+}
 
 const CLIENT: &Form = &WsFramer::FORMS[0];
 const SERVER: &Form = &WsFramer::FORMS[1];
@@ -152,19 +172,12 @@ impl OverlaySpec for WsFramer {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let compress = self.compress.then_some(&script.args.overlays.compress);
         let args = &script.args.overlays.ws_framer;
+        let compress = self.compress.then_some(&script.args.overlays.compress);
         let options = WrapOpts {
-            client: self.client,
-            no_close_frame: args.no_close,
-            text_invalid: args.text_invalid.or(self.complete.then_some(InvalidText::Fail)),
-            own_control: self.complete,
-            answer_close: self.complete,
-            close_code: self.complete.then_some(NORMAL_CLOSE),
-            require_close: self.complete,
             compress_level: compress.and_then(|args| args.compress_level),
             compress_threshold: compress.and_then(|args| args.threshold()),
-            ..WrapOpts::default()
+            ..args.options(self.client, self.complete, script.console)?
         };
         let ws = script.assign("ws", &format!("ws_wrap({}, {inner})", OptionMap::of(&options)?));
         then(script, ws)
@@ -183,6 +196,9 @@ fn ws_wrap(
     {
         return Err(format!("option `close_code`: {code} may not be sent in a Close frame (RFC 6455 7.4)").into());
     }
+    if let Some(reason) = &options.close_reason {
+        args::close_reason(reason).map_err(|e| format!("option `close_reason`: {e}"))?;
+    }
     if let Some(level) = options.compress_level
         && !(1..=9).contains(&level)
     {
@@ -191,6 +207,11 @@ fn ws_wrap(
     let options = WsOptions {
         role: role(options.client),
         ignore_masks: options.ignore_masks,
+        keepalive: options.keepalive()?,
+        max_frame: options.max_frame_length,
+        max_message: options.max_message_length,
+        max_control_rate: options.max_control_rate.filter(|n| *n > 0),
+        close_reason: options.close_reason.map(Into::into),
         no_flush_after_each_message: options.no_flush_after_each_message,
         no_close_frame: options.no_close_frame,
         shutdown_socket_on_eof: options.shutdown_socket_on_eof,

@@ -6,7 +6,7 @@
 use super::{Plan, Prelude};
 use crate::{
     endpoints::tcp_connect::lookup_options,
-    error::Result,
+    error::{Error, Result},
     spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
 };
 
@@ -64,14 +64,24 @@ fn prelude(plan: &Plan, steps: &[Prelude], script: &mut Script) -> Result<()> {
 fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     let oneshot = plan.args.session.oneshot;
     script.listening = Listening { autospawn: !oneshot, oneshot };
-    script.half_close = plan.right.endpoint.is_external();
+    // A Close with a code cannot say that only one direction has ended.
+    let half_close = plan.args.overlays.ws_framer.close_status_code.is_none();
+    script.half_close = half_close && plan.right.endpoint.is_external();
     script.http_first = plan.left.begins_with_http();
+    script.console = plan.left.reaches_stdio() || plan.right.reaches_stdio();
     script.nodelay = plan.kind() == SocketKind::Datagram && plan.is_complete();
     plan.left.emit(script, &mut |script, left| {
         script.listening = Listening { autospawn: false, oneshot: true };
-        script.half_close = plan.left.endpoint.is_external();
+        script.half_close = half_close && plan.left.endpoint.is_external();
         script.http_first = plan.right.begins_with_http();
-        plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
+        let right = &mut |script: &mut Script| {
+            plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
+        };
+        if plan.left.is_complete() && plan.right.may_fail_to_open() {
+            script.nest(&format!("close_on_failure({left}, || {{"), "})", right)
+        } else {
+            right(script)
+        }
     })
 }
 
@@ -105,6 +115,12 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
     // An error of a byte session ends both directions anyway; messages over low-level parts keep the plain behaviour.
     if kind == SocketKind::Datagram && (complete || console) {
         options.push("end_on_error", "true");
+    }
+    let idle = session.idle_timeout.and_then(|time| time.limit_millis());
+    if kind == SocketKind::Datagram {
+        options = options.number("idle_ms", idle);
+    } else if idle.is_some() {
+        return Err(Error::usage("--idle-timeout is for sessions of messages; this one moves bytes only"));
     }
     let call = match kind {
         SocketKind::Stream => format!("exchange_bytes({options}, {left}, {right})"),

@@ -119,6 +119,8 @@ pub struct Script {
     pub half_close: bool,
     /// TCP sockets carry messages: each leaves when it is written (TCP_NODELAY), unless the user says otherwise.
     pub nodelay: bool,
+    /// Standard input and output are one side: a person may be at a prompt.
+    pub console: bool,
     /// What comes first on a connection of the stack that is being written is an HTTP request.
     pub http_first: bool,
     text: String,
@@ -134,6 +136,7 @@ impl Script {
             args,
             listening,
             half_close: false,
+            console: false,
             nodelay: false,
             http_first: false,
             text: String::new(),

@@ -45,6 +45,14 @@ impl Stack {
         }
     }
 
+    /// Making the socket can go wrong for reasons outside of the program.
+    pub fn may_fail_to_open(&self) -> bool {
+        match &self.endpoint {
+            Endpoint::Reuser(reuser) => reuser.inner.may_fail_to_open(),
+            other => other.is_external() || matches!(other, Endpoint::File(_)),
+        }
+    }
+
     /// Writes the calls that make the whole socket, inside out; `then` writes what is done with it.
     pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         self.endpoint.emit(script, &mut |script, socket| wrap(&self.overlays, script, socket, then))

@@ -248,7 +248,7 @@ fn read(found: &mut Found, folder: &Path) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
-            if name != "tests" {
+            if !["fuzz", "tests"].contains(&name) {
                 read(found, &path);
             }
         } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {

@@ -29,6 +29,7 @@ async fn half_close_lets_the_other_direction_go_on() {
     assert_eq!(left.heard(), ["late", "EOF", "shutdown"]);
 }
 
+//= 6455-5.5.1-10 test
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_leaves_ends_the_other_direction_at_once() {
     let (left, right) = (Peer::new(), Peer::new());
@@ -92,6 +93,9 @@ async fn somebody_who_answers_is_read_until_it_has_taken_the_last_words_of_a_pee
     }
 }
 
+//= 6455-7.1.7-8 test
+//= 6455-7.2.1-3 test
+//= 6455-7.3-2 test
 #[tokio::test(start_paused = true)]
 async fn our_own_end_is_held_back_while_the_peer_talks() {
     let (stdio, ws) = (Peer::bytes(), Peer::new());
@@ -287,6 +291,8 @@ async fn exit_on_eof_ends_both() {
     assert!(running.is_running().await);
 }
 
+//= 6455-7.3-1 test
+//= 6455-7.3-3 test
 #[tokio::test(start_paused = true)]
 async fn drain_says_good_bye_and_waits_for_answers() {
     let (stdio, ws) = (Peer::bytes(), Peer::new());

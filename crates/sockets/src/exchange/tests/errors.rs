@@ -62,13 +62,13 @@ async fn a_sink_that_refuses_one_message_can_still_say_good_bye() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_source_is_a_plain_end_for_the_sink_and_its_own_writer_is_flushed() {
+async fn a_failed_source_is_an_internal_error_for_the_sink_and_its_own_writer_is_flushed() {
     let (left, right) = (Peer::new(), Peer::new());
     left.text("before");
     left.fails(io::ErrorKind::InvalidData);
     let (result, ms) = run(&left, &right, on_error()).ended().await;
     assert_eq!((what(&result), ms), ((Direction::Forward, Part::Source, io::ErrorKind::InvalidData), 0));
-    assert_eq!((right.heard(), left.heard()), (list(&["before", "EOF", "shutdown"]), vec!["shutdown".to_owned()]));
+    assert_eq!((right.heard(), left.heard()), (list(&["before", "EOF 03f3", "shutdown"]), vec!["shutdown".to_owned()]));
     let peer = Peer::new();
     peer.fails(io::ErrorKind::InvalidData);
     let stop = Stop::new();

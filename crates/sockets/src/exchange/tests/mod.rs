@@ -2,6 +2,7 @@
 
 mod ends;
 mod errors;
+mod keepalive;
 mod moving;
 mod peer;
 mod websockets;
@@ -79,7 +80,7 @@ fn what(result: &Result<(), ExchangeError>) -> (Direction, Part, io::ErrorKind) 
 fn the_exchange_is_small() {
     // Two directions and a pointer to what is rare: every connection of a busy server has one.
     assert!(size_of::<ExchangePackets>() <= 160, "{}", size_of::<ExchangePackets>());
-    assert!(size_of::<super::session::Session>() <= 352, "{}", size_of::<super::session::Session>());
+    assert!(size_of::<super::session::Session>() <= 360, "{}", size_of::<super::session::Session>());
     fn is_send<T: Send>() {}
     is_send::<ExchangePackets>();
     is_send::<super::CopyPackets>();

@@ -11,23 +11,23 @@ use crate::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// The peer's end of a WebSocket's stream.
-struct Wire {
+pub(super) struct Wire {
     socket: StreamSocket,
     masks: bool,
 }
 
-fn options(role: Role) -> WsOptions {
+pub(super) fn options(role: Role) -> WsOptions {
     WsOptions { role, answer_close: true, close_code: Some(1000), require_close: true, ..WsOptions::default() }
 }
 
-fn websocket(options: WsOptions) -> (Wire, crate::socket::DatagramSocket) {
+pub(super) fn websocket(options: WsOptions) -> (Wire, crate::socket::DatagramSocket) {
     let (theirs, ours, _) = pair(10_000);
     let masks = options.role == Role::Server;
     (Wire { socket: theirs, masks }, ws_wrap(options, ours))
 }
 
 impl Wire {
-    async fn send(&mut self, first: u8, payload: &[u8]) {
+    pub(super) async fn send(&mut self, first: u8, payload: &[u8]) {
         let mut frame = vec![first, payload.len() as u8];
         if self.masks {
             frame[1] |= 0x80;
@@ -37,7 +37,7 @@ impl Wire {
         self.socket.write.as_mut().unwrap().write_all(&frame).await.unwrap();
     }
 
-    async fn receive(&mut self) -> (u8, Vec<u8>) {
+    pub(super) async fn receive(&mut self) -> (u8, Vec<u8>) {
         let read = self.socket.read.as_mut().unwrap();
         let (first, second) = (read.read_u8().await.unwrap(), read.read_u8().await.unwrap());
         let mut key = [0; 4];
@@ -50,17 +50,26 @@ impl Wire {
         (first, payload)
     }
 
-    async fn ends(&mut self) {
+    async fn finish(&mut self) {
+        self.socket.write.as_mut().unwrap().shutdown().await.unwrap();
+    }
+
+    pub(super) async fn ends(&mut self) {
         assert_eq!(self.socket.read.as_mut().unwrap().read(&mut [0]).await.unwrap(), 0);
     }
 }
 
-fn run_ws(left: crate::socket::DatagramSocket, right: crate::socket::DatagramSocket, linger_ms: u64) -> Running {
+pub(super) fn run_ws(
+    left: crate::socket::DatagramSocket,
+    right: crate::socket::DatagramSocket,
+    linger_ms: u64,
+) -> Running {
     let stop = Stop::new();
     let options = ExchangeOptions { end_on_error: true, ..linger(linger_ms) };
     run_this(ExchangePackets::new(left, right, options, stop.clone()), stop)
 }
 
+//= 6455-5.5.1-9 test
 #[tokio::test(start_paused = true)]
 async fn close_with_a_code_is_answered_at_once() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -100,9 +109,99 @@ async fn a_client_at_the_end_of_its_input_waits_for_replies_and_then_closes() {
     assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
     assert_eq!(running.start.elapsed().as_millis(), 1800);
     wire.send(0x88, b"\x03\xe8").await;
-    assert_eq!(running.ended_well_at().await, 1800);
-    wire.ends().await;
+    at(2300, running.start).await;
     assert_eq!(stdio.heard(), ["reply", "EOF 03e8", "shutdown"]);
+    wire.finish().await;
+    assert_eq!(running.ended_well_at().await, 2300);
+    wire.ends().await;
+}
+
+//= 6455-5.5.1-11 test
+//= 6455-5.5.1-12 test
+//= 6455-5.5.1-13 test
+//= 6455-5.5.1-14 test
+//= 6455-7.1.2-2 test
+//= 6455-7.1.1-3 test
+//= 6455-7.1.1-4 test
+//= 6455-7.1.1-5 test
+//= 6455-7.1.1-6 test
+#[tokio::test(start_paused = true)]
+async fn the_server_ends_the_connection_and_a_client_waits_a_second_for_it() {
+    for ours_first in [false, true] {
+        for (role, finishes, end) in
+            [(Role::Server, None, 0), (Role::Client, Some(400), 400), (Role::Client, None, 1000)]
+        {
+            let ((mut wire, ws), tcp) = (websocket(options(role)), Peer::bytes());
+            let mut running = run_ws(ws, tcp.socket(), 0);
+            if ours_first {
+                tcp.ends();
+                assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+            }
+            wire.send(0x88, b"\x03\xe8").await;
+            if !ours_first {
+                assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+            }
+            if let Some(ms) = finishes {
+                at(ms, running.start).await;
+                wire.send(0x82, b"behind Close").await;
+                wire.finish().await;
+            }
+            assert_eq!(running.ended_well_at().await, end, "{role:?} {ours_first}");
+            wire.ends().await;
+            assert!(!tcp.heard().contains(&"behind Close".to_owned()));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_without_its_other_side_is_told_so() {
+    for (role, answers, end) in [(Role::Server, true, 0), (Role::Server, false, 2000), (Role::Client, true, 1000)] {
+        let (mut wire, ws) = websocket(options(role));
+        let start = Instant::now();
+        let farewell = tokio::spawn(crate::exchange::farewell(ws, 1011));
+        wire.send(0x82, b"for nobody").await;
+        wire.send(0x89, b"?").await;
+        assert_eq!(wire.receive().await, (0x88, b"\x03\xf3".to_vec()));
+        assert_eq!(wire.receive().await, (0x8a, b"?".to_vec()));
+        if answers {
+            wire.send(0x88, b"\x03\xf3").await;
+        }
+        farewell.await.unwrap();
+        assert!((end..=2000).contains(&(start.elapsed().as_millis() as u64)), "{role:?} {answers}");
+        assert!(start.elapsed().as_millis() < 2000 || role == Role::Client || !answers);
+        wire.ends().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_breaks_off_is_no_normal_end_for_the_other_websocket() {
+    let ((client, left), (mut server, right)) = (websocket(options(Role::Server)), websocket(options(Role::Client)));
+    let mut running = run_ws(left, right, 1000);
+    quiet().await;
+    drop(client);
+    assert_eq!(server.receive().await, (0x88, b"\x03\xf3".to_vec()));
+    server.send(0x88, b"\x03\xf3").await;
+    server.finish().await;
+    running.ended_well_at().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_its_sink_cannot_hold_ends_with_a_code_that_says_so() {
+    use crate::overlay::defragment::defragment_writes;
+    for (len, fits) in [(100, true), (101, false)] {
+        let ((mut wire, ws), udp) = (websocket(options(Role::Server)), Peer::new());
+        let mut running = run_ws(ws, defragment_writes(udp.socket(), 100), 1000);
+        wire.send(0x02, &[b'x'; 60]).await;
+        wire.send(0x80, &vec![b'x'; len - 60]).await;
+        if fits {
+            wire.send(0x88, b"\x03\xe8").await;
+        }
+        let code = if fits { b"\x03\xe8" } else { b"\x03\xf1" };
+        assert_eq!(wire.receive().await, (0x88, code.to_vec()));
+        let (result, _) = running.ended().await;
+        assert_eq!(result.is_ok(), fits);
+        assert_eq!(udp.heard().first().is_some_and(|m| m.len() == 100), fits);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -111,9 +210,11 @@ async fn a_connection_that_just_ends_ends_the_session() {
     let mut running = run_ws(stdio.socket(), ws, 1000);
     drop(wire);
     running.ended_well_at().await;
-    assert_eq!(stdio.heard(), ["EOF", "shutdown"]);
+    assert_eq!(stdio.heard(), ["EOF 03f3", "shutdown"]);
 }
 
+//= 6455-7.1.7-1 test
+//= 6455-7.1.7-3 test
 #[tokio::test(start_paused = true)]
 async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
     let ((mut wire, ws), tcp) = (websocket(options(Role::Server)), Peer::bytes());
@@ -123,7 +224,7 @@ async fn a_breach_of_the_protocol_is_told_to_the_peer_that_did_it() {
     assert_eq!(wire.receive().await, (0x88, b"\x03\xea".to_vec()));
     let (result, ms) = running.ended().await;
     assert_eq!((what(&result), ms), ((Direction::Forward, Part::Source, io::ErrorKind::InvalidData), 0));
-    assert_eq!(tcp.heard(), ["fine", "EOF", "shutdown"]);
+    assert_eq!(tcp.heard(), ["fine", "EOF 03f3", "shutdown"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,6 +250,7 @@ async fn pings_are_answered_while_nothing_moves_and_while_the_idle_direction_is_
     assert_eq!(wire.receive().await, (0x8a, b"?".to_vec()));
     wire.send(0x88, b"\x03\xe8").await;
     assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+    wire.finish().await;
     assert_eq!(running.ended_well_at().await, 0);
 }
 
@@ -187,7 +289,18 @@ async fn a_relay_hands_close_on() {
     server.send(0x88, b"\x0f\xa0why").await;
     assert_eq!(client.receive().await, (0x88, b"\x0f\xa0why".to_vec()));
     assert_eq!(server.receive().await, (0x88, b"\x0f\xa0".to_vec()));
-    running.ended_well_at().await;
+    server.finish().await;
+    at(700, running.start).await;
+    client.send(0x88, b"\x0f\xa0").await;
+    assert_eq!(running.ended_well_at().await, 700, "an answer is waited for");
+
+    let ((mut client, left), (mut server, right)) =
+        (websocket(options(Role::Server)), websocket(options(Role::Client)));
+    let mut running = run_ws(left, right, 1000);
+    client.send(0x88, b"\x03\xe9").await;
+    assert_eq!(client.receive().await, (0x88, b"\x03\xe9".to_vec()));
+    assert_eq!(server.receive().await, (0x88, b"\x03\xe9".to_vec()));
+    assert_eq!(running.ended_well_at().await, 2000, "but not for ever");
 }
 
 /// Messages go out through a client, come back from a mirror behind a server, perhaps with a relay between both.

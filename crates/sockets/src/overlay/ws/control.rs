@@ -3,15 +3,21 @@
 //! The reader owes (pongs, an answer to Close), the writer pays at its next flush. On the path of messages this costs one
 //! atomic load per flush; the lock is taken only for control frames. Memory is bounded: [`MAX_PONGS`] pongs.
 
-use super::{text::TextInvalid, writer::Core};
+use super::{
+    keepalive::{Beat, Life, PING_BODY, Pulse},
+    text::TextInvalid,
+    writer::Core,
+};
 use crate::info::SocketInfo;
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU16, Ordering},
     },
     task::{Context, Poll, Waker},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Pongs that wait together when their pings came together: peers like to see each of a burst answered. When the stream
 /// stalls, or more come, only the newest counts (RFC 6455 5.5.3).
@@ -20,24 +26,34 @@ const MAX_PONGS: u32 = 16;
 const KEPT: usize = 64;
 
 /// Pongs wait in [`Owed::pongs`].
-pub const PONG: u8 = 1;
+pub const PONG: u16 = 1;
 /// A Close waits in [`Owed::close`].
-pub const CLOSE: u8 = 2;
+pub const CLOSE: u16 = 2;
+/// A ping is due: [`Owed::next_ping`].
+pub const PING: u16 = 256;
 /// There is something for the writer to do.
-pub const OWED: u8 = PONG | CLOSE;
+pub const OWED: u16 = PONG | CLOSE | PING;
+/// The peer is given up: the reader shall say so.
+pub const SILENT: u16 = 512;
 /// The reader has seen the end (Close, error, end of the stream): no more pings, and the stream may be finished.
-pub const PEER_DONE: u8 = 4;
+pub const PEER_DONE: u16 = 4;
 /// The peer's Close had no status code: ours has none either, unless the other side of the session gives one.
-pub const EMPTY_CLOSE: u8 = 8;
+pub const EMPTY_CLOSE: u16 = 8;
 /// The writer's flush waits for the stream.
-pub const STALLED: u8 = 16;
+pub const STALLED: u16 = 16;
 /// Our Close has been put out, or our end has come and shall not be said: whatever ends the connection now ends it in order.
-pub const CLOSED: u8 = 64;
+pub const CLOSED: u16 = 64;
+/// The stream has ended, or nobody will read it any more: nothing is to be waited for before we end it.
+pub const STREAM_OVER: u16 = 128;
 /// The writer was dropped and its core is in [`Owed::parked`].
-pub const PARKED: u8 = 32;
+pub const PARKED: u16 = 32;
+
+/// In a box, as hardly any connection has one.
+#[derive(Clone, Debug)]
+pub struct CloseReason(pub Box<str>);
 
 /// The options that matter beyond one half.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rules {
     pub no_close_frame: bool,
     pub shutdown_socket_on_eof: bool,
@@ -46,10 +62,14 @@ pub struct Rules {
     pub text: TextInvalid,
     pub own_control: bool,
     pub close_code: Option<u16>,
+    pub close_reason: Option<Box<CloseReason>>,
+    pub client: bool,
 }
 
 pub struct Control {
-    flags: AtomicU8,
+    flags: AtomicU16,
+    /// A [`Life`], of which the reader keeps account.
+    life: AtomicU8,
     pub rules: Rules,
     pub info: Arc<SocketInfo>,
     owed: Mutex<Owed>,
@@ -62,6 +82,11 @@ pub struct Owed {
     count: u32,
     /// Pings that will still be answered; `u32::MAX` means all.
     allowed: u32,
+    /// Pings and pongs that the peer may send per second; 0 is any number.
+    rate: u32,
+    /// When what came so far would have come at that rate.
+    paced: Option<Instant>,
+    pulse: Option<Box<Pulse>>,
     /// Status code of the Close that is due.
     pub close: Option<u16>,
     writer: Option<Waker>,
@@ -87,6 +112,11 @@ impl Owed {
         }
     }
 
+    /// Body of the ping that is due.
+    pub fn next_ping(&mut self) -> [u8; PING_BODY] {
+        self.pulse.as_mut().map(|pulse| pulse.ping()).unwrap_or_default()
+    }
+
     fn push_pong(&mut self, body: &[u8]) {
         // Control payloads have at most 125 bytes, as the decoder sees to.
         self.pongs.push(body.len() as u8);
@@ -96,10 +126,81 @@ impl Owed {
 }
 
 impl Control {
-    /// `pongs`: how many pings are answered; None: all.
-    pub fn new(rules: Rules, info: Arc<SocketInfo>, pongs: Option<usize>) -> Self {
+    /// `pongs`: how many pings are answered; None: all. `rate`: how many pings and pongs may come per second.
+    pub fn new(rules: Rules, info: Arc<SocketInfo>, pongs: Option<usize>, rate: Option<u32>) -> Self {
         let allowed = pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
-        Self { flags: AtomicU8::new(0), rules, info, owed: Mutex::new(Owed { allowed, ..Owed::default() }) }
+        let owed = Owed { allowed, rate: rate.unwrap_or(0), ..Owed::default() };
+        let (flags, life) = (AtomicU16::new(0), AtomicU8::new(Life::New as u8));
+        Self { flags, life, rules, info, owed: Mutex::new(owed) }
+    }
+
+    /// The reader's mark of how the peer is.
+    #[inline]
+    pub fn set_life(&self, life: Life) {
+        self.life.store(life as u8, Ordering::Relaxed);
+    }
+
+    pub fn keep_alive(&self, pulse: Pulse) {
+        self.owed().pulse = Some(Box::new(pulse));
+    }
+
+    /// See [`Pulse::begin`].
+    pub fn begin_pulse(&self, first: u64) {
+        if let Some(pulse) = &mut self.owed().pulse {
+            pulse.begin(first);
+        }
+    }
+
+    /// One step of the keepalive has passed. False: it is of no use any more.
+    pub fn beat(&self, step: u64) -> bool {
+        let flags = self.flags();
+        if flags & (PEER_DONE | SILENT) != 0 {
+            return false;
+        }
+        let seen = self.life.load(Ordering::Relaxed);
+        let life = Life::from_bits(seen);
+        if matches!(life, Life::Heard | Life::Answered) {
+            // What the reader puts there meanwhile is for the next step.
+            let silent = Life::Silent as u8;
+            let _ = self.life.compare_exchange(seen, silent, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        let mut owed = self.owed();
+        let Some(pulse) = &mut owed.pulse else { return false };
+        match pulse.beat(step, life) {
+            Beat::Nothing => {}
+            // Behind a Close only our own program expects anything.
+            Beat::Ping if flags & CLOSED != 0 && !self.info.half_close => {}
+            Beat::Ping => self.notify(PING, owed),
+            Beat::GiveUp => self.notify(SILENT, owed),
+        }
+        true
+    }
+
+    /// A pong came.
+    pub fn answered(&self, body: &[u8]) {
+        if let Some(pulse) = &mut self.owed().pulse {
+            pulse.answered(body);
+        }
+    }
+
+    /// A ping or pong came. The rate that must not be exceeded, if it was.
+    pub fn exceeds_rate(&self) -> Option<u32> {
+        let mut owed = self.owed();
+        if owed.rate == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let paced = owed.paced.map_or(now, |paced| paced.max(now)) + Duration::from_secs(1) / owed.rate;
+        owed.paced = Some(paced);
+        (paced - now > Duration::from_secs(1)).then_some(owed.rate)
+    }
+
+    /// Whoever reads is to be woken for what a dropped writer would have been woken for.
+    pub fn register_reader(&self, waker: &Waker) {
+        let mut owed = self.owed();
+        if !owed.reader.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            owed.reader = Some(waker.clone());
+        }
     }
 
     /// The next ping will be answered.
@@ -108,15 +209,15 @@ impl Control {
     }
 
     #[inline]
-    pub fn flags(&self) -> u8 {
+    pub fn flags(&self) -> u16 {
         self.flags.load(Ordering::Acquire)
     }
 
-    pub fn set(&self, flags: u8) {
+    pub fn set(&self, flags: u16) {
         self.flags.fetch_or(flags, Ordering::AcqRel);
     }
 
-    pub fn clear(&self, flags: u8) {
+    pub fn clear(&self, flags: u16) {
         self.flags.fetch_and(!flags, Ordering::AcqRel);
     }
 
@@ -154,9 +255,10 @@ impl Control {
     }
 
     /// Sets the flag and wakes the writer's task, even if it may be this one: nobody else promises to poll the writer.
-    fn notify(&self, flag: u8, owed: MutexGuard<'_, Owed>) {
+    fn notify(&self, flag: u16, owed: MutexGuard<'_, Owed>) {
         let first = self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0;
-        let writer = owed.writer.as_ref().filter(|_| first).cloned();
+        let parked = owed.reader.as_ref().filter(|_| self.flags() & PARKED != 0);
+        let writer = owed.writer.as_ref().or(parked).filter(|_| first).cloned();
         drop(owed);
         if let Some(writer) = writer {
             writer.wake();

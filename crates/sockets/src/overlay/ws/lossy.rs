@@ -186,6 +186,10 @@ impl DatagramRead for LossyReader {
     fn parts_suffice(&mut self) {
         self.inner.parts_suffice();
     }
+
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inner.poll_closed(cx)
+    }
 }
 
 /// Write half. Pending, errors and drop midway: as [`WsWriter`]. A repaired chunk may leave in several frames.

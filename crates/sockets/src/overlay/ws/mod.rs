@@ -11,13 +11,16 @@
 mod control;
 pub mod deflate;
 pub mod extension;
+mod keepalive;
 mod lossy;
 mod reader;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod text;
 mod writer;
 
+pub use keepalive::KeepaliveOptions;
 pub use lossy::{LossyReader, LossyWriter};
 pub use reader::{HOLD, WsReader};
 pub use text::TextInvalid;
@@ -28,9 +31,18 @@ use crate::{
     random::MaskKeys,
     socket::{DatagramSocket, StreamSocket},
 };
-use control::{Control, Rules};
+use control::{CloseReason, Control, Rules};
 use deflate::{DeflateOptions, Limits};
-use std::{io, sync::Arc};
+use keepalive::Pulse;
+use std::{
+    hash::{BuildHasher, RandomState},
+    io,
+    sync::Arc,
+};
+use wsframe::Decoder;
+
+/// RFC 6455 7.4.1: a message violates our policy.
+const POLICY_VIOLATION: u16 = 1008;
 
 /// Which end of the connection we are: clients mask what they send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +71,8 @@ pub struct WsOptions {
     pub answer_close: bool,
     /// Status code of the Close sent at a plain end of our direction. None, or a code that may not be sent: empty body.
     pub close_code: Option<u16>,
+    /// Reason beside it, cut to 123 bytes.
+    pub close_reason: Option<Box<str>>,
     /// An end of the stream without Close is `Ending::Abrupt` and `Flags::GONE` instead of a plain EOF.
     pub require_close: bool,
     /// A plain end of our direction sends an empty Close, which tells the peer (ours too) that we go on reading. Switched on
@@ -72,6 +86,13 @@ pub struct WsOptions {
     pub deflate: DeflateOptions,
     /// How large a compressed message may become.
     pub inflate_limits: Limits,
+    /// Longest frame and longest message that are accepted, in bytes as they come; longer ones end with Close 1009.
+    pub max_frame: Option<u64>,
+    pub max_message: Option<u64>,
+    /// Pings and pongs that may come per second, and so many at once; more end with Close 1008. None: any number.
+    pub max_control_rate: Option<u32>,
+    /// Pings of our own, and how long the peer may be silent.
+    pub keepalive: KeepaliveOptions,
     /// Where a client's masking keys come from; the default is the system's secure source.
     pub keys: MaskKeys,
 }
@@ -85,6 +106,10 @@ pub enum WsError {
     ControlTooLong(usize),
     #[error("a text message to be sent is not UTF-8: send binary messages (--binary), or choose with --text-invalid")]
     TextNotUtf8,
+    #[error("the peer sent more than {0} pings and pongs in a second (--max-control-rate)")]
+    ControlRate(u32),
+    #[error("no sign of life from the peer (--ping-timeout)")]
+    Silent,
     #[error("a message to be sent cannot be compressed: the compression library refuses its own state")]
     NotCompressed,
 }
@@ -93,6 +118,8 @@ impl From<WsError> for io::Error {
     fn from(e: WsError) -> Self {
         let kind = match e {
             WsError::TornMessage => io::ErrorKind::UnexpectedEof,
+            WsError::ControlRate(_) => io::ErrorKind::InvalidData,
+            WsError::Silent => io::ErrorKind::TimedOut,
             WsError::ControlTooLong(_) | WsError::TextNotUtf8 => io::ErrorKind::InvalidInput,
             WsError::NotCompressed => io::ErrorKind::Other,
         };
@@ -114,19 +141,33 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         close_code: options.close_code.filter(|_| !options.half_close && !info.half_close),
         text: options.text_invalid,
         own_control: options.own_control,
+        close_reason: options.close_reason.map(|reason| Box::new(CloseReason(reason))),
+        client: options.role == Role::Client,
     };
     let deflate = info
         .deflate
         .map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, options.inflate_limits));
     let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
-    let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies));
+    let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies, options.max_control_rate));
+    if read.is_some() && write.is_some() {
+        let nonce = RandomState::new().hash_one(Arc::as_ptr(&control)) as u32;
+        if let Some((pulse, step)) = Pulse::new(options.keepalive, nonce) {
+            control.keep_alive(pulse);
+            sweep::watch(&control, step);
+        }
+    }
     let read = read.map(|inner| -> BoxDatagramRead {
         let rule = match options.role {
             _ if options.ignore_masks => wsframe::MaskRule::Any,
             Role::Client => wsframe::MaskRule::Forbidden,
             Role::Server => wsframe::MaskRule::Required,
         };
-        let reader = WsReader::new(inner, rule, inflater.map(Box::new), control.clone());
+        let decoder = Decoder::new(rule)
+            //= 6455-9.1-6
+            .allow_rsv1(inflater.is_some())
+            .max_frame(options.max_frame.unwrap_or(u64::MAX))
+            .max_message(options.max_message.unwrap_or(u64::MAX));
+        let reader = WsReader::new(inner, decoder, inflater.map(Box::new), control.clone());
         if options.text_invalid == TextInvalid::Lossy { Box::new(LossyReader::new(reader)) } else { Box::new(reader) }
     });
     let write = write.map(|inner| -> BoxDatagramWrite {

@@ -4,9 +4,10 @@
 //! block, from which the writer takes what it owes the peer.
 
 use super::{
-    WsError,
-    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, STALLED},
+    POLICY_VIOLATION, WsError,
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
     deflate::Inflater,
+    keepalive::Life,
     text::{TextCheck, TextInvalid},
 };
 use crate::{
@@ -20,9 +21,9 @@ use std::{
     error::Error,
     io,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
-use wsframe::{Decoder, MAX_HEADER, MaskRule, Next, Opcode};
+use wsframe::{Decoder, MAX_HEADER, Next, Opcode};
 
 /// Frames up to this size reach sinks that care for message borders in one piece; longer ones come in parts.
 pub const HOLD: usize = match SIZES {
@@ -55,6 +56,8 @@ pub struct WsReader {
     announced: Option<Flags>,
     parts: bool,
     ended: bool,
+    /// What came since the stream had nothing; kept for the control block.
+    life: Life,
     /// The announced chunk, or the next one, is output of `inflater`, and `rest` is what has not gone into that.
     inflating: bool,
     /// permessage-deflate was agreed on.
@@ -64,15 +67,14 @@ pub struct WsReader {
 impl WsReader {
     pub(super) fn new(
         inner: BoxStreamRead,
-        rule: MaskRule,
+        decoder: Decoder,
         inflater: Option<Box<Inflater>>,
         control: Arc<Control>,
     ) -> Self {
         Self {
             inner,
             window: Window::new(2),
-            //= 6455-9.1-6
-            decoder: Decoder::new(rule).allow_rsv1(inflater.is_some()),
+            decoder,
             control,
             rest: 0,
             len: 0,
@@ -81,6 +83,7 @@ impl WsReader {
             announced: None,
             parts: false,
             ended: false,
+            life: Life::New,
             inflating: false,
             inflater,
         }
@@ -116,7 +119,7 @@ impl WsReader {
                         self.flags = match opcode {
                             Opcode::Binary | Opcode::Continuation => partial(fin),
                             Opcode::Text => partial(fin) | Flags::TEXT,
-                            Opcode::Ping | Opcode::Pong => match self.handle_control(cx, opcode, &mut turn) {
+                            Opcode::Ping | Opcode::Pong => match self.handle_control(cx, opcode, &mut turn)? {
                                 Then::Shown(flags) => flags,
                                 Then::Done => continue,
                                 Then::Flush => {
@@ -134,6 +137,7 @@ impl WsReader {
                                 None => continue,
                             }
                         }
+                        //= 6455-5.6-2
                         if opcode == Opcode::Text && self.control.rules.text == TextInvalid::Fail {
                             self.check_text(fin)?;
                         }
@@ -143,6 +147,10 @@ impl WsReader {
                 }
             }
             let Poll::Ready(filled) = poll_fill(&mut *self.inner, cx, &mut self.window, need) else {
+                if self.life != Life::Silent {
+                    self.control.set_life(if self.life == Life::New { Life::Silent } else { self.life });
+                    self.life = Life::Silent;
+                }
                 if !self.window.is_empty() && self.control.rules.text == TextInvalid::Fail {
                     self.check_ahead()?;
                 }
@@ -153,8 +161,14 @@ impl WsReader {
                     self.flags = self.handle_end()?;
                     return Poll::Ready(Ok(self.announce(max)));
                 }
-                Ok(_) => {}
+                Ok(_) => {
+                    if self.life == Life::Silent {
+                        self.control.set_life(Life::Busy);
+                    }
+                    self.life = Life::Heard;
+                }
                 Err(e) => {
+                    self.control.set(STREAM_OVER);
                     self.end();
                     self.ended_abruptly();
                     return Poll::Ready(Err(e));
@@ -182,6 +196,7 @@ impl WsReader {
 
     /// Announces the next output of a compressed message. None: the fragment says nothing that can be handed on yet.
     //= 7692-6-2
+    //= 6455-6.2-7
     fn next_inflated(&mut self, max: usize) -> io::Result<Option<Flags>> {
         let Some(inflater) = &mut self.inflater else { return Ok(None) };
         if inflater.output().is_empty() {
@@ -235,11 +250,16 @@ impl WsReader {
 
     /// A ping or pong lies at the front of the window.
     #[cold]
-    fn handle_control(&mut self, cx: &Context<'_>, opcode: Opcode, turn: &mut u32) -> Then {
+    fn handle_control(&mut self, cx: &Context<'_>, opcode: Opcode, turn: &mut u32) -> io::Result<Then> {
         let len = self.rest as usize;
+        if let Some(rate) = self.control.exceeds_rate() {
+            return Err(self.refuse(POLICY_VIOLATION, WsError::ControlRate(rate)));
+        }
+        //= 6455-5.5.2-1
+        //= 6455-6.2-2
         let answer = opcode == Opcode::Ping && self.control.answers_pings();
         if !answer && !self.control.rules.own_control {
-            return Then::Shown(if opcode == Opcode::Ping { Flags::PING } else { Flags::PONG });
+            return Ok(Then::Shown(if opcode == Opcode::Ping { Flags::PING } else { Flags::PONG }));
         }
         let mut full = false;
         if answer {
@@ -247,17 +267,24 @@ impl WsReader {
             //= 6455-5.5.3-1
             full = self.control.owe_pong(cx, self.window.filled().get(..len).unwrap_or_default());
         }
+        if opcode == Opcode::Pong {
+            self.control.answered(self.window.filled().get(..len).unwrap_or_default());
+        }
         self.window.skip(len);
         self.rest = 0;
+        if opcode == Opcode::Pong && self.window.is_empty() {
+            self.life = Life::Answered;
+        }
         *turn += 1;
         // Pongs that are owed leave before anything that comes behind their pings is looked at: a mirror would answer it
         // first. What comes together is still answered together.
+        //= 6455-5.5.2-3
         let next = self.window.filled().first();
         let burst = self.control.answers_pings() && next.is_some_and(|first| first & 0x0f == Opcode::Ping as u8);
-        match full || answer && !burst || *turn == TURN {
+        Ok(match full || answer && !burst || *turn == TURN {
             true => Then::Flush,
             false => Then::Done,
-        }
+        })
     }
 
     #[cold]
@@ -273,11 +300,16 @@ impl WsReader {
         //= 6455-7.1.5-1
         //= 6455-7.1.6-1
         // Set once: this is the first end that is seen, and the last.
-        let _ = self.control.info.ending.set(Ending::Close { code, reason: reason.into() });
+        let ours = self.control.rules.close_code.filter(|code| !matches!(code, 1000 | 1001));
+        let answered = self.control.flags() & CLOSED != 0 && ours.is_some() && code == ours;
+        let ending = if answered { Ending::Answered } else { Ending::Close { code, reason: reason.into() } };
+        let _ = self.control.info.ending.set(ending);
         let mut flags = Flags::EOF;
         match code {
             //= 6455-5.5.1-7
             Some(code) if answer => {
+                //= 6455-5.5.1-8
+                //= 6455-5.5.1-9
                 self.control.owe_close(code);
                 flags |= Flags::GONE;
             }
@@ -294,6 +326,7 @@ impl WsReader {
     fn handle_end(&mut self) -> io::Result<Flags> {
         //= 6455-7.2.1-2
         let torn = !self.window.is_empty() || self.decoder.mid_message();
+        self.control.set(STREAM_OVER);
         self.end();
         if torn || self.control.rules.require_close {
             self.ended_abruptly();
@@ -306,11 +339,29 @@ impl WsReader {
     }
 
     /// The stream failed or ended without Close. After ours that is what peers in a hurry do, and no failure.
+    //= 6455-7.1.4-1
     fn ended_abruptly(&self) {
         if self.control.flags() & CLOSED == 0 {
             // Set once: this is the first end that is seen, and the last.
             let _ = self.control.info.ending.set(Ending::Abrupt);
         }
+    }
+
+    /// There is nothing to read. Does what nobody else is there for.
+    #[cold]
+    fn look(&mut self, cx: &mut Context<'_>, flags: u16) -> Poll<io::Result<Flags>> {
+        if flags & SILENT != 0 {
+            // Set once: this is the first end that is seen, and the last.
+            let _ = self.control.info.ending.set(Ending::Silent);
+            self.control.set(STREAM_OVER);
+            self.end();
+            return Poll::Ready(Err(WsError::Silent.into()));
+        }
+        self.control.register_reader(cx.waker());
+        if self.control.flags() & (OWED | STALLED) != 0 {
+            self.control.drive_parked(cx);
+        }
+        Poll::Pending
     }
 
     /// The peer broke the rules: says so to it, and reads no further (RFC 6455 7.1.7).
@@ -323,7 +374,14 @@ impl WsReader {
     fn refuse(&mut self, code: u16, e: impl Error + Send + Sync + 'static) -> io::Error {
         //= 6455-7.1.7-5
         //= 6455-7.1.7-7
+        //= 6455-5.1-3
+        //= 6455-5.1-6
+        //= 6455-7.1.7-1
+        //= 6455-7.1.7-3
+        //= 6455-10.7-2
+        //= 6455-10.7-3
         self.control.owe_close(code);
+        self.control.set(STREAM_OVER);
         self.end();
         io::Error::new(io::ErrorKind::InvalidData, e)
     }
@@ -379,6 +437,9 @@ impl DatagramRead for WsReader {
         }
         let next = self.poll_next(cx, max);
         let flags = self.control.flags();
+        if flags & (PARKED | SILENT) != 0 && next.is_pending() {
+            return self.look(cx, flags);
+        }
         if flags & PARKED != 0 && flags & (OWED | STALLED) != 0 {
             self.control.drive_parked(cx);
         }
@@ -409,6 +470,29 @@ impl DatagramRead for WsReader {
         }
     }
 
+    //= 6455-7.1.1-6
+    //= 6455-5.5.1-13
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let rules = &self.control.rules;
+        let waits = rules.client && rules.answer_close && !rules.no_close_frame;
+        let both = CLOSED | PEER_DONE;
+        if !waits || self.control.flags() & (both | STREAM_OVER) != both {
+            return Poll::Ready(());
+        }
+        for _ in 0..TURN {
+            match ready!(poll_fill(&mut *self.inner, cx, &mut self.window, 1)) {
+                Ok(n @ 1..) => self.window.skip(n), // nothing has a meaning behind Close
+                Ok(0) | Err(_) => {
+                    self.window.release();
+                    self.control.set(STREAM_OVER);
+                    return Poll::Ready(());
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     fn parts_suffice(&mut self) {
         self.parts = true;
     }
@@ -422,9 +506,10 @@ mod tests {
 
     #[test]
     fn an_idle_or_ended_reader_owns_no_buffer() {
-        let control = Arc::new(Control::new(Default::default(), Default::default(), None));
+        let control = Arc::new(Control::new(Default::default(), Default::default(), None, None));
         let peer = Peer::default();
-        let mut reader = WsReader::new(Box::new(peer.clone()), MaskRule::Forbidden, None, control);
+        let mut reader =
+            WsReader::new(Box::new(peer.clone()), Decoder::new(wsframe::MaskRule::Forbidden), None, control);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(reader.poll_chunk(&mut cx, usize::MAX).is_pending());
         assert_eq!(reader.window.room(), 0);

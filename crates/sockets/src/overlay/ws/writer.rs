@@ -4,8 +4,8 @@
 //! core stays behind in the control block, so that pings are answered as long as somebody reads.
 
 use super::{
-    WsError,
-    control::{CLOSE, CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PONG, STALLED},
+    POLICY_VIOLATION, WsError,
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER},
     deflate::Deflater,
     text::TextInvalid,
 };
@@ -58,6 +58,10 @@ pub struct Core {
 }
 
 impl Core {
+    //= 6455-5.1-4
+    //= 6455-5.3-2
+    //= 6455-5.5.1-5
+    //= 6455-6.1-7
     fn key(&mut self) -> io::Result<Option<[u8; 4]>> {
         self.keys.as_mut().map(MaskKeys::next_key).transpose()
     }
@@ -75,6 +79,10 @@ impl Core {
         if let Some(key) = key {
             mask(chunk, key, 0);
         }
+        //= 6455-6.1-3
+        //= 6455-6.1-4
+        //= 6455-6.1-6
+        //= 6455-10.3-2
         let header = Header::new(self.sequence.next_opcode(text, fin), fin, chunk.len(), key);
         self.header = Some(header);
         Ok(header)
@@ -133,6 +141,7 @@ impl Core {
         let fin = fin && last;
         //= 7692-6.1-1
         //= 7692-6.1-6
+        //= 6455-6.1-8
         let opcode = self.sequence.next_opcode(text, fin);
         let header = Header::new(opcode, fin, deflater.payload().len(), key).with_rsv1(true);
         self.header = Some(header);
@@ -180,13 +189,23 @@ impl Core {
                 continue;
             }
             owed.clear_pongs();
+            if control.flags() & PING != 0 && !over {
+                let body = owed.next_ping();
+                control.clear(PING);
+                drop(owed);
+                self.put_control(cx, Opcode::Ping, &body)?;
+                continue;
+            }
             let close = owed.close.take();
-            control.clear(PONG | CLOSE);
+            control.clear(OWED);
             drop(owed);
+            //= 6455-5.5.1-15
             if let Some(code) = close.filter(|_| !self.closed && !self.shut) {
                 self.closed = true;
                 control.set(CLOSED);
-                self.put_control(cx, Opcode::Close, &code.to_be_bytes())?;
+                let mut body = [0; MAX_CONTROL_PAYLOAD];
+                let len = write_close(code, reason(control, code), &mut body);
+                self.put_control(cx, Opcode::Close, body.get(..len).unwrap_or_default())?;
             }
             return Poll::Ready(Ok(()));
         }
@@ -194,11 +213,13 @@ impl Core {
 
     /// Writes everything out; see [`DatagramWrite::poll_flush`].
     #[inline]
+    //= 6455-6.1-9
     pub fn poll_flush(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         if self.shut {
             return Poll::Ready(Ok(()));
         }
         // Behind a stalled flush at most one frame waits in the buffer and one in the control block.
+        //= 6455-5.5.1-10
         while control.flags() & OWED != 0 && !self.out.is_midway() {
             if self.stalled {
                 ready!(self.poll_out(cx, control))?;
@@ -224,6 +245,7 @@ impl Core {
     /// Sends our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
     #[cold]
     fn poll_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
+        //= 6455-6.1-2
         if self.out.is_midway() {
             // Whoever wrote gave up in the middle of a frame: a Close would be taken for the rest of its payload.
             self.closed = true;
@@ -252,7 +274,15 @@ impl Core {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         ready!(self.poll_close(cx, control, None))?;
         ready!(self.poll_flush(cx, control))?;
-        let both = control.rules.answer_close && control.flags() & PEER_DONE != 0;
+        let (rules, flags) = (&control.rules, control.flags());
+        //= 6455-7.1.1-3
+        // A client leaves the end of the stream to the server, if that is going to hear of our Close.
+        let first = !rules.client || rules.no_close_frame || flags & STREAM_OVER != 0;
+        //= 6455-5.5.1-11
+        //= 6455-5.5.1-12
+        //= 6455-7.1.1-5
+        //= 6455-7.1.2-2
+        let both = rules.answer_close && flags & PEER_DONE != 0 && first;
         if !self.shut && (both || control.rules.shutdown_socket_on_eof) {
             ready!(self.out.poll_shutdown(cx))?;
             self.shut = true;
@@ -261,12 +291,31 @@ impl Core {
     }
 }
 
+/// RFC 6455 7.4.1: the server did not agree on an extension that the client needs.
+const EXTENSION_REQUIRED: u16 = 1010;
+
+/// Why we close, where the code does not say it all. An answer to the peer's Close gives no reason.
+fn reason(control: &Control, code: u16) -> &'static str {
+    match code {
+        POLICY_VIOLATION if control.info.ending.get().is_none() => "too many pings and pongs",
+        _ => "",
+    }
+}
+
 /// What our Close carries. Low-level sockets hand on what they are given; others send only what RFC 6455 allows.
 fn close_body<'a>(control: &Control, given: Option<&'a [u8]>, space: &'a mut [u8; MAX_CONTROL_PAYLOAD]) -> &'a [u8] {
+    //= 6455-7.4.1-6
+    // Only clients may miss an extension.
+    let clients_only = given.is_some_and(|body| body.starts_with(&EXTENSION_REQUIRED.to_be_bytes()));
+    if clients_only && control.rules.answer_close && !control.rules.client {
+        return &[];
+    }
     let Some(given) = given.filter(|body| !body.is_empty()) else {
         //= 6455-7.1.2-1
         let code = control.rules.close_code.filter(|_| control.flags() & EMPTY_CLOSE == 0);
-        let len = code.map_or(0, |code| write_close(code, "", space));
+        //= 6455-7.4-1
+        let reason = control.rules.close_reason.as_ref().map_or("", |reason| &reason.0);
+        let len = code.map_or(0, |code| write_close(code, reason, space));
         return space.get(..len).unwrap_or_default();
     };
     let fits = given.len() <= MAX_CONTROL_PAYLOAD;
@@ -338,6 +387,8 @@ impl DatagramWrite for WsWriter {
             return self.poll_write_control(cx, chunk, flags);
         }
         //= 6455-5.5.1-6
+        //= 6455-5.1-7
+        //= 6455-6.1-1
         let Some(core) = self.core.as_mut().filter(|core| !core.closed) else { return Poll::Ready(Ok(())) };
         if core.deflater.is_some()
             && ready!(core.poll_deflated(cx, chunk, flags, self.control.rules.text == TextInvalid::Fail))?

@@ -129,7 +129,8 @@ fn check(head: &Parts, options: &AcceptOpts, allowed: Option<&AllowedOrigins>) -
     if let Some(path) = &options.restrict_uri {
         request::check_path(head, path)?;
     }
-    let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL);
+    // What is no token cannot be answered with: the name would come out changed.
+    let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL).filter(|name| headers::is_token(name));
     let subprotocol = choose(&mut offered, options)?;
     Ok(Agreed {
         subprotocol: subprotocol.map(|p| String::from_utf8_lossy(p).into()),

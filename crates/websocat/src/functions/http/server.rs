@@ -112,7 +112,7 @@ struct Progress {
     failure: Option<Error>,
 }
 
-/// Refused requests after which a connection is closed: enough for a client that tries other versions or credentials.
+/// Refused or failed requests after which a connection is closed: enough for a client that tries other versions or credentials.
 const MOST_REFUSALS: u64 = 10;
 
 /// Answers requests by calling the script.
@@ -144,12 +144,9 @@ impl Service<Request<Incoming>> for Responder {
         };
         let mut progress = lock(&self.progress);
         progress.requests += 1;
-        ready(Ok(match answer {
-            Ok(OutgoingResponse { mut response, accepted, refusal }) => {
+        let mut response = match answer {
+            Ok(OutgoingResponse { response, accepted, refusal }) => {
                 progress.accepted = accepted;
-                if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
-                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                }
                 progress.refusal = refusal.map(|text| self.tell(text));
                 response
             }
@@ -160,7 +157,11 @@ impl Service<Request<Incoming>> for Responder {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 response
             }
-        }))
+        };
+        if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        ready(Ok(response))
     }
 }
 

@@ -175,6 +175,8 @@ fn halves_are_small_and_can_go_to_any_thread() {
     assert!(size_of::<WsWriter>() <= 128, "{}", size_of::<WsWriter>());
 }
 
+//= 6455-5.3-3 test
+//= 6455-5.3-4 test
 //= 6455-5.3-2 test
 //= 6455-10.3-1 test
 #[test]

@@ -35,14 +35,42 @@ fn close_bodies_are_handed_on_from_socket_to_socket() {
     }
 }
 
+//= 6455-7.4-1 test
+//= 6455-7.1.2-1 test
+#[test]
+fn the_code_and_the_reason_of_our_own_end_can_be_chosen() {
+    for role in ROLES {
+        let options = || WsOptions { close_code: Some(4321), close_reason: Some("later".into()), ..complete(role) };
+        let mut ws = Fixture::new(options());
+        ws.shutdown();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x10\xe1later".to_vec())]);
+        ws.peer.send(&frame(role, Opcode::Close, true, b"\x10\xe1"));
+        assert!(ws.next().is_some());
+        assert_eq!(ws.info.ending.get(), Some(&Ending::Answered), "whose code is no fault of the peer");
+        // Not those of an answer, and not those that somebody else has chosen.
+        let mut ws = Fixture::new(options());
+        ws.put(b"\x03\xe9", Flags::EOF);
+        assert_eq!(ws.frames(role), []);
+        ws.flush();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x03\xe9".to_vec())]);
+        let mut ws = Fixture::new(options());
+        ws.peer.send(&frame(role, Opcode::Close, true, b"\x03\xe8"));
+        assert!(ws.next().is_some());
+        ws.shutdown();
+        assert_eq!(ws.frames(role), [(Opcode::Close, b"\x03\xe8".to_vec())]);
+    }
+}
+
 //= 6455-7.4.1-1 test
+//= 6455-7.4.1-6 test
 //= 6455-7.1.2-1 test
 #[test]
 fn only_valid_close_bodies_leave_a_complete_websocket() {
     let long = [b"\x03\xe8".to_vec(), "é".repeat(80).into_bytes()].concat();
     let cut = [b"\x03\xe8".to_vec(), "é".repeat(61).into_bytes()].concat();
-    let cases: [(&[u8], &[u8]); 7] = [
+    let cases: [(&[u8], &[u8]); 8] = [
         (b"", b"\x03\xe8"),
+        (b"\x03\xf2for clients", b""),
         (b"\x03\xe9off", b"\x03\xe9off"),
         (b"\x03\xed", b""),
         (b"\x03", b""),
@@ -63,6 +91,12 @@ fn only_valid_close_bodies_leave_a_complete_websocket() {
     assert_eq!(ws.frames(Role::Server), [(Opcode::Close, cut)]);
 }
 
+//= 6455-5.1-4 test
+//= 6455-5.1-7 test
+//= 6455-5.5.1-5 test
+//= 6455-5.5.1-15 test
+//= 6455-6.1-1 test
+//= 6455-6.1-7 test
 //= 6455-5.5.1-6 test
 //= 6455-7.1.3-1 test
 #[test]
@@ -86,10 +120,17 @@ fn after_our_close_data_is_discarded_and_pings_are_answered_until_the_peers_clos
         ws.flush();
         ws.shutdown();
         assert_eq!(ws.peer.received(), []);
-        assert!(ws.peer.wire().shut, "both have said Close");
+        // Both have said Close: a server ends the connection, a client waits for that.
+        assert_eq!(ws.peer.wire().shut, role == Role::Server);
+        assert_eq!(ws.is_closed(), role == Role::Server);
+        ws.peer.end();
+        assert!(ws.is_closed());
+        ws.shutdown();
+        assert!(ws.peer.wire().shut);
     }
 }
 
+//= 6455-5.5.1-8 test
 //= 6455-5.5.1-7 test
 //= 6455-7.1.5-1 test
 //= 6455-7.1.6-1 test
@@ -110,7 +151,7 @@ fn close_with_a_code_is_answered_at_once_after_the_pong() {
             assert!(!ws.peer.wire().shut);
             ws.shutdown();
             ws.shutdown();
-            assert!(ws.peer.wire().shut);
+            assert_eq!(ws.peer.wire().shut, role == Role::Server);
             let expected = [(Opcode::Pong, b"?".to_vec()), (Opcode::Close, b"\x03\xe9".to_vec())];
             assert_eq!(ws.frames(role), expected);
             let ending = Ending::Close { code: Some(1001), reason: "later".into() };
@@ -133,7 +174,7 @@ fn close_without_a_code_is_answered_when_our_direction_ends() {
         ws.put(b"", Flags::EOF);
         ws.shutdown();
         assert_eq!(ws.frames(role), [(Opcode::Close, vec![])]);
-        assert!(ws.peer.wire().shut);
+        assert_eq!(ws.peer.wire().shut, role == Role::Server);
     }
 }
 
@@ -179,6 +220,7 @@ fn without_close_frames_none_ever_leaves() {
     }
 }
 
+//= 6455-7.1.4-1 test
 //= 6455-7.2.1-2 test
 #[test]
 fn the_end_of_the_stream_without_close() {
@@ -239,6 +281,7 @@ fn shutdown_sends_close_then_ends_the_stream_only_when_told() {
     }
 }
 
+//= 6455-6.1-2 test
 #[test]
 fn nothing_follows_a_frame_that_broke_off() {
     for drop_writer in [false, true] {

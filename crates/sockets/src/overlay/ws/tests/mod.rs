@@ -4,6 +4,7 @@ mod breach;
 mod chunks;
 mod close;
 mod compressed;
+mod limits;
 mod ping;
 mod text;
 
@@ -235,6 +236,11 @@ impl Fixture {
 
     fn shutdown(&mut self) {
         self.drive(|w, cx| w.poll_shutdown(cx));
+    }
+
+    /// Nothing more is to be waited for before the connection below is closed.
+    fn is_closed(&mut self) -> bool {
+        self.read.poll_closed(&mut Context::from_waker(&self.waker)).is_ready()
     }
 
     /// What the peer received, frame by frame.

@@ -2,6 +2,7 @@
 
 use super::*;
 
+//= 6455-5.5.2-1 test
 //= 6455-5.1-1 test
 //= 6455-5.5.2-2 test
 //= 6455-5.5.3-1 test
@@ -67,6 +68,9 @@ fn control_chunks_that_do_not_fit_a_frame_are_refused() {
     assert_eq!(ws.peer.received(), []);
 }
 
+//= 6455-6.1-4 test
+//= 6455-6.1-6 test
+//= 6455-6.2-2 test
 //= 6455-5.4-3 test
 #[test]
 fn pings_between_fragments_are_answered_between_fragments() {
@@ -112,6 +116,7 @@ fn a_pong_that_waits_for_the_stream_does_not_stop_reading() {
     assert_eq!(ws.frames(Role::Server), [(Opcode::Pong, vec![7])]);
 }
 
+//= 6455-5.5.2-3 test
 #[test]
 fn pongs_leave_before_what_comes_behind_their_pings_is_shown() {
     let [ping, data] = [Opcode::Ping, Opcode::Binary].map(|opcode| frame(Role::Server, opcode, true, b"1"));
@@ -235,6 +240,7 @@ fn a_pong_owed_when_the_writer_is_dropped_wakes_the_reader() {
     assert_eq!(ws.frames(Role::Server), [(Opcode::Pong, b"?".to_vec())]);
 }
 
+//= 6455-10.3-2 test
 #[test]
 fn a_frame_that_waits_and_has_not_begun_leaves_room_for_a_pong() {
     let mut ws = Fixture::new(server());
@@ -252,6 +258,7 @@ fn a_frame_that_waits_and_has_not_begun_leaves_room_for_a_pong() {
     assert_eq!(lens, [(Opcode::Binary, 5), (Opcode::Pong, 1), (Opcode::Binary, 100_000)]);
 }
 
+//= 6455-6.1-9 test
 #[test]
 fn frames_not_flushed_when_the_writer_is_dropped_leave_with_the_next_read() {
     let mut ws = Fixture::new(server());

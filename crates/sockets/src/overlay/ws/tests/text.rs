@@ -35,6 +35,7 @@ fn samples() -> Vec<Vec<u8>> {
     all
 }
 
+//= 6455-5.6-2 test
 //= 6455-5.6-1 test
 //= 6455-8.1-1 test
 #[test]
@@ -80,9 +81,12 @@ fn text_is_checked_in_both_directions() {
         }
         // Binary messages are anything.
         let mut ws = with(role, TextInvalid::Fail);
-        ws.peer.send(&frame(role, Opcode::Binary, true, b"\xff"));
-        assert_eq!(ws.next(), Some((b"\xff".to_vec(), Flags::NONE)));
-        ws.put(b"\xff", Flags::NONE);
+        let all: Vec<u8> = (0..=255).collect();
+        ws.peer.send(&frame(role, Opcode::Binary, true, &all));
+        assert_eq!(ws.next(), Some((all.clone(), Flags::NONE)));
+        ws.put(&all, Flags::NONE);
+        ws.flush();
+        assert_eq!(ws.frames(role), [(Opcode::Binary, all)]);
     }
 }
 
@@ -118,6 +122,7 @@ fn bad_text_is_noticed_before_its_frame_is_whole() {
     }
 }
 
+//= 6455-6.1-3 test
 #[test]
 fn passed_text_is_not_looked_at() {
     for role in ROLES {

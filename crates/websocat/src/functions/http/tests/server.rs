@@ -149,6 +149,9 @@ async fn subprotocols_follow_the_table() {
         ("choose_protocol: \"b\"", " b ,", "b"),
         ("protocol_choose_first: true", "a,b", "a"),
         ("protocol_choose_first: true", "", ""),
+        // What is no token is no choice, since an answer could not repeat it.
+        ("protocol_choose_first: true, lax: true", "ä, a b, c", "c"),
+        ("protocol_choose_first: true", "ä, a b, c", "400"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "a,b", "b"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "c,a", "c"),
         ("choose_protocol: \"b\", require_protocol: true, protocol_choose_first: true", "", "400"),
@@ -283,10 +286,13 @@ async fn a_script_that_fails_is_a_500() {
         write.write_all(GOOD.as_bytes()).await.unwrap();
         write.shutdown().await.unwrap();
         let script = format!("http1_serve(#{{}}, socket(), |rq, hup, fd| {{ {script} }})");
-        let e = error(play(script, b, Stop::new()).await);
+        let e = error(play(&script, b, Stop::new()).await);
         assert!(e.kind == Kind::Start && e.is_logged() && e.to_string().contains(says), "{e}");
         let text = read_all(&mut read).await;
         assert_eq!(text.matches("HTTP/1.1 500 Internal Server Error\r\n").count(), 2, "{text}");
+        // Not for ever: each failure is told.
+        let (text, _) = answer(&script, &GOOD.repeat(20)).await;
+        assert_eq!(text.matches("HTTP/1.1 500 ").count(), 10, "{text}");
     }
 }
 
