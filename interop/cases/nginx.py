@@ -62,6 +62,32 @@ def http_proxy_in_a_tunnel():
     backend.result()
 
 
+@case("compressed messages pass nginx's HTTP proxy: a library's client and ws-l:", needs=HTTP)
+def http_proxy_passes_compression_to_us():
+    _, port = ours()
+    client = library.connect(Nginx("http", port).url, max_size=None)
+    assert [e.name for e in client.protocol.extensions] == ["permessage-deflate"], client.protocol.extensions
+    for message in ("compressible " * 20_000, LARGE[:200_000], "", "tiny"):
+        client.send(message)
+        assert client.recv(8) == message
+    client.close(1000)
+    assert client.close_code == 1000, client.close_code
+
+
+@case("compressed messages pass nginx's HTTP proxy: our client and a library's server", needs=HTTP)
+def http_proxy_passes_compression_from_us():
+    def echo_with_extensions(ws):
+        echo(ws)
+        return [e.name for e in ws.protocol.extensions]
+
+    server = WebSocketServer(echo_with_extensions, max_size=None)
+    sent = b"compressible " * 20_000 + b"\n"
+    client = Program("--compress", Nginx("http", server.port).url, stdin=sent)
+    client.expect(0)
+    assert client.stdout.all() == sent
+    assert server.result() == ["permessage-deflate"]
+
+
 @case("the back end ends: the client behind nginx's HTTP proxy sees 1000", needs=HTTP)
 def http_proxy_passes_our_close():
     backend = IdleBackend()

@@ -113,7 +113,7 @@ pub struct WrapOpts {
     /// Longest frame in bytes that is accepted; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_frame_length: Option<u64>,
-    /// Longest message in bytes that is accepted, as it comes on the wire; absent: any.
+    /// Longest message in bytes that is accepted, as it comes and inflated; absent: any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_length: Option<u64>,
 }

@@ -91,6 +91,9 @@ const NO_HOST: &str = "";
 
 impl WsRequest {
     /// All custom headers, in the order in which they are sent.
+    //= 6455-4.1-27
+    //= 6455-4.1-30
+    //= 6455-4.1-34
     fn headers(&self, args: &RequestArgs) -> Vec<Header> {
         let own = [
             ("Origin", &args.origin),

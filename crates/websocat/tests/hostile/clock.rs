@@ -130,3 +130,15 @@ fn a_close_that_is_never_answered_holds_nobody_for_long() {
     });
     assert!(status == 0 && (1000..=6000).contains(&ms), "status {status} after {ms} ms");
 }
+
+#[test]
+fn a_peer_that_vanished_is_given_up_after_a_minute() {
+    // Pinged after half of that, with eight bytes of its own.
+    let (status, ms) = play(&["-b", "ws-u:mss:", "mirror:"], async |mut peer: Peer| {
+        peer.send(REQUEST).await;
+        peer.head().await;
+        peer.expect(b"\x89\x08").await;
+        vanish(peer).await;
+    });
+    assert_eq!((status, ms), (32, 60_000));
+}

@@ -1,7 +1,7 @@
 //! More than anybody asked for: of headers, pings, fragments, lengths, and of data that its sender never reads back.
 
 use super::{
-    client::{BINARY, CONTINUATION, Client, FIN, PING, assert_serves, frame, header, tcp},
+    client::{BINARY, CLOSE, CONTINUATION, Client, FIN, PING, assert_serves, frame, header, tcp},
     server::Server,
 };
 use std::io::Write as _;
@@ -28,8 +28,26 @@ fn headers_without_end() {
 }
 
 #[test]
-fn pings_whose_pongs_are_never_read() {
+fn more_pings_than_anybody_needs() {
     let mut server = Server::start(ECHO);
+    let mut client = Client::connect(&server);
+    // Not more than a server that has had enough still reads past, so that its Close arrives.
+    client.send(&frame(FIN | PING, &[b'p'; 125]).repeat(2000));
+    loop {
+        let (first, payload) = client.next().unwrap();
+        if first & 0x0f == CLOSE {
+            assert_eq!(payload[..2], 1008u16.to_be_bytes());
+            break;
+        }
+    }
+    client.ended();
+    server.assert_growth(POOLS);
+    assert_serves(&server);
+}
+
+#[test]
+fn pings_whose_pongs_are_never_read() {
+    let mut server = Server::start(&[ECHO, &["--max-control-rate", "1000000"]].concat());
     assert_serves(&server);
     let mut client = Client::connect(&server);
     let pings = frame(FIN | PING, &[b'p'; 125]).repeat(200_000);
@@ -47,6 +65,7 @@ fn lengths_beyond_all_memory() {
         let mut client = Client::connect(&server);
         client.send(&header(FIN | BINARY, length));
         assert_eq!(client.closed(), 1002, "{length:x}");
+        server.wait_for_log(&client.tcp.local_addr().unwrap().to_string(), 1);
     }
     // The longest there is: a message that is passed on while it comes.
     let mut client = Client::connect(&server);
@@ -108,4 +127,54 @@ fn a_million_fragments_of_one_byte() {
         client.echo();
         server.assert_growth(POOLS + 4 * COUNT as u64 / 1024);
     }
+}
+
+/// One message of zeros that inflates to 1032 times its size, the most that DEFLATE can say: a literal, then copies of the
+/// byte before that are 258 long and take two bits each, of which all are 0.
+fn bomb(size: usize) -> Vec<u8> {
+    // Not final, codes of its own (of 286, 1 and 18 symbols) and their lengths: 18 with one bit, 2 and 1 with two.
+    let fields = [(0, 1), (2, 2), (29, 5), (0, 5), (14, 4)];
+    let lengths_of_lengths = [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 2].map(|length| (length, 3));
+    // Symbol 0 has two bits, 1 to 255 none (138 and 117), 256 has two, 257 to 284 none, 285 has one, distance 1 has one.
+    // Codes go highest bit first: 18 is 0, 1 is 10, 2 is 11.
+    let lengths = [(3, 2), (0, 1), (127, 7), (0, 1), (106, 7), (3, 2), (0, 1), (17, 7), (1, 2), (1, 2)];
+    // The literal 0 is 10, and so many copies that the first byte of them ends here.
+    let mut bits = vec![];
+    for (value, count) in [&fields[..], &lengths_of_lengths, &lengths, &[(1, 2)]].concat() {
+        bits.extend((0..count).map(|bit| value >> bit & 1 == 1));
+    }
+    let bytes = |bits: &[bool]| -> Vec<u8> {
+        bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |sum, bit| sum << 1 | u8::from(*bit))).collect()
+    };
+    let mut bomb = bytes(&bits);
+    bomb.resize(size, 0);
+    // An even number of zero bits, then 11 for the end of the block; the empty block behind it has lost its last bytes.
+    bomb.push(3 << (bits.len() % 2));
+    bomb
+}
+
+#[test]
+fn compressed_bombs() {
+    let mut server = Server::start(ECHO);
+    assert_serves(&server);
+    let bomb = bomb(1 << 20);
+    for fragment in [bomb.len(), 10_000] {
+        let mut client = Client::open(&server, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        let mut parts = bomb.chunks(fragment).peekable();
+        let last = if parts.len() == 1 { FIN } else { 0 };
+        let mut flood = frame(last | BINARY | 0x40, parts.next().unwrap());
+        while let Some(part) = parts.next() {
+            flood.extend(frame(if parts.peek().is_none() { FIN | CONTINUATION } else { CONTINUATION }, part));
+        }
+        client.stuff(&flood);
+        let code = loop {
+            let (first, payload) = client.next().unwrap();
+            if first & 0x0f == CLOSE {
+                break u16::from_be_bytes([payload[0], payload[1]]);
+            }
+        };
+        assert_eq!(code, 1009);
+    }
+    server.assert_growth(POOLS);
+    assert_serves(&server);
 }

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +17,13 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 struct Log {
     lines: Mutex<Vec<String>>,
     changed: Condvar,
+}
+
+impl Log {
+    /// Also after a failed assertion that held it.
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 pub struct Server {
@@ -49,14 +56,14 @@ impl Server {
         let (stderr, its_log) = (child.stderr.take().unwrap(), log.clone());
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                its_log.lines.lock().unwrap().push(line);
+                its_log.lock().push(line);
                 its_log.changed.notify_all();
             }
         });
         let mut first = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
         let port = first.trim_end().rsplit_once("port=").and_then(|(_, port)| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("`{first}` names no port; {:?}", log.lines.lock().unwrap()));
+        let port = port.unwrap_or_else(|| panic!("`{first}` names no port; {:?}", log.lock()));
         let mut server = Self { child, port, log, base: 0 };
         server.base = server.status("VmRSS:");
         server
@@ -105,12 +112,12 @@ impl Server {
 
     /// How many lines of the log have this text.
     pub fn logged(&self, text: &str) -> usize {
-        self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.log.lock().iter().filter(|line| line.contains(text)).count()
     }
 
     /// Waits for so many lines with this text.
     pub fn wait_for_log(&self, text: &str, count: usize) {
-        let lines = self.log.lines.lock().unwrap();
+        let lines = self.log.lock();
         let few = |lines: &mut Vec<String>| lines.iter().filter(|line| line.contains(text)).count() < count;
         let (lines, waited) = self.log.changed.wait_timeout_while(lines, PATIENCE, few).unwrap();
         assert!(!waited.timed_out(), "no {count} lines with `{text}` in {lines:?}");
@@ -132,7 +139,7 @@ impl Server {
 
     /// The program still runs, and has not grown by more than so many KiB.
     pub fn assert_growth(&mut self, most: u64) {
-        assert!(self.child.try_wait().unwrap().is_none(), "it is gone: {:?}", self.log.lines.lock().unwrap());
+        assert!(self.child.try_wait().unwrap().is_none(), "it is gone: {:?}", self.log.lock());
         let growth = self.growth();
         println!("grown by {growth} KiB of {most}");
         assert!(growth <= most, "it has grown by {growth} KiB, more than {most}");
@@ -145,7 +152,7 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if thread::panicking() {
-            for line in self.log.lines.lock().unwrap().iter().take(20) {
+            for line in self.log.lock().iter().take(20) {
                 eprintln!("server: {line}");
             }
         }

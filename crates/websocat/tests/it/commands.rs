@@ -222,6 +222,7 @@ fn complete_clients_that_end() {
     ]);
 }
 
+//= 6455-7.1.7-2 test
 #[test]
 fn complete_clients_whose_peer_ends() {
     // Answered and over at once, whatever our own input does.
@@ -257,6 +258,7 @@ fn handshakes_that_fail() {
     ]);
 }
 
+//= 6455-7.1.7-2 test
 #[test]
 fn broken_frames() {
     play(&[

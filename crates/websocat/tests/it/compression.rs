@@ -58,6 +58,9 @@ macro_rules! alone {
 }
 
 //= 7692-5-2 test
+//= 6455-4.2.2-22 test
+//= 6455-9-2 test
+//= 6455-9-4 test
 #[test]
 fn servers_accept_what_is_offered_unless_told_otherwise() {
     play(&[
@@ -176,6 +179,7 @@ macro_rules! wanted {
 
 //= 6455-4.1-33 test
 //= 6455-9.1-6 test
+//= 6455-9-1 test
 #[test]
 fn clients_ask_when_told_and_take_what_they_asked_for() {
     play(&[

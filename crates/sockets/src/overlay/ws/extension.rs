@@ -88,6 +88,7 @@ impl<'a> Input<'a> {
     }
 
     /// A token, or a quoted string that is one.
+    //= 6455-4.3-3
     fn value(&mut self) -> Result<Cow<'a, str>, Malformed> {
         if !self.skip(b'"') {
             return self.token().map(Cow::Borrowed);
@@ -135,6 +136,7 @@ mod tests {
     //= 6455-9.1-1 test
     //= 6455-9.1-2 test
     //= 6455-9.1-3 test
+    //= 6455-4.3-3 test
     #[test]
     fn lists_of_names_with_parameters() {
         for (value, elements) in [

@@ -86,7 +86,8 @@ pub struct WsOptions {
     pub deflate: DeflateOptions,
     /// How large a compressed message may become.
     pub inflate_limits: Limits,
-    /// Longest frame and longest message that are accepted, in bytes as they come; longer ones end with Close 1009.
+    /// Longest frame, in bytes as they come, and longest message, compressed or inflated, that are accepted; longer ones
+    /// end with Close 1009.
     pub max_frame: Option<u64>,
     pub max_message: Option<u64>,
     /// Pings and pongs that may come per second, and so many at once; more end with Close 1008. None: any number.
@@ -144,9 +145,11 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
         close_reason: options.close_reason.map(|reason| Box::new(CloseReason(reason))),
         client: options.role == Role::Client,
     };
-    let deflate = info
-        .deflate
-        .map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, options.inflate_limits));
+    // What a message is limited to it must not exceed by inflating either.
+    let most = options.max_message.unwrap_or(u64::MAX).min(options.inflate_limits.message);
+    let limits = Limits { message: most, ..options.inflate_limits };
+    let deflate =
+        info.deflate.map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, limits));
     let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
     let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies, options.max_control_rate));
     if read.is_some() && write.is_some() {

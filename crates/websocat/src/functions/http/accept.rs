@@ -182,9 +182,11 @@ fn switch(
         if let Some(key) = head.headers.get(header::SEC_WEBSOCKET_KEY) {
             fields.insert(header::SEC_WEBSOCKET_ACCEPT, text(&headers::accept_value(key.as_bytes()))?);
         }
+        //= 6455-4.2.2-21
         if let Some(protocol) = &agreed.subprotocol {
             fields.insert(header::SEC_WEBSOCKET_PROTOCOL, text(protocol)?);
         }
+        //= 6455-4.2.2-22
         if let Some(extensions) = &agreed.extensions {
             fields.insert(header::SEC_WEBSOCKET_EXTENSIONS, text(extensions)?);
         }
@@ -206,6 +208,7 @@ const HANDSHAKE_ONLY: [HeaderName; 4] =
     [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
 
 /// What is remembered of a request, as long as the connection lives.
+//= 6455-4.2.1-11
 fn record(head: &Parts) -> info::Request {
     let telling = head.headers.iter().filter(|(name, _)| !HANDSHAKE_ONLY.contains(name));
     let headers = telling.map(|(name, value)| (name.as_str(), value.as_bytes()));

@@ -146,6 +146,7 @@ fn request(
     }
     // `extend` would replace; a name that comes several times keeps the order of its values.
     for (name, value) in &custom {
+        //= 6455-4.1-34
         fields.append(name, value.clone());
     }
     let asked = Asked {
@@ -215,11 +216,14 @@ async fn exchange(
         return Err(refused(&mut connection, response).await);
     }
     let (head, _) = response.into_parts();
+    //= 6455-7.2.1-1
+    //= 6455-7.1.7-6
     let agreed = reply::check(&head, asked)
         .map_err(|why| Error::new(Kind::BrokenUpgrade, format!("the server's answer is not right: {why}")))?;
     poll_fn(|cx| connection.poll_without_shutdown(cx)).await.map_err(broken)?;
     let parts = connection.into_parts();
     rest.info = with_agreed(rest.info, agreed);
+    //= 6455-4.2.2-23
     Ok(parts.io.close(rest, parts.read_buf))
 }
 

@@ -56,6 +56,9 @@ impl CompressOpts {
     }
 
     /// What a server answers to a request, and what that means. The error says what is wrong with the request.
+    //= 6455-4.2.1-10
+    //= 6455-4.2.2-15
+    //= 6455-9-3
     pub(super) fn answer(&self, request: &HeaderMap) -> Result<Option<(String, Agreed)>, &'static str> {
         let offers = list(request);
         let offers = extension::parse(&offers).map_err(|_| "Sec-WebSocket-Extensions is malformed")?;
@@ -64,6 +67,7 @@ impl CompressOpts {
 }
 
 /// All fields of Sec-WebSocket-Extensions as one list.
+//= 6455-11.3.2-1
 pub(super) fn list(fields: &HeaderMap) -> Vec<u8> {
     let values: Vec<_> = fields.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().map(|v| v.as_bytes()).collect();
     values.join(&b", "[..])

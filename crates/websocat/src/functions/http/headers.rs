@@ -54,6 +54,8 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 }
 
 /// Elements of all fields of that name as one list (RFC 6455 9.1, 11.3.2, 11.3.4), split at commas, without blanks around them and without empty ones.
+//= 6455-11.3.4-1
+//= 6455-4.2.1-9
 pub(super) fn elements<'a>(headers: &'a HeaderMap, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
     let fields = headers.get_all(name).into_iter();
     fields.flat_map(|value| value.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii).filter(|e| !e.is_empty())

@@ -114,6 +114,7 @@ pub(super) fn check_path(head: &request::Parts, path: &str) -> Result<(), Refusa
 }
 
 /// The answer that turns a request down, with one line of text.
+//= 6455-10.7-4
 pub(super) fn refuse(refusal: &Refusal) -> OutgoingResponse {
     let mut response = Response::new(Full::new(Bytes::from(format!("{}\n", refusal.why))));
     *response.status_mut() = refusal.status;

@@ -262,6 +262,7 @@ async fn serve(
         // Its time is over, whatever came before.
         Err(_) => false,
     };
+    //= 6455-7.2.2-1
     if !matches!(tokio::time::timeout(PATIENCE, part(&mut carrier, answered)).await, Ok(Ok(()))) {
         tracing::debug!("the client did not take the end of the answer, or goes on sending");
     }

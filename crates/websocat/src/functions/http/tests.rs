@@ -84,6 +84,7 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }
 
+//= 6455-4.1-30 test
 #[tokio::test]
 async fn our_two_ends_agree() {
     let (a, b, _) = pair(ROOM);
@@ -114,6 +115,11 @@ async fn our_two_ends_agree() {
 
 //= 7692-5-2 test
 //= 7692-5-9 test
+//= 6455-4.2.2-14 test
+//= 6455-4.2.2-15 test
+//= 6455-9-2 test
+//= 6455-9-3 test
+//= 6455-11.3.2-1 test
 #[tokio::test]
 async fn compression_needs_both_ends() {
     let cases = [
@@ -132,6 +138,13 @@ async fn compression_needs_both_ends() {
         ("compress: true", "compress: true, compress_window_bits: 11", "#{}", "#{}", Some((true, 11))),
         // Custom headers are the user's: the client's are offers, the server's are no promise.
         ("", "compress: true", r#"#{"Sec-WebSocket-Extensions": "x, permessage-deflate"}"#, "#{}", Some((true, 15))),
+        (
+            "",
+            "compress: true",
+            r#"#{"Sec-WebSocket-Extensions": ["x", "permessage-deflate"]}"#,
+            "#{}",
+            Some((true, 15)),
+        ),
         ("compress: true, lax: true", "compress: true", "#{}", r#"#{"Sec-WebSocket-Extensions": "x;"}"#, None),
         (
             "compress: true, lax: true",

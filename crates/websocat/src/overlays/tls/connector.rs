@@ -88,6 +88,7 @@ impl Connector {
     }
 }
 
+//= 6455-10.6-3
 fn versions(options: &ConnectorOpts) -> Result<Vec<&'static SupportedProtocolVersion>> {
     const OLD: [&str; 3] = ["ssl3", "tls10", "tls11"];
     let bad = |text: String| Error::new(Kind::Tls, format!("TLS settings: {text}"));

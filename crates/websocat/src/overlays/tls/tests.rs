@@ -170,6 +170,7 @@ async fn addresses_names_and_alpn() {
     assert_eq!(theirs.get_ref().1.alpn_protocol(), Some(&b"x-test"[..]));
 }
 
+//= 6455-10.6-3 test
 #[tokio::test]
 async fn versions_that_do_not_meet() {
     let options = format!("{}, min_protocol_version: \"tls13\"", trusting());

@@ -52,7 +52,7 @@ pub struct FramerArgs {
     /// Longest frame that is accepted; a longer one gets Close 1009
     #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
     pub max_ws_frame_length: Option<Size>,
-    /// Longest message that is accepted, as it comes on the wire; a longer one gets Close 1009
+    /// Longest message that is accepted, as it comes and inflated; a longer one gets Close 1009
     #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
     pub max_ws_message_length: Option<Size>,
     /// Accept frames whose masking does not fit the role of their sender

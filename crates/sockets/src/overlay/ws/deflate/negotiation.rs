@@ -67,6 +67,7 @@ impl Parameters {
         let mut read = Self::default();
         for (name, value) in &extension.parameters {
             let bits = value.as_deref().map(bits);
+            //= 6455-9-4
             //= 6455-9.1-5
             //= 7692-7-1
             //= 7692-7-2
@@ -118,6 +119,7 @@ fn bits(text: &str) -> Option<u8> {
 }
 
 /// The client's offer, as it stands in Sec-WebSocket-Extensions.
+//= 6455-9-1
 pub fn offer(wish: Wish) -> String {
     let limited = wish.window_bits < MAX_BITS;
     //= 7692-5-1
@@ -143,6 +145,9 @@ pub fn accept(offers: &[Extension<'_>], wish: Wish) -> Option<(String, Agreed)> 
     //= 6455-9.1-9
     //= 7692-5-3
     //= 7692-5-14
+    //= 6455-4.2.2-14
+    //= 6455-9-2
+    //= 6455-9-3
     let offers = offers.iter().filter(|e| e.is(NAME));
     let mut good = offers.filter_map(|e| Parameters::read(e).ok());
     //= 7692-5-8

@@ -138,6 +138,7 @@ fn rsv1_where_it_means_nothing_is_a_breach() {
 
 //= 7692-6-2 test
 //= 7692-6.2-2 test
+//= 6455-6.2-7 test
 #[test]
 fn messages_of_every_kind_in_any_cut() {
     for role in ROLES {
@@ -190,6 +191,7 @@ fn messages_of_every_kind_in_any_cut() {
     }
 }
 
+//= 6455-6.1-8 test
 #[test]
 fn what_is_written_is_read_however_writes_are_cut() {
     let long = text(300_000);
@@ -306,9 +308,15 @@ fn bombs_and_corrupt_data_end_the_connection() {
     from.put(&zeros, Flags::NONE);
     from.flush();
     let wire = from.peer.received();
-    for (limit, close) in [(60_000, None), (59_999, Some(vec![0x03, 0xf1]))] {
-        let inflate_limits = Limits { message: limit, ..Limits::default() };
-        let options = WsOptions { inflate_limits, ..eager(Role::Server) };
+    let limited = |message: u64| Limits { message, ..Limits::default() };
+    let over = Some(vec![0x03, 0xf1]);
+    for (max_message, limit, close) in [
+        (None, 60_000, None),
+        (None, 59_999, over.clone()),
+        (Some(60_000), u64::MAX, None),
+        (Some(59_999), u64::MAX, over),
+    ] {
+        let options = WsOptions { inflate_limits: limited(limit), max_message, ..eager(Role::Server) };
         let mut to = Fixture::with_info(options, agreed(true));
         to.peer.send(&wire);
         let got = to.try_next();

@@ -40,6 +40,8 @@ fn answer(request: &str, more: &str) -> String {
 //= 6455-4.1-25 test
 //= 6455-4.1-28 test
 //= 6455-4.1-29 test
+//= 6455-4.1-34 test
+//= 6455-4.1-27 test
 #[tokio::test]
 async fn the_request_has_each_header_once_in_a_stable_order() {
     let (_client, head, ..) = request("half_close: true", r#"#{"X-B": ["2", "1"], "Origin": "http://o"}"#).await;
@@ -110,6 +112,7 @@ async fn interim_answers_are_skipped() {
     assert!(client.await.unwrap().unwrap().is_some());
 }
 
+//= 6455-7.2.1-1 test
 #[tokio::test]
 async fn a_broken_upgrade_is_not_a_status() {
     // The checks have a table of their own in reply.rs.
@@ -181,6 +184,8 @@ async fn endless_bodies_and_heads_are_bounded() {
     }
 }
 
+//= 6455-7.2.1-1 test
+//= 6455-7.1.7-6 test
 #[tokio::test]
 async fn what_is_no_answer_at_all() {
     for (text, says) in [

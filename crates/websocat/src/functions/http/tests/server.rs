@@ -38,6 +38,7 @@ async fn answer(script: impl AsRef<str>, request: &str) -> (String, Result<Optio
 //= 6455-4.2.2-20 test
 //= 6455-4.2.2-12 test
 //= 6455-4.2.2-15 test
+//= 6455-4.2.2-7 test
 #[tokio::test]
 async fn a_good_request_is_accepted() {
     let (head, socket) = answer(server("", "", r#"#{"X-Y": ["1", "2"]}"#), GOOD).await;
@@ -136,6 +137,7 @@ async fn each_bad_request_is_refused() {
 //= 6455-4.2.2-11 test
 //= 6455-4.2.2-12 test
 //= 6455-11.3.4-1 test
+//= 6455-4.2.2-21 test
 #[tokio::test]
 async fn subprotocols_follow_the_table() {
     let cases = [
@@ -205,6 +207,7 @@ async fn what_is_no_request() {
     }
 }
 
+//= 6455-7.2.2-1 test
 #[tokio::test(start_paused = true)]
 async fn the_client_has_limited_time() {
     // Nothing, half a head, and a second request that never comes after a refused one.
@@ -251,6 +254,7 @@ async fn asking_again_gives_no_more_time() {
     assert_eq!(elapsed, Duration::from_secs(3));
 }
 
+//= 6455-7.2.2-1 test
 #[tokio::test]
 async fn ten_refusals_are_enough() {
     for (bad, accepted) in [(9, true), (10, false)] {
@@ -360,6 +364,7 @@ async fn one_path_only() {
 //= 6455-4.2.2-6 test
 //= 6455-10.2-1 test
 //= 6455-10.2-2 test
+//= 6455-4.2.2-5 test
 #[tokio::test]
 async fn pages_of_other_origins_are_refused() {
     for (allowed, origin, status) in [
