@@ -1,7 +1,7 @@
 //! Warnings about command lines that probably do not mean what they say.
 
 use super::Plan;
-use crate::{overlays::Overlay, spec::SocketKind};
+use crate::spec::SocketKind;
 
 /// On both sides as typed.
 pub fn before(plan: &Plan) {
@@ -29,9 +29,7 @@ pub fn after(plan: &Plan) {
     if plan.args.program.no_lints {
         return;
     }
-    let accepts = [&plan.left, &plan.right]
-        .into_iter()
-        .any(|stack| stack.overlays.iter().any(|overlay| matches!(overlay, Overlay::WsAccept(_))));
+    let accepts = plan.left.accepts_websockets() || plan.right.accepts_websockets();
     if !accepts && plan.args.overlays.ws_accept.restricts() {
         tracing::warn!("--allow-origin and --restrict-uri have no effect: no side is a WebSocket server");
     }

@@ -31,8 +31,18 @@ impl Stack {
         inner || self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(framer) if framer.compress))
     }
 
+    /// The server's half of a handshake is in it, shared or not.
+    pub fn accepts_websockets(&self) -> bool {
+        let inner =
+            if let Endpoint::Reuser(reuser) = &self.endpoint { reuser.inner.accepts_websockets() } else { false };
+        inner || self.overlays.iter().any(|o| matches!(o, Overlay::WsAccept(_)))
+    }
+
     /// A connection of its endpoint begins with an HTTP request; a traffic log changes nothing of that.
     pub fn begins_with_http(&self) -> bool {
+        if let Endpoint::Reuser(reuser) = &self.endpoint {
+            return reuser.inner.begins_with_http();
+        }
         let first = self.overlays.iter().find(|o| !matches!(o, Overlay::Log(_)));
         matches!(first, Some(Overlay::WsAccept(_)))
     }
@@ -63,5 +73,30 @@ fn wrap(overlays: &[Overlay], script: &mut Script, socket: Var, then: &mut Then<
     match overlays.split_first() {
         None => then(script, socket),
         Some((first, rest)) => first.emit(script, socket, &mut |script, socket| wrap(rest, script, socket, then)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{cli::Args, plan};
+    use clap::Parser as _;
+    use std::{ffi::OsString, sync::Arc};
+
+    #[test]
+    fn a_server_that_is_shared_is_a_server() {
+        for (left, accepts, begins) in [
+            ("ws-l:1", true, true),
+            ("reuse-raw:ws-l:1", true, true),
+            ("reuse-raw:log:ws-ll-server:ws-accept:tcp-l:1", true, true),
+            ("reuse-raw:ws-ll-server:tcp-l:1", false, false),
+            ("reuse-raw:ws-c:tcp-l:1", false, false),
+        ] {
+            let line = ["websocat", "-b", left, "mirror:"].map(OsString::from);
+            let args = Arc::new(Args::try_parse_from(plan::arguments(line.into_iter())).unwrap());
+            let mut plan = plan::parse(&args).unwrap();
+            plan::rewrite(&mut plan).unwrap();
+            let left_side = &plan.left;
+            assert_eq!((left_side.accepts_websockets(), left_side.begins_with_http()), (accepts, begins), "{left}");
+        }
     }
 }

@@ -89,8 +89,8 @@ impl Allowed {
             "null" => return Ok(Self::Opaque),
             _ => {}
         }
-        // With the slash that address bars show.
-        let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
+        // Or with the slash that address bars show. `file://` is whole as it is.
+        let origin = Origin::parse(text).or_else(|| Origin::parse(text.strip_suffix('/')?));
         origin.map(Self::Origin).ok_or_else(|| {
             format!(
                 "`{}` is not an origin; write it as in https://example.org or http://localhost:8000, or same, null or *",
@@ -239,6 +239,15 @@ mod tests {
         assert!(passes("null", "h", &["null"]) && !passes("http://null", "h", &["null"]));
         // What is no origin at all passes only where everything does.
         assert!(passes("nonsense", "h", &["*"]) && !passes("nonsense", "h", &["null", "same"]));
+    }
+
+    #[test]
+    fn pages_from_files_can_be_allowed() {
+        // What programs with a browser built in send instead of `null`.
+        for allowed in ["file://", "file:///"] {
+            assert!(passes("file://", "h", &[allowed]), "{allowed}");
+            assert!(!passes("null", "h", &[allowed]) && !passes("http://h", "h", &[allowed]), "{allowed}");
+        }
     }
 
     #[test]

@@ -159,7 +159,10 @@ impl Service<Request<Incoming>> for Responder {
             }
         };
         if progress.requests >= MOST_REFUSALS && progress.accepted.is_none() {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            let fields = response.headers_mut();
+            // Upgrade is never sent without being named here (RFC 9110 7.8).
+            let value = if fields.contains_key(header::UPGRADE) { "upgrade, close" } else { "close" };
+            fields.insert(header::CONNECTION, HeaderValue::from_static(value));
         }
         ready(Ok(response))
     }

@@ -12,7 +12,8 @@ use crate::{
 pub struct CompressArgs {
     /// Compress WebSocket messages (permessage-deflate) if the other end does, too
     ///
-    /// Servers accept it anyway, and so do clients of ws:// and wss:// in text mode with the terminal.
+    /// Servers accept it anyway, and so do clients of ws:// and wss:// in text mode with standard input and
+    /// output.
     #[arg(long, conflicts_with = "no_compress")]
     pub compress: bool,
     /// Neither offer nor accept compression of WebSocket messages

@@ -263,7 +263,8 @@ async fn ten_refusals_are_enough() {
         assert_eq!(result.is_ok(), accepted, "{bad}");
         if !accepted {
             assert_eq!(text.matches("HTTP/1.1 426 ").count(), bad);
-            assert_eq!(text.matches("connection: close").count(), 1, "{text}");
+            assert_eq!(text.matches("connection: upgrade, close\r\n").count(), 1, "{text}");
+            assert_eq!(text.matches("upgrade: websocket\r\n").count(), bad, "{text}");
         }
     }
 }
