@@ -35,7 +35,7 @@ pub struct AcceptArgs {
     /// Extra response header for the server handshake; can be given several times
     #[arg(long, value_name = "NAME: VALUE", value_parser = header, action = clap::ArgAction::Append)]
     pub server_header: Vec<Header>,
-    /// Subprotocol to answer with; clients that do not offer it are refused
+    /// Subprotocol to answer with; clients that do not offer it are refused, unless one of the next two options is given
     #[arg(long, value_name = "NAME", value_parser = subprotocol)]
     pub server_protocol: Option<String>,
     /// Do not refuse clients without the wanted subprotocol, just leave the header out
