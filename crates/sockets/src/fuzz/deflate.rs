@@ -50,8 +50,8 @@ fn inflate<'a>(
     (messages, None)
 }
 
-/// Any bytes as compressed messages: the same messages and the same judgement wherever frames are cut, and no message is
-/// larger than the limits allow. The first four bytes choose options and cuts, 0xfe ends a message.
+/// Any bytes as compressed messages: the same messages wherever frames are cut, as far as they are not corrupt, and no
+/// message is larger than the limits allow. The first four bytes choose options and cuts, 0xfe ends a message.
 pub fn inflater(data: &[u8]) {
     let Some(([bits, cut, hold, most], body)) = data.split_first_chunk() else { return };
     let body = &body[..body.len().min(MAX_INPUT)];
@@ -69,7 +69,14 @@ pub fn inflater(data: &[u8]) {
     // Inputs of this length do not reach the limits by default, which would be met earlier or later than here.
     assert!(matches!(expected.1, None | Some(InflateError::Corrupt)));
     // Not `assert_eq`, which would print it all.
-    assert!(inflate(&mut new(Limits::default()), pieces(), usize::from(*hold) << 4, usize::MAX) == expected);
+    let cut_up = inflate(&mut new(Limits::default()), pieces(), usize::from(*hold) << 4, usize::MAX);
+    if cut_up != expected {
+        // The library looks closer at some codes that no compressor makes when little of the input is there: what is
+        // corrupt may be found out earlier or later, but what was handed out before is the same.
+        let (a, b) = (&cut_up.0, &expected.0);
+        assert!(cut_up.1.is_some() || expected.1.is_some());
+        assert!(a.starts_with(b) || b.starts_with(a));
+    }
 
     let tight = Limits { ratio: 1 + u64::from(*most), floor: 1000, message: 20_000 };
     inflate(&mut new(tight), pieces(), usize::from(*hold) << 4, 20_000 + BUFFER);
