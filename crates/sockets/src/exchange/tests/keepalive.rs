@@ -216,3 +216,19 @@ async fn a_session_without_data_ends_in_order_after_the_idle_time() {
         assert!(run(&tcp, &ws, options).is_running().await);
     }
 }
+
+/// As after SIGSTOP and SIGCONT: the clock has jumped, and what the peer said meanwhile waits to be read.
+#[tokio::test(start_paused = true)]
+async fn a_program_that_was_stopped_does_not_blame_its_peers() {
+    let ((mut wire, ws), tcp) = (websocket(kept(Role::Server)), Peer::bytes());
+    let running = run_ws(ws, tcp.socket(), 1000);
+    let (_, body) = wire.receive().await;
+    wire.send(0x8a, &body).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(1000)).await;
+    let (opcode, body) = wire.receive().await;
+    assert_eq!(opcode, 0x89);
+    wire.send(0x8a, &body).await;
+    assert_eq!(wire.receive().await.0, 0x89, "goes on");
+    drop(running);
+}
