@@ -1,15 +1,18 @@
-//! What lines, chunks and shared sockets cost for each message once everything is warm: no allocation.
+//! What lines, chunks, shared and joined sockets cost for each message once everything is warm: no allocation.
 
 mod counting;
 
 use sockets::{
+    backlog::SlowConsumer,
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     overlay::{
         chunks::{StreamChunks, StreamSink},
         lines::{LineReader, LineWriter, LinesOptions},
         reuse::Reuser,
+        tee::{TeeOptions, tee},
+        ws::{WsOptions, ws_wrap},
     },
-    socket::DatagramSocket,
+    socket::{DatagramSocket, StreamSocket},
     stream::{StreamRead, StreamWrite},
 };
 use std::{
@@ -81,7 +84,7 @@ fn turn(read: &mut BoxDatagramRead, write: &mut BoxDatagramWrite) {
 fn no_allocation_per_message() {
     let options = LinesOptions { substitute: Some(b' '), ..LinesOptions::default() };
     for (size, batch) in [(32, 1), (32, 64), (5000, 8), (65_536, 4), (200_000, 2)] {
-        for kind in ["lines", "chunks", "reuse"] {
+        for kind in ["lines", "chunks", "reuse", "tee", "tee, dropping"] {
             let (left, taken) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let source = Box::new(Source { left: left.clone(), line: size, at: 0 });
             let sink = Box::new(Sink(taken.clone()));
@@ -93,6 +96,15 @@ fn no_allocation_per_message() {
                 let inner = DatagramSocket { read: Some(read), write: Some(write), ..DatagramSocket::default() };
                 let client = Reuser::new(inner).client();
                 (read, write) = (client.read.unwrap(), client.write.unwrap());
+            }
+            if kind.starts_with("tee") {
+                // Beside the lines a sink that masks, and so needs a copy.
+                let stream = StreamSocket { write: Some(Box::new(Sink(Arc::default()))), ..StreamSocket::default() };
+                let main = DatagramSocket { read: Some(read), write: Some(write), ..DatagramSocket::default() };
+                let slow = if kind == "tee" { SlowConsumer::Block } else { SlowConsumer::DropOldest };
+                let nodes = vec![main, ws_wrap(WsOptions::default(), stream)];
+                let joined = tee(TeeOptions { slow, ..TeeOptions::default() }, nodes).unwrap();
+                (read, write) = (joined.read.unwrap(), joined.write.unwrap());
             }
             let mut rounds = |n: usize| {
                 let before = counting::on_this_thread();

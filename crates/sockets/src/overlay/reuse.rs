@@ -255,7 +255,7 @@ impl Writing {
             TornMessage::Finish => ready!(writer.poll_write(cx, &mut [], torn.flags - Flags::PARTIAL)),
             TornMessage::Disconnect => {
                 if !torn.told {
-                    // Code 1011 and a reason: 39 bytes, a Close body may have 125.
+                    // Code 1011 and a reason: 40 bytes, a Close body may have 125.
                     let mut body = *b"\x03\xf3client left in the middle of a message";
                     if let Err(e) = ready!(writer.poll_write(cx, &mut body, Flags::EOF)) {
                         return Poll::Ready(Err(self.fail(e)));

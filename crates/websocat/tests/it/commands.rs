@@ -32,14 +32,28 @@ pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static st
     Case { line, status, ms }
 }
 
+/// Several command lines, with `&` between them, are parts of one scenario.
 async fn run(line: &[&str]) -> Result<()> {
-    let line = [&["websocat"], line].concat().into_iter().map(OsString::from);
-    let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
-    let mut planned = plan::parse(&args)?;
-    plan::rewrite(&mut planned)?;
-    let script = plan::print(&planned)?;
-    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), args.program.random_seed)?;
+    let (mut parts, mut seed) = (vec![], None);
+    for part in line.split(|word| *word == "&") {
+        let part = [&["websocat"], part].concat().into_iter().map(OsString::from);
+        let args = Arc::new(Args::try_parse_from(plan::arguments(part)).unwrap());
+        let mut planned = plan::parse(&args)?;
+        plan::rewrite(&mut planned)?;
+        parts.push(plan::print(&planned)?);
+        seed = args.program.random_seed.or(seed);
+    }
+    let script = match &parts[..] {
+        [only] => only.clone(),
+        _ => format!("parallel([task_wrap(|| {{\n{}\n}})])", parts.join("\n}), task_wrap(|| {\n")),
+    };
+    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), seed)?;
     scenario::run(task).await
+}
+
+/// The arguments cannot be meant.
+pub(super) fn refused(line: &[&str]) -> bool {
+    Args::try_parse_from([&["websocat"], line].concat()).is_err_and(|e| e.exit_code() == 2)
 }
 
 pub(super) fn play(cases: &[Case]) {

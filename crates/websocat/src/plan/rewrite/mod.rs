@@ -12,6 +12,8 @@ mod kinds;
 mod log_traffic;
 mod origins;
 mod reuse;
+mod senders;
+mod tee;
 mod tls_connector;
 mod write_splitoff;
 
@@ -20,6 +22,7 @@ type Pass = fn(&mut Plan) -> Result<()>;
 /// Later passes rely on what earlier ones did: URLs are expanded before names are resolved, kinds are known before
 /// chunkers are put in, chunkers before anything is shared.
 const PASSES: &[(&str, Pass)] = &[
+    ("registry-send:", senders::pass),
     ("request URIs", expand::request_uris),
     ("URLs and compound overlays", expand::compounds),
     ("origins", origins::pass),
@@ -29,6 +32,8 @@ const PASSES: &[(&str, Pass)] = &[
     ("traffic log", log_traffic::pass),
     ("write-splitoff: for its option", write_splitoff::put),
     ("write-splitoff:", write_splitoff::pass),
+    ("tee: for its option", tee::put),
+    ("tee:", tee::pass),
     ("mirror kinds", kinds::mirrors),
     ("chunkers", chunkers::pass),
     ("console", console::pass),
