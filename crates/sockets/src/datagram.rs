@@ -112,6 +112,10 @@ pub trait DatagramRead: Send {
     /// The announced chunk is done with.
     fn consume(&mut self);
 
+    /// The sink does not take the announced chunk for now. How fast the peer speaks cannot be told from what has piled up
+    /// when it does. Wrappers pass it on.
+    fn sink_waits(&mut self) {}
+
     /// The sink has no message borders: hand out parts as they arrive instead of waiting for whole frames. Called before
     /// the first read; wrappers pass it on if they do not care for borders themselves.
     fn parts_suffice(&mut self) {}

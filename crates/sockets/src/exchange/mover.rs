@@ -197,6 +197,7 @@ impl Mover {
                     let (flags, chunk) = (*flags, from.chunk_mut());
                     let len = chunk.len();
                     if to.poll_write(cx, chunk, flags).map_err(Failed::sink)?.is_pending() {
+                        from.sink_waits();
                         return Ok(Moved::Waits);
                     }
                     from.consume();

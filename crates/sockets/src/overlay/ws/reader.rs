@@ -5,7 +5,7 @@
 
 use super::{
     POLICY_VIOLATION, WsError,
-    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
+    control::{BEHIND, CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
     deflate::Inflater,
     keepalive::Life,
     text::{TextCheck, TextInvalid},
@@ -19,7 +19,7 @@ use crate::{
 };
 use std::{
     error::Error,
-    io,
+    io, mem,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -58,6 +58,10 @@ pub struct WsReader {
     ended: bool,
     /// What came since the stream had nothing; kept for the control block.
     life: Life,
+    /// The sink made us wait since then.
+    behind: bool,
+    /// Identity of the task that the control block was told to wake.
+    task: usize,
     /// The announced chunk, or the next one, is output of `inflater`, and `rest` is what has not gone into that.
     inflating: bool,
     /// permessage-deflate was agreed on.
@@ -84,6 +88,8 @@ impl WsReader {
             parts: false,
             ended: false,
             life: Life::New,
+            behind: false,
+            task: 0,
             inflating: false,
             inflater,
         }
@@ -150,7 +156,11 @@ impl WsReader {
                 if self.life != Life::Silent {
                     self.control.set_life(if self.life == Life::New { Life::Silent } else { self.life });
                     self.life = Life::Silent;
+                    if mem::take(&mut self.behind) {
+                        self.control.clear(BEHIND);
+                    }
                 }
+                self.register(cx);
                 if !self.window.is_empty() && self.control.rules.text == TextInvalid::Fail {
                     self.check_ahead()?;
                 }
@@ -174,6 +184,17 @@ impl WsReader {
                     return Poll::Ready(Err(e));
                 }
             }
+        }
+    }
+
+    /// Sees to it that this task is woken when the peer is given up. The control block keeps the waker, so that its data
+    /// tell tasks apart.
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>) {
+        let task = cx.waker().data().addr();
+        if self.task != task {
+            self.control.register_reader(cx.waker());
+            self.task = task;
         }
     }
 
@@ -357,7 +378,6 @@ impl WsReader {
             self.end();
             return Poll::Ready(Err(WsError::Silent.into()));
         }
-        self.control.register_reader(cx.waker());
         if self.control.flags() & (OWED | STALLED) != 0 {
             self.control.drive_parked(cx);
         }
@@ -495,6 +515,13 @@ impl DatagramRead for WsReader {
 
     fn parts_suffice(&mut self) {
         self.parts = true;
+    }
+
+    fn sink_waits(&mut self) {
+        if !self.behind {
+            self.behind = true;
+            self.control.fall_behind();
+        }
     }
 }
 

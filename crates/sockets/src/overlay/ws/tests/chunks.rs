@@ -170,8 +170,8 @@ fn halves_are_small_and_can_go_to_any_thread() {
     fn assert_send<T: Send>() {}
     assert_send::<WsReader>();
     assert_send::<WsWriter>();
-    // 136 bytes take no more of the heap than 128 do.
-    assert!(size_of::<WsReader>() <= 136, "{}", size_of::<WsReader>());
+    // 152 bytes take no more of the heap than 144 do.
+    assert!(size_of::<WsReader>() <= 152, "{}", size_of::<WsReader>());
     assert!(size_of::<WsWriter>() <= 128, "{}", size_of::<WsWriter>());
 }
 
