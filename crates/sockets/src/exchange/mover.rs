@@ -95,6 +95,7 @@ impl Mover {
     pub fn new(mut from: BoxDatagramRead, to: BoxDatagramWrite, max: usize) -> Self {
         if !to.keeps_borders() {
             from.parts_suffice();
+            from.may_merge();
         }
         Self { max, ..Self::with(Some(from), Some(to), State::Read) }
     }
