@@ -4,6 +4,7 @@ mod client_limits;
 mod commands;
 mod compression;
 mod golden;
+mod joined;
 mod options;
 mod program;
 #[cfg(unix)]
