@@ -40,8 +40,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-#[test]
-fn an_idle_direction_that_is_dropped_late() {
+/// Runs a command line whose `mss:` is connected to a peer that says `x`, hears no end for 5 s, says that it has no more to
+/// say, and then hears one.
+fn stays_open_until_the_other_direction_ends(line: &[&str]) {
     let (ours, theirs, _) = pair(1 << 10);
     let peer = async {
         let StreamSocket { read: Some(mut read), write: Some(mut write), .. } = theirs else { panic!() };
@@ -52,12 +53,18 @@ fn an_idle_direction_that_is_dropped_late() {
         assert!(read.read_u8().await.is_err(), "no end");
     };
     let ours = handle(ours);
-    let line = ["-b", "-u", "--unidirectional-late-drop", "mss:", "mss:W x|D"];
-    let program = run_with(&line, |engine| {
+    let program = run_with(line, |engine| {
         engine.register_fn("connection", move || ours.clone());
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async { tokio::join!(program, peer) }).0.unwrap();
+}
+
+#[test]
+fn idle_directions_that_are_dropped_late() {
+    stays_open_until_the_other_direction_ends(&["-b", "-u", "--unidirectional-late-drop", "mss:", "mss:W x|D"]);
+    let options = ["-b", "--write-splitoff", "devnull:", "--write-splitoff-omit-shutdown"];
+    stays_open_until_the_other_direction_ends(&[&options[..], &["mss:X|W x|D", "mss:"]].concat());
 }
 
 /// A client with seed 3 whose request has these lines between the usual ones and the end.
