@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
 
 mod deflate;
+pub(crate) mod length_prefixed;
 
 pub use deflate::{deflater, extensions, inflater};
+pub use length_prefixed::length_prefixed;
 
 use crate::{
     datagram::Flags,
@@ -147,6 +149,12 @@ mod tests {
             }
             check(&data);
         }
+    }
+
+    #[test]
+    fn length_prefixed() {
+        // Flags, small lengths and types of control messages; text and controls among the messages to write.
+        bytes(6000, b"\x00\x01\x02\x03\x04\x05\x06\x08\x09\x0a\x1f\x20\x40\x80\xa0\xc0\xff", super::length_prefixed);
     }
 
     #[test]

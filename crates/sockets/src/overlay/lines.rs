@@ -8,7 +8,7 @@ use super::terminal_escape::{Carry, Piece};
 use crate::{
     buffer::{LARGEST, SIZES, Window, under_pressure},
     datagram::{DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill},
+    gather::{Gather, NoHead, poll_fill},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -335,7 +335,7 @@ impl LineWriter {
     fn poll_separators(&mut self, cx: &mut Context<'_>, count: usize, more: bool) -> Poll<io::Result<usize>> {
         let bytes = [self.separator; SEPARATORS_AT_ONCE];
         let n = count.min(SEPARATORS_AT_ONCE);
-        self.out.poll_put(cx, None, bytes.get(..n).unwrap_or_default(), more).map_ok(|()| n)
+        self.out.poll_put(cx, &NoHead, bytes.get(..n).unwrap_or_default(), more).map_ok(|()| n)
     }
 
     fn poll_escaped(
@@ -350,11 +350,11 @@ impl LineWriter {
             let rest = chunk.get(current.from..current.to).unwrap_or_default();
             let n = match self.carry.next(rest, current.separators > 0, allowed) {
                 Some(Piece::Plain(n)) => {
-                    ready!(self.out.poll_put(cx, None, rest.get(..n).unwrap_or_default(), true))?;
+                    ready!(self.out.poll_put(cx, &NoHead, rest.get(..n).unwrap_or_default(), true))?;
                     n
                 }
                 Some(Piece::Instead(text, n)) => {
-                    ready!(self.out.poll_put(cx, None, text.as_bytes(), true))?;
+                    ready!(self.out.poll_put(cx, &NoHead, text.as_bytes(), true))?;
                     n
                 }
                 None => {
@@ -382,7 +382,7 @@ impl LineWriter {
         if manner.escape {
             ready!(self.poll_escaped(cx, current, chunk, manner))?;
         } else if let Some(body) = chunk.get(current.from..current.to).filter(|b| !b.is_empty()) {
-            ready!(self.out.poll_put(cx, None, body, more || current.separators > 0))?;
+            ready!(self.out.poll_put(cx, &NoHead, body, more || current.separators > 0))?;
             current.from = current.to;
         }
         while current.separators > 0 {
