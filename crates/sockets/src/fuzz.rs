@@ -32,6 +32,9 @@ fn split(bytes: &[u8], options: &LinesOptions) -> Vec<Vec<u8>> {
         if run == options.n {
             if !options.inline {
                 line.truncate(line.len() - options.n);
+                if options.trim_cr && line.last() == Some(&b'\r') {
+                    line.pop();
+                }
             }
             lines.push(std::mem::take(&mut line));
             run = 0;
@@ -52,6 +55,7 @@ pub fn lines(data: &[u8]) {
         separator: if bits & 1 == 0 { b'\n' } else { 0 },
         n: 1 + usize::from(bits >> 1 & 3),
         inline: bits & 8 != 0,
+        trim_cr: bits & 32 != 0,
         substitute: Some(b' '),
         ..LinesOptions::default()
     };
@@ -88,7 +92,7 @@ pub fn lines(data: &[u8]) {
     };
     let written = write(Schedule::WHOLE, &whole);
     assert_eq!(write(schedule, &parts), written);
-    let plain = LinesOptions { inline: false, ..options.clone() };
+    let plain = LinesOptions { inline: false, trim_cr: false, ..options.clone() };
     assert_eq!(read_back(&written, &plain).len(), whole.len(), "as many lines as messages");
 }
 
@@ -121,7 +125,7 @@ mod tests {
             let mut data = vec![0; (random.next_u32() % 60) as usize];
             random.fill_bytes(&mut data);
             for byte in data.iter_mut().skip(6) {
-                *byte = b"\n\n\0\0ab R|WXx\\\xff1"[usize::from(*byte) % 15];
+                *byte = b"\n\n\0\0ab R|WXx\\\xff1\r"[usize::from(*byte) % 16];
             }
             check(&data);
         }

@@ -54,12 +54,14 @@ pub struct LinesOptions {
     pub substitute: Option<u8>,
     /// Messages read keep their separator at the end.
     pub inline: bool,
+    /// A carriage return in front of a separator is dropped from what is read, unless `inline`.
+    pub trim_cr: bool,
     pub binary: BinaryOutput,
 }
 
 impl Default for LinesOptions {
     fn default() -> Self {
-        Self { separator: b'\n', n: 1, substitute: None, inline: false, binary: BinaryOutput::AsText }
+        Self { separator: b'\n', n: 1, substitute: None, inline: false, trim_cr: false, binary: BinaryOutput::AsText }
     }
 }
 
@@ -91,6 +93,7 @@ pub struct LineReader {
     separator: u8,
     n: usize,
     inline: bool,
+    trim_cr: bool,
     /// Bytes of the window that were searched, `scanned <= window.len()` while no end is known.
     scanned: usize,
     /// Separators in a row before `scanned`, `run < n`.
@@ -120,6 +123,7 @@ impl LineReader {
             separator: options.separator,
             n: options.bounded_n(),
             inline: options.inline,
+            trim_cr: options.trim_cr && !options.inline,
             scanned: 0,
             run: 0,
             line_end: None,
@@ -153,6 +157,13 @@ impl LineReader {
         None
     }
 
+    /// `len`, or one less where a carriage return may be all that stands between it and a separator.
+    #[inline]
+    fn without_cr(&self, len: usize) -> usize {
+        let cr = self.trim_cr && len.checked_sub(1).and_then(|at| self.window.filled().get(at)) == Some(&b'\r');
+        len - usize::from(cr)
+    }
+
     /// The next chunk from what the window holds, if it is a whole line or may go out as a part of one.
     #[inline]
     fn next_chunk(&mut self, max: usize) -> Option<Announced> {
@@ -161,7 +172,7 @@ impl LineReader {
         }
         let held = self.window.len();
         let (content, whole) = if let Some(end) = self.line_end {
-            (if self.inline { end } else { end.saturating_sub(self.n) }, Some(end))
+            (if self.inline { end } else { self.without_cr(end.saturating_sub(self.n)) }, Some(end))
         } else if self.ended {
             if held == 0 && !self.midway {
                 return Some(Announced { flags: Flags::EOF, len: 0, skip: 0 });
@@ -169,7 +180,7 @@ impl LineReader {
             (held, Some(held))
         } else {
             // Separators at the end may become the end of the line.
-            let content = if self.inline { held } else { held.saturating_sub(self.run) };
+            let content = if self.inline { held } else { self.without_cr(held.saturating_sub(self.run)) };
             let goes_out =
                 content > max || held >= HOLD || self.parts_suffice || (held >= SIZES[1] && under_pressure());
             if content == 0 || !goes_out {

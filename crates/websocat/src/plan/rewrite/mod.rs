@@ -11,6 +11,7 @@ mod expand;
 mod kinds;
 mod log_traffic;
 mod origins;
+mod read_limits;
 mod reuse;
 mod tls_connector;
 
@@ -30,6 +31,7 @@ const PASSES: &[(&str, Pass)] = &[
     ("chunkers", chunkers::pass),
     ("console", console::pass),
     ("sharing", reuse::pass),
+    ("limits of length prefixes", read_limits::pass),
     ("kinds", kinds::check),
     ("log kinds", kinds::logs),
 ];
