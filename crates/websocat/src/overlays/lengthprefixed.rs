@@ -106,7 +106,7 @@ impl From<Bits> for i64 {
 pub struct LengthPrefixedOpts {
     /// Bytes of a header, 1 to 8.
     pub nbytes: usize,
-    /// Largest length that a header can hold, 2^n - 1. The bits above it are for flags.
+    /// Largest length that a header can hold, 2^n - 1. The bits above it are for flags. `Bits` are 64; hexadecimal is best.
     pub length_mask: Bits,
     /// Longest message in bytes that is written; a longer one is an error. Without effect with `continuations`.
     pub max_message_size: usize,
