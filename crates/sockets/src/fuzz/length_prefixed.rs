@@ -259,7 +259,7 @@ pub fn written(
     let mut writer = LengthPrefixedWriter::new(schedule.write_half(recorder.stream()), options);
     let outcome = drive(write_chunks(&mut writer, chunks));
     assert!(outcome.is_err() || recorder.is_shut());
-    let error = outcome.err().map(|e| *e.get_ref().and_then(|e| e.downcast_ref()).expect("an error of the format"));
+    let error = outcome.err().map(|e| *e.get_ref().and_then(|e| e.downcast_ref()).unwrap());
     if error.is_some() {
         // What was taken before is not lost.
         drive(poll_fn(|cx| crate::datagram::DatagramWrite::poll_flush(&mut writer, cx))).unwrap();

@@ -3,6 +3,7 @@
 mod addresses;
 mod closing;
 mod exchange;
+mod filters;
 mod hangups;
 pub mod http;
 mod initialisers;
@@ -22,6 +23,7 @@ pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     closing::register(engine);
     exchange::register(engine);
+    filters::register(engine);
     hangups::register(engine);
     http::register(engine);
     initialisers::register(engine);

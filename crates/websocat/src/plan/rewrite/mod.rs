@@ -14,6 +14,7 @@ mod origins;
 mod read_limits;
 mod reuse;
 mod tls_connector;
+mod write_splitoff;
 
 type Pass = fn(&mut Plan) -> Result<()>;
 
@@ -27,10 +28,13 @@ const PASSES: &[(&str, Pass)] = &[
     ("early resolution", early_resolve::pass),
     ("TLS connector", tls_connector::pass),
     ("traffic log", log_traffic::pass),
+    ("write-splitoff: for its option", write_splitoff::put),
+    ("write-splitoff:", write_splitoff::pass),
     ("mirror kinds", kinds::mirrors),
     ("chunkers", chunkers::pass),
     ("console", console::pass),
-    ("sharing", reuse::pass),
+    ("reuse-raw: for what exists once", reuse::put),
+    ("reuse-raw:", reuse::pass),
     ("limits of length prefixes", read_limits::pass),
     ("kinds", kinds::check),
     ("log kinds", kinds::logs),
