@@ -3,6 +3,7 @@
 mod client_limits;
 mod commands;
 mod compression;
+mod framing;
 mod golden;
 mod joined;
 mod options;

@@ -11,6 +11,7 @@ mod expand;
 mod kinds;
 mod log_traffic;
 mod origins;
+mod read_limits;
 mod reuse;
 mod senders;
 mod tee;
@@ -39,6 +40,7 @@ const PASSES: &[(&str, Pass)] = &[
     ("console", console::pass),
     ("reuse-raw: for what exists once", reuse::put),
     ("reuse-raw:", reuse::pass),
+    ("limits of length prefixes", read_limits::pass),
     ("kinds", kinds::check),
     ("log kinds", kinds::logs),
 ];
