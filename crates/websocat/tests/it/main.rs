@@ -2,7 +2,9 @@
 
 mod client_limits;
 mod commands;
+mod compose;
 mod compression;
+mod fixups;
 mod golden;
 mod joined;
 mod options;
@@ -12,3 +14,4 @@ mod rerun;
 mod send;
 mod tables;
 mod tidy;
+mod times;
