@@ -286,6 +286,7 @@ fn lines() {
         ok(&["-t", "-0", r"mss:R a\nb\0c\0|X", r"ws-ll-s:mss:W \x81\x03a\nb\x81\x01c\x88\0|X"]),
         ok(&["-t", "--separator-n", "2", r"mss:R a\nb\n\nc\n\n|X", r"ws-ll-s:mss:W \x81\x03a\nb\x81\x01c\x88\0|X"]),
         ok(&["-t", "--separator-inline", r"mss:R a\nb\n|X", r"ws-ll-s:mss:W \x81\x02a\n\x81\x02b\n\x88\0|X"]),
+        ok(&["-t", "--separator-trim-cr", r"mss:R a\r\nb\r|X", r"ws-ll-s:mss:W \x81\x01a\x81\x02b\r\x88\0|X"]),
         ok(&["-t", r"ws-ll-s:mss:R \x81\x89\0\0\0\0hel\nlo\n\n!|X|W \x88\0", r"mss:W hel lo  !\n|D|X"]),
         ok(&[
             "-t",

@@ -5,6 +5,7 @@ mod commands;
 mod compose;
 mod compression;
 mod fixups;
+mod framing;
 mod golden;
 mod joined;
 mod options;

@@ -11,6 +11,7 @@ mod expand;
 mod kinds;
 mod log_traffic;
 mod origins;
+mod read_limits;
 mod reuse;
 mod tls_connector;
 mod write_splitoff;
@@ -47,6 +48,7 @@ const PASSES: &[(&str, When, Pass)] = &[
     ("kinds", When::Always, kinds::check),
     ("reuse-raw: for what exists once", When::Unasked, reuse::put),
     ("reuse-raw:", When::Always, reuse::pass),
+    ("limits of length prefixes", When::Always, read_limits::pass),
     ("shared standard streams", When::Always, console::share),
     ("log kinds", When::Always, kinds::logs),
 ];
