@@ -53,6 +53,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
         tees: all("--tee", &args.overlays.tee.tee)?,
         // With both flags -b decides how streams are cut.
         text: !session.binary && (session.text || one),
+        shares_stdio: false,
         prelude: vec![],
         names: Names::default(),
     };

@@ -4,10 +4,9 @@
 //! Each case goes the way of the program: parse, rewrite, print, load, run. Time is tokio's paused clock, so that
 //! times are exact and nothing waits.
 
-use clap::Parser as _;
 use sockets::{stop::Stop, testing::MockMismatch};
-use std::{ffi::OsString, panic, sync::Arc, time::Duration};
-use websocat::{cli::Args, error::Result, exec, plan, scenario};
+use std::{ffi::OsString, panic, time::Duration};
+use websocat::{cli::CommandLine, error::Result, exec, plan, scenario};
 
 /// A command line whose sockets play their scripts to the end, the exit status, and milliseconds until then.
 pub(super) struct Case {
@@ -34,26 +33,17 @@ pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static st
 
 /// Several command lines, with `&` between them, are parts of one scenario.
 async fn run(line: &[&str]) -> Result<()> {
-    let (mut parts, mut seed) = (vec![], None);
-    for part in line.split(|word| *word == "&") {
-        let part = [&["websocat"], part].concat().into_iter().map(OsString::from);
-        let args = Arc::new(Args::try_parse_from(plan::arguments(part)).unwrap());
-        let mut planned = plan::parse(&args)?;
-        plan::rewrite(&mut planned)?;
-        parts.push(plan::print(&planned)?);
-        seed = args.program.random_seed.or(seed);
-    }
-    let script = match &parts[..] {
-        [only] => only.clone(),
-        _ => format!("parallel([task_wrap(|| {{\n{}\n}})])", parts.join("\n}), task_wrap(|| {\n")),
-    };
-    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), seed)?;
+    let compose = line.contains(&"&").then_some("--compose");
+    let words = ["websocat"].into_iter().chain(compose).chain(line.iter().copied()).map(OsString::from);
+    let line = CommandLine::read(words).unwrap();
+    let script = plan::script(&line)?;
+    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), line.program.random_seed)?;
     scenario::run(task).await
 }
 
 /// The arguments cannot be meant.
 pub(super) fn refused(line: &[&str]) -> bool {
-    Args::try_parse_from([&["websocat"], line].concat()).is_err_and(|e| e.exit_code() == 2)
+    CommandLine::read([&["websocat"], line].concat().into_iter().map(OsString::from)).is_err()
 }
 
 pub(super) fn play(cases: &[Case]) {
