@@ -49,7 +49,8 @@ impl ReuseError {
 
     fn to_io(&self) -> io::Error {
         let kind = match self {
-            Self::Torn => io::ErrorKind::BrokenPipe,
+            // Not a broken pipe: that is a reader who has seen enough, and no fault.
+            Self::Torn => io::ErrorKind::Other,
             Self::Failed { kind, .. } => *kind,
         };
         io::Error::new(kind, self.clone())
@@ -302,5 +303,7 @@ impl Wake for Wakers {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

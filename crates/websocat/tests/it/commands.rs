@@ -31,11 +31,9 @@ pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static st
     Case { line, status, ms }
 }
 
-/// Several command lines, with `&` between them, are parts of one scenario.
 async fn run(line: &[&str]) -> Result<()> {
-    let compose = line.contains(&"&").then_some("--compose");
-    let words = ["websocat"].into_iter().chain(compose).chain(line.iter().copied()).map(OsString::from);
-    let line = CommandLine::read(words).unwrap();
+    let line = [&["websocat"], line].concat().into_iter().map(OsString::from);
+    let line = CommandLine::read(line).unwrap();
     let script = plan::script(&line)?;
     let (_scenario, task) = exec::load_seeded(&script, Stop::new(), line.program.random_seed)?;
     scenario::run(task).await

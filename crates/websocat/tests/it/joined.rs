@@ -199,11 +199,22 @@ fn joined_sockets_that_do_not_keep_up() {
 #[test]
 fn parts_of_one_program_find_each_other() {
     play(&[
-        ok(&["-b", "--oneshot", "regstr-l:x", "mss:W abc|D|R xyz|X", "&", "-b", "mss:R abc|X|W xyz|D", "regstr-c:x"]),
+        ok(&[
+            "--compose",
+            "-b",
+            "--oneshot",
+            "regstr-l:x",
+            "mss:W abc|D|R xyz|X",
+            "&",
+            "-b",
+            "mss:R abc|X|W xyz|D",
+            "regstr-c:x",
+        ]),
         // Whoever comes first waits. The name may be empty.
         takes(
             3000,
             &[
+                "--compose",
                 "-b",
                 "mss:R abc|X|D",
                 "regstr-c:",
@@ -218,6 +229,7 @@ fn parts_of_one_program_find_each_other() {
         ),
         // Messages keep their kind and their borders.
         ok(&[
+            "--compose",
             "-b",
             "--oneshot",
             "regdg-l:x",
@@ -228,8 +240,19 @@ fn parts_of_one_program_find_each_other() {
             "regdg-c:x",
         ]),
         // The socket itself.
-        ok(&["-b", "--oneshot", "regstr-l:x", "mss:W abc|D|R xyz|X", "&", "-b", "mss:R abc|X|W xyz|D", "regsend:x"]),
         ok(&[
+            "--compose",
+            "-b",
+            "--oneshot",
+            "regstr-l:x",
+            "mss:W abc|D|R xyz|X",
+            "&",
+            "-b",
+            "mss:R abc|X|W xyz|D",
+            "regsend:x",
+        ]),
+        ok(&[
+            "--compose",
             "-t",
             "--oneshot",
             "regdg-l:x",
@@ -243,6 +266,7 @@ fn parts_of_one_program_find_each_other() {
         takes(
             1000,
             &[
+                "--compose",
                 "-b",
                 "--global-timeout-ms",
                 "1000",
@@ -270,19 +294,52 @@ fn names_that_lead_nowhere() {
         fails_after(
             1000,
             14,
-            &["-b", "--global-timeout-ms", "1000", "regdg-l:x", "mss:", "&", "-b", "mss:T 9000|X", "regstr-c:x"],
+            &[
+                "--compose",
+                "-b",
+                "--global-timeout-ms",
+                "1000",
+                "regdg-l:x",
+                "mss:",
+                "&",
+                "-b",
+                "mss:T 9000|X",
+                "regstr-c:x",
+            ],
         ),
         fails_after(
             1000,
             14,
-            &["-b", "--global-timeout-ms", "1000", "regstr-l:x", "mss:", "&", "-b", "mss:T 9000|X", "regdg-c:x"],
+            &[
+                "--compose",
+                "-b",
+                "--global-timeout-ms",
+                "1000",
+                "regstr-l:x",
+                "mss:",
+                "&",
+                "-b",
+                "mss:T 9000|X",
+                "regdg-c:x",
+            ],
         ),
         fails_after(
             1000,
             14,
-            &["-b", "--global-timeout-ms", "1000", "regdg-l:x", "mss:", "&", "-b", "mss:T 9000|X", "regsend:x"],
+            &[
+                "--compose",
+                "-b",
+                "--global-timeout-ms",
+                "1000",
+                "regdg-l:x",
+                "mss:",
+                "&",
+                "-b",
+                "mss:T 9000|X",
+                "regsend:x",
+            ],
         ),
-        ok(&["-b", "--oneshot", "regstr-l:x", "mss:W abc|D|X", "&", "-b", "mss:R abc|X|D", "regstr-c:x"]),
+        ok(&["--compose", "-b", "--oneshot", "regstr-l:x", "mss:W abc|D|X", "&", "-b", "mss:R abc|X|D", "regstr-c:x"]),
         fails(2, &["-b", "regsend:x", "mss:"]),
         fails(2, &["-b", "mss:", "log:regsend:x"]),
         fails(2, &["-b", "--filter", "mirror:", "mss:", "regsend:x"]),
@@ -297,6 +354,7 @@ fn bytes_on_the_way_to_a_part_of_the_program() {
         takes(
             1000,
             &[
+                "--compose",
                 "-b",
                 "--oneshot",
                 "regstr-l:x",
@@ -312,6 +370,7 @@ fn bytes_on_the_way_to_a_part_of_the_program() {
         takes(
             1000,
             &[
+                "--compose",
                 "-b",
                 "--oneshot",
                 "regstr-l:x",
@@ -332,8 +391,7 @@ fn bytes_on_the_way_to_a_part_of_the_program() {
 /// Two clients one after the other, of which the first leaves inside a message.
 macro_rules! torn {
     ($inner:literal $(, $option:literal)*) => {
-        &[
-            "-b", $($option,)* "regdg-l:x", concat!("reuse-raw:ws-ll-s:", $inner),
+        &["--compose", "-b", $($option,)* "regdg-l:x", concat!("reuse-raw:ws-ll-s:", $inner),
             "&", "-b", "--global-timeout-ms", "10", r"ws-ll-s:mss:R \x02\x82\0\0\0\0ha|T 9000|X", "regdg-c:x",
             "&", "-b", "--sleep-ms-before-start", "500", "--global-timeout-ms", "500",
             r"ws-ll-s:mss:R \x82\x83\0\0\0\0own|T 9000|X", "regdg-c:x",

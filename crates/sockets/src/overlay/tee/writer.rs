@@ -220,10 +220,10 @@ impl Node {
         if self.begun {
             return Poll::Pending; // it wakes the task for that chunk, and nothing may come in between
         }
+        self.copy.release();
         ready!(self.poll_waiting(cx))?;
         let Some(write) = &mut self.write else { return Poll::Ready(Ok(())) };
         let flushed = write.poll_flush(cx);
-        self.copy.release();
         if flushed.is_ready() {
             self.spare = Vec::new();
             self.backlog.release();

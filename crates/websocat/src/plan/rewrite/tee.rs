@@ -30,13 +30,8 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
     if plan.tees.iter().map(count).sum::<usize>() > 0 {
         return Err(Error::usage("tee: cannot stand in --tee; give --tee once for each socket"));
     }
-    let args = &plan.args.overlays.tee;
-    match plan.stacks().map(count).sum::<usize>() {
-        0 if args.is_used() => tracing::warn!("options of tee: have no effect: there is neither tee: nor --tee"),
-        0 => {}
-        1 if plan.tees.is_empty() => tracing::warn!("tee: joins nothing; name with --tee SPEC what is to be joined"),
-        1 => {}
-        _ => return Err(Error::usage("tee: can be used once only; give --tee once for each socket")),
+    if plan.stacks().map(count).sum::<usize>() > 1 {
+        return Err(Error::usage("tee: can be used once only; give --tee once for each socket"));
     }
     let (text, mut tees) = (plan.text, std::mem::take(&mut plan.tees));
     plan.each_stack(|stack| {
