@@ -8,8 +8,9 @@
 use crate::splice::{SpliceCopy, Spliced};
 use crate::{
     buffer::Window,
+    endpoint::process::Bond,
     exchange::{
-        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, is_reset, warn_of_missing_half,
+        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset, warn_of_missing_half,
         watch::{Event, Watch},
     },
     gather::poll_fill_up_to,
@@ -22,6 +23,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -192,6 +194,8 @@ pub struct ExchangeBytes {
     exit_on_eof: bool,
     /// Directions that are copied.
     copies: [bool; 2],
+    /// Supervised children at the ends.
+    children: [Option<Arc<Bond>>; 2],
     /// One socket was reset; the other one is given what came before that.
     last: Option<Box<Last>>,
 }
@@ -220,6 +224,12 @@ impl ExchangeBytes {
             !unidirectional_reverse && left.read.is_some() && right.write.is_some(),
             !unidirectional && right.read.is_some() && left.write.is_some(),
         ];
+        let children = [&left.info, &right.info].map(|info| info.child.clone());
+        for (child, unused) in children.iter().zip([unidirectional, unidirectional_reverse]) {
+            if let (Some(child), true) = (child, unused) {
+                child.leave_input_unused();
+            }
+        }
         Self {
             forward: way(
                 Direction::Forward,
@@ -236,6 +246,7 @@ impl ExchangeBytes {
             ))),
             exit_on_eof,
             copies,
+            children,
             last: None,
         }
     }
@@ -262,6 +273,9 @@ impl ExchangeBytes {
         let direction = Direction::reading(side);
         if self.watch.as_ref().is_some_and(|watch| watch.link(side.other()).is_none()) {
             // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
+            if let Some(child) = side.other().of(&self.children) {
+                child.cut();
+            }
             *self.way(direction.other()) = Way::Ended;
             if all_read {
                 self.way(direction).finish();
@@ -304,7 +318,10 @@ impl ExchangeBytes {
         }
         let [forward, reverse] = ended;
         let [copies_forward, copies_reverse] = self.copies;
-        let one_is_enough = self.exit_on_eof && (forward && copies_forward || reverse && copies_reverse);
+        // A child that has ended reads nothing either.
+        let [left_ends, right_ends] = [Side::Left, Side::Right]
+            .map(|side| self.exit_on_eof || side.of(&self.children).as_ref().is_some_and(|child| child.has_left()));
+        let one_is_enough = forward && copies_forward && left_ends || reverse && copies_reverse && right_ends;
         // An idle direction ends when the other one has, or when there is nothing else.
         let mut late = false;
         for (way, other) in

@@ -12,14 +12,17 @@ use crate::{
     scenario::{self, Scenario},
 };
 use clap::Parser as _;
-use sockets::stop::Stop;
+use sockets::{
+    endpoint::process::{children_ended, end_children},
+    stop::Stop,
+};
 use std::{
     io::{IsTerminal as _, Write as _},
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
     sync::Arc,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 /// Exit status of a panic: a bug, or a scripted test socket that saw something else than its script says.
 const PANICKED: u8 = 101;
@@ -42,6 +45,8 @@ pub fn main() -> ExitCode {
         Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
     };
+    // Whatever way it ended: children that still run would be left behind.
+    end_children();
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
     let _ = std::io::stdout().flush();
     std::process::exit(status.into())
@@ -171,9 +176,35 @@ async fn run(text: &str, args: &Args) -> Result<u8> {
     // connection need not wake another thread.
     let mut main = JoinSet::new();
     main.spawn(scenario::run(task));
-    let status = watch(&mut main, &mut signals, &stop, &scenario, args).await;
+    let (status, patience) = watch(&mut main, &mut signals, &stop, &scenario, args).await;
     main.shutdown().await;
-    status
+    match wait_for_children(&mut signals, patience).await {
+        None => status,
+        Some(signal) => status.map(|_| 128 + signal),
+    }
+}
+
+/// Children whose sessions are over may still finish; they have times of their own. The signal that cut that short.
+async fn wait_for_children(signals: &mut Signals, patience: Patience) -> Option<u8> {
+    let limit = async {
+        match patience {
+            Patience::Until(deadline) => tokio::time::sleep_until(deadline).await,
+            Patience::Endless => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = children_ended() => None,
+        () = limit => None,
+        signal = signals.next() => Some(signal),
+    }
+}
+
+/// How long the end of the program waits for children.
+#[derive(Clone, Copy)]
+enum Patience {
+    Until(Instant),
+    Endless,
 }
 
 /// The end of the scenario's task. A panic in it is one here.
@@ -185,23 +216,26 @@ async fn end_of(main: &mut JoinSet<Result<()>>) -> Result<()> {
     }
 }
 
-/// Waits for the end of the scenario's task, or for the end that signals ask for.
+/// Waits for the end of the scenario's task, or for the end that signals ask for. Says how long children may finish then.
 async fn watch(
     main: &mut JoinSet<Result<()>>,
     signals: &mut Signals,
     stop: &Stop,
     scenario: &Scenario,
     args: &Args,
-) -> Result<u8> {
+) -> (Result<u8>, Patience) {
     let signal = tokio::select! {
-        result = end_of(main) => return result.map(|()| 0),
+        result = end_of(main) => return (result.map(|()| 0), Patience::Endless),
         signal = signals.next() => signal,
     };
     tracing::info!("signal {signal}: finishing; once more ends at once");
     stop.drain();
+    // A time too far away to be told never comes.
+    let deadline = args.program.drain.finite().and_then(|limit| Instant::now().checked_add(limit));
+    let patience = deadline.map_or(Patience::Endless, Patience::Until);
     let limit = async {
-        match args.program.drain.finite() {
-            Some(limit) => tokio::time::sleep(limit).await,
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
             None => std::future::pending().await,
         }
     };
@@ -218,9 +252,9 @@ async fn watch(
         }
         // What is left would not come to an end because of the signal: a connection attempt, a pause.
         () = scenario.finishers.none_left() => {}
-        _ = signals.next() => return Ok(by_signal),
+        _ = signals.next() => return (Ok(by_signal), Patience::Until(Instant::now())),
     };
-    Ok(if scenario.is_server() { 0 } else { by_signal })
+    (Ok(if scenario.is_server() { 0 } else { by_signal }), patience)
 }
 
 #[cfg(test)]

@@ -136,6 +136,14 @@ impl Endpoint {
         matches!(self, Self::Stdio(_))
     }
 
+    /// It should be there only once, however many connections there are.
+    pub fn exists_once(&self, args: &EndpointArgs) -> bool {
+        match self {
+            Self::File(file) => file.is_single() && !file.is_each_their_own(&args.file),
+            other => other.is_single(),
+        }
+    }
+
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))

@@ -109,6 +109,7 @@ fn exit_process(code: i64) {
     // Nobody is left to tell when the last bytes cannot be written.
     let _ = std::io::stdout().flush();
     sockets::endpoint::finish_writes();
+    sockets::endpoint::process::end_children();
     std::process::exit(code as i32)
 }
 

@@ -1,7 +1,10 @@
 //! Warnings about command lines that probably do not mean what they say.
 
 use super::Plan;
-use crate::spec::SocketKind;
+use crate::{
+    endpoints::Endpoint,
+    spec::{SocketKind, Stack},
+};
 
 /// On both sides as typed.
 pub fn before(plan: &Plan) {
@@ -18,6 +21,13 @@ pub fn before(plan: &Plan) {
     let listens = plan.left.endpoint.is_listener() || plan.right.endpoint.is_listener();
     if plan.args.endpoints.client_limits.is_limited() && (!listens || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
+    }
+    let process = &plan.args.endpoints.process;
+    let is_process = |stack: &Stack| matches!(stack.endpoint, Endpoint::Process(_));
+    if process.is_used() && !is_process(&plan.left) && !is_process(&plan.right) {
+        tracing::warn!("--exec-… options have no effect: no side is cmd: or exec:");
+    } else if process.modifies_dup2() && process.exec_dup2.is_none() {
+        tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
     }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");

@@ -69,6 +69,11 @@ impl Plan {
         self.left.is_complete() || self.right.is_complete()
     }
 
+    /// The left connection itself is given to the child on the right: nothing is exchanged.
+    pub fn hands_over(&self) -> bool {
+        self.args.endpoints.process.exec_dup2.is_some()
+    }
+
     /// Both sides, left first.
     pub fn stacks_mut(&mut self) -> [&mut Stack; 2] {
         [&mut self.left, &mut self.right]

@@ -5,7 +5,7 @@
 
 use super::{Plan, Prelude};
 use crate::{
-    endpoints::tcp_connect::lookup_options,
+    endpoints::{Endpoint, tcp_connect::lookup_options},
     error::{Error, Result},
     spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
 };
@@ -75,6 +75,10 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
         script.half_close = half_close && plan.left.endpoint.is_external();
         script.http_first = plan.right.begins_with_http();
         let right = &mut |script: &mut Script| {
+            if let (Some(numbers), Endpoint::Process(child)) = (&plan.args.endpoints.process.exec_dup2, &plan.right.endpoint)
+            {
+                return child.emit_handover(script, numbers, &left);
+            }
             plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
         };
         if plan.left.is_complete() && plan.right.may_fail_to_open() {
@@ -126,10 +130,6 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         SocketKind::Stream => format!("exchange_bytes({options}, {left}, {right})"),
         SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
     };
-    if session.exit_after_one_session {
-        script.line(&format!("exit_process_after({call})"));
-    } else {
-        script.line(&call);
-    }
+    script.session_end(&call);
     Ok(())
 }

@@ -9,7 +9,8 @@ use crate::{
 
 /// Puts an overlay on the side that has bytes when the other one has messages.
 pub fn pass(plan: &mut Plan) -> Result<()> {
-    if plan.kind() == SocketKind::Stream {
+    // A child that gets the connection itself has nothing cut.
+    if plan.kind() == SocketKind::Stream || plan.hands_over() {
         return Ok(());
     }
     let text = plan.text;

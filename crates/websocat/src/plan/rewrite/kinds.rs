@@ -27,7 +27,7 @@ pub fn check(plan: &mut Plan) -> Result<()> {
     }
     let (left, right) = (plan.left.kind(), plan.right.kind());
     match (left, right) {
-        (Some(a), Some(b)) if a != b => Err(Error::new(
+        (Some(a), Some(b)) if a != b && !plan.hands_over() => Err(Error::new(
             Kind::Start,
             format!(
                 "the left side is a {a} socket and the right side a {b} one; put lines: or chunks: on the byte stream"

@@ -8,6 +8,7 @@ mod compression;
 mod console;
 mod early_resolve;
 mod expand;
+mod handover;
 mod kinds;
 mod log_traffic;
 mod origins;
@@ -21,6 +22,7 @@ type Pass = fn(&mut Plan) -> Result<()>;
 const PASSES: &[(&str, Pass)] = &[
     ("request URIs", expand::request_uris),
     ("URLs and compound overlays", expand::compounds),
+    ("handing descriptors over", handover::pass),
     ("origins", origins::pass),
     ("compression", compression::pass),
     ("early resolution", early_resolve::pass),

@@ -12,7 +12,7 @@ use crate::{
 pub fn pass(plan: &mut Plan) -> Result<()> {
     let many = plan.left.endpoint.is_listener() && !plan.args.session.oneshot;
     let shared = |stack: &Stack| stack.overlays.iter().any(|o| matches!(o, Overlay::ReuseRaw(_)));
-    if plan.kind() == SocketKind::Datagram && many && plan.right.endpoint.is_single() && !shared(&plan.right) {
+    if plan.kind() == SocketKind::Datagram && many && plan.right.endpoint.exists_once(&plan.args.endpoints) && !shared(&plan.right) {
         plan.right.overlays.push(Overlay::ReuseRaw(ReuseRaw));
     }
     let Plan { left, right, prelude, names, .. } = plan;
