@@ -8,9 +8,9 @@
 mod bond;
 mod children;
 mod ending;
+mod halves;
 #[cfg(unix)]
 pub mod handover;
-mod halves;
 #[cfg_attr(unix, path = "process/os_unix.rs")]
 #[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
 mod os;

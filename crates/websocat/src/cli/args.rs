@@ -74,6 +74,12 @@ pub struct SessionArgs {
     /// The end of one direction ends the other one, too
     #[arg(short = 'E', long)]
     pub exit_on_eof: bool,
+    /// Pass what goes from left to right through this first; repeat for several, the first one comes first
+    #[arg(long, value_name = "SPEC")]
+    pub filter: Vec<OsString>,
+    /// Pass what goes from right to left through this first; repeat for several, the first one comes first
+    #[arg(long, value_name = "SPEC")]
+    pub filter_reverse: Vec<OsString>,
     /// Leave the program when either side hangs up
     #[arg(long)]
     pub exit_on_hangup: bool,

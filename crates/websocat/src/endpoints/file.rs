@@ -114,13 +114,6 @@ impl EndpointSpec for File {
     }
 }
 
-impl File {
-    /// Each connection gets a file of its own, or an error: there is nothing to share.
-    pub fn is_each_their_own(&self, args: &FileOpts) -> bool {
-        self.mode == Mode::Write && (args.no_overwrite || args.auto_rename)
-    }
-}
-
 /// A task that opens a file and goes on with a function that gets it as a stream socket. Without options the file is read.
 fn file_socket(
     ctx: NativeCallContext<'_>,

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then},
 };
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
@@ -23,6 +23,7 @@ pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
+pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
 pub mod zero;
@@ -41,6 +42,7 @@ endpoints! {
     stdio::Stdio,
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
+    write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
     zero::Zero,
@@ -136,25 +138,41 @@ impl Endpoint {
         matches!(self, Self::Stdio(_))
     }
 
-    /// It should be there only once, however many connections there are.
-    pub fn exists_once(&self, args: &EndpointArgs) -> bool {
-        match self {
-            Self::File(file) => file.is_single() && !file.is_each_their_own(&args.file),
-            other => other.is_single(),
-        }
-    }
-
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
     }
 
-    /// A process, a file or the terminal: what the user can reach, but pages that his browser shows should not.
+    /// A process, a file or the terminal.
     pub fn is_private(&self) -> bool {
+        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_))
+    }
+
+    /// The stacks that it is made of, if passes made it of some.
+    pub fn parts(&self) -> Vec<&Stack> {
         match self {
-            Self::Process(_) | Self::File(_) | Self::Stdio(_) => true,
-            Self::Reuser(reuser) => reuser.inner.endpoint.is_private(),
-            _ => false,
+            Self::Reuser(reuser) => vec![&reuser.inner],
+            Self::WriteSplitoff(split) => vec![&split.read, &split.write],
+            _ => vec![],
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn parts_mut(&mut self) -> Vec<&mut Stack> {
+        match self {
+            Self::Reuser(reuser) => vec![&mut reuser.inner],
+            Self::WriteSplitoff(split) => vec![&mut split.read, &mut split.write],
+            _ => vec![],
+        }
+    }
+
+    /// Connections that come later must share it: there is only one, or a second one would harm the first.
+    pub fn exists_once(&self, args: &EndpointArgs) -> bool {
+        match self {
+            // Each of them gets a file of its own, or an error.
+            Self::File(file) if file.mode == file::Mode::Write => !args.file.no_overwrite && !args.file.auto_rename,
+            Self::Reuser(_) => false,
+            _ => self.is_single() || self.parts().into_iter().any(|part| part.endpoint.exists_once(args)),
         }
     }
 

@@ -215,9 +215,8 @@ impl Process {
         }
         script.line(&format!("{cmd}.configure_fds({stdio}, {stdio}, 1);"));
         if !args.exec_dup2_execve {
-            let supervision = OptionMap::new()
-                .number("grace_ms", args.exec_grace.millis())
-                .flag("exit_status", args.exec_status);
+            let supervision =
+                OptionMap::new().number("grace_ms", args.exec_grace.millis()).flag("exit_status", args.exec_status);
             script.line(&format!("{cmd}.supervise({supervision});"));
         }
         cmd

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then, Var},
+    spec::{EndpointSpec, Form, Listening, Script, SocketKind, Stack, Then, Var},
 };
 use std::ffi::OsStr;
 
@@ -31,6 +31,8 @@ impl EndpointSpec for Reuser {
             self.reuser
         );
         script.line(&open);
+        // The first connection is what is shared; a listener that goes on would never give it.
+        script.listening = Listening { autospawn: false, oneshot: true };
         script.indent(&mut |script| {
             self.inner.emit(script, &mut |script, socket| {
                 script.line(&format!("{slot}.send({socket})"));

@@ -52,7 +52,10 @@ mod tests {
             })"#;
         assert_eq!(run_script(script).await.unwrap(), "true true ");
         assert_eq!(run_script("note(`${get_fd(stdio_socket())}`); dummy_task()").await.unwrap(), "-1");
-        assert_eq!(run_script("note(`${get_fd(http1_client(#{}, stdio_socket()))}`); dummy_task()").await.unwrap(), "-1");
+        assert_eq!(
+            run_script("note(`${get_fd(http1_client(#{}, stdio_socket()))}`); dummy_task()").await.unwrap(),
+            "-1"
+        );
         assert!(eval_error("get_fd(5)").contains("takes a socket or an HTTP client, not i64"));
         assert!(eval_error("let s = stdio_socket(); drop(s); get_fd(s)").contains("used up"));
     }

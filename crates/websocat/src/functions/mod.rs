@@ -4,6 +4,7 @@ mod addresses;
 mod closing;
 mod descriptors;
 mod exchange;
+mod filters;
 mod hangups;
 pub mod http;
 mod initialisers;
@@ -24,6 +25,7 @@ pub fn register(engine: &mut rhai::Engine) {
     closing::register(engine);
     descriptors::register(engine);
     exchange::register(engine);
+    filters::register(engine);
     hangups::register(engine);
     http::register(engine);
     initialisers::register(engine);

@@ -190,7 +190,8 @@ fn gid(cmd: &mut CommandHandle, gid: i64) -> RhResult<()> {
 /// The child gets a copy of a descriptor of this process under other numbers, 16 at most, with or without O_NONBLOCK taken
 /// away. -1, as of a socket without descriptor, is an error. Fails on Windows.
 fn dup2(cmd: &mut CommandHandle, source_fd: i64, destination_fds: Array, set_to_blocking: bool) -> RhResult<()> {
-    let number = |n: &rhai::Dynamic| n.as_int().map_err(|kind| format!("a descriptor number is an integer, not {kind}"));
+    let number =
+        |n: &rhai::Dynamic| n.as_int().map_err(|kind| format!("a descriptor number is an integer, not {kind}"));
     let targets = destination_fds.iter().map(number).collect::<Result<Vec<_>, _>>()?;
     change(cmd, |c| c.settings.dup2(source_fd, &targets, set_to_blocking))?
 }
@@ -218,9 +219,10 @@ fn supervise(cmd: &mut CommandHandle, opts: RhOpts<SuperviseOpts>) -> RhResult<(
     let SuperviseOpts { grace_ms, exit_status } = OptsReader::read(opts)?;
     let grace = match grace_ms {
         None | Some(-1) => None,
-        Some(ms) => Some(Duration::from_millis(u64::try_from(ms).map_err(|_| {
-            format!("option `grace_ms`: {ms} is neither a time in milliseconds nor -1 (for ever)")
-        })?)),
+        Some(ms) => Some(Duration::from_millis(
+            u64::try_from(ms)
+                .map_err(|_| format!("option `grace_ms`: {ms} is neither a time in milliseconds nor -1 (for ever)"))?,
+        )),
     };
     change(cmd, |c| c.supervision = Some(Supervision { grace, status_counts: exit_status }))
 }

@@ -124,7 +124,7 @@ fn exit_process_after(task: TaskHandle) -> RhResult<TaskHandle> {
 }
 
 /// The tasks of a list for which a function accepts tasks, hangups and units.
-fn all(list: Array) -> RhResult<Vec<Task>> {
+pub(super) fn all(list: Array) -> RhResult<Vec<Task>> {
     let mut tasks = Vec::with_capacity(list.len());
     for (i, item) in list.into_iter().enumerate() {
         let item = item.flatten();
@@ -159,7 +159,7 @@ pub(super) fn millis(ms: i64) -> RhResult<Duration> {
 }
 
 /// Tells the user about an error, and keeps the graver of two for the exit status.
-fn worse(former: Option<Error>, new: Error) -> Error {
+pub(super) fn worse(former: Option<Error>, new: Error) -> Error {
     let new = new.log();
     match former {
         Some(former) if former.exit_code() >= new.exit_code() => former,
@@ -168,7 +168,7 @@ fn worse(former: Option<Error>, new: Error) -> Error {
 }
 
 /// The result of a spawned task. A panic in it goes on here.
-fn outcome(result: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+pub(super) fn outcome(result: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
     match result {
         Ok(result) => result,
         Err(e) => match e.try_into_panic() {

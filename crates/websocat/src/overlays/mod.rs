@@ -2,7 +2,7 @@
 
 use crate::{
     cli::value::{Duration, Size},
-    error::Result,
+    error::{Error, Kind, Result},
     functions::http::{HeadOpts, MOST_HEADERS},
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
@@ -18,6 +18,7 @@ mod tests;
 pub mod tls;
 pub mod write_buffer;
 pub mod write_chunk_limiter;
+pub mod write_splitoff;
 pub mod ws_accept;
 pub mod ws_connect;
 pub mod ws_framer;
@@ -34,6 +35,7 @@ overlays! {
     tls::Tls,
     write_buffer::WriteBuffer,
     write_chunk_limiter::WriteChunkLimiter,
+    write_splitoff::WriteSplitoff,
     ws_accept::WsAccept,
     ws_connect::WsConnect,
     ws_framer::WsFramer,
@@ -48,6 +50,8 @@ pub struct OverlayArgs {
     pub lines: lines::LineArgs,
     #[command(flatten, next_help_heading = "Traffic log")]
     pub log: log::LogArgs,
+    #[command(flatten, next_help_heading = "Many sockets as one")]
+    pub write_splitoff: write_splitoff::WriteSplitoffArgs,
     #[command(flatten, next_help_heading = "WebSocket")]
     pub ws_request: ws_request::RequestArgs,
     #[command(flatten)]
@@ -116,6 +120,11 @@ impl OverlayArgs {
         let lines = &self.lines;
         lines.separator.is_some() || lines.separator_n.is_some() || lines.null_terminated
     }
+}
+
+/// For overlays that a planner pass turns into endpoints before printing.
+fn not_joined(what: &str) -> Error {
+    Error::new(Kind::Start, format!("{what} was not turned into an endpoint; this is a bug of the planner"))
 }
 
 impl Overlay {

@@ -4,7 +4,7 @@
 //! therefore turns it, with all that is below it, into an endpoint of its own. The functions are in `functions/`.
 
 use crate::{
-    error::{Error, Kind, Result},
+    error::Result,
     spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
@@ -35,10 +35,7 @@ impl OverlaySpec for ReuseRaw {
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(
-            Kind::Start,
-            "internal: reuse-raw: was not turned into a shared endpoint; this is a bug of the planner",
-        ))
+        Err(super::not_joined("reuse-raw:"))
     }
 }
 

@@ -4,6 +4,7 @@
 //! passes in `rewrite/` and shows in the script as options.
 
 mod arguments;
+mod filters;
 mod lint;
 mod parse;
 mod rewrite;
@@ -26,6 +27,12 @@ pub struct Plan {
     pub args: Arc<Args>,
     pub left: Stack,
     pub right: Stack,
+    /// Where `write-splitoff:` writes to, until a pass joins both.
+    pub write_splitoff: Option<Stack>,
+    /// What data from left to right passes first, in this order.
+    pub filters: Vec<Stack>,
+    /// The same from right to left.
+    pub reverse_filters: Vec<Stack>,
     /// Byte streams are cut into lines (text messages) rather than chunks.
     pub text: bool,
     /// What the script makes once, before anything else, in this order.
@@ -58,10 +65,16 @@ impl Names {
 }
 
 impl Plan {
-    /// Kind of the session: messages as soon as either side has them. An undecided mirror follows the other side.
+    /// Kind of the session: messages as soon as a side or a filter has them. An undecided mirror follows the others.
     pub fn kind(&self) -> SocketKind {
         let datagram = |stack: &Stack| stack.kind() == Some(SocketKind::Datagram);
-        if datagram(&self.left) || datagram(&self.right) { SocketKind::Datagram } else { SocketKind::Stream }
+        let on_the_way = [&self.left, &self.right].into_iter().chain(self.all_filters());
+        if on_the_way.into_iter().any(datagram) { SocketKind::Datagram } else { SocketKind::Stream }
+    }
+
+    /// Those of both directions.
+    pub fn all_filters(&self) -> impl Iterator<Item = &Stack> {
+        self.filters.iter().chain(&self.reverse_filters)
     }
 
     /// Some side has a WebSocket with what is right by default.
@@ -74,9 +87,32 @@ impl Plan {
         self.args.endpoints.process.exec_dup2.is_some()
     }
 
-    /// Both sides, left first.
-    pub fn stacks_mut(&mut self) -> [&mut Stack; 2] {
-        [&mut self.left, &mut self.right]
+    /// An error ends the session. One of bytes does so anyway; messages over low-level parts keep the plain behaviour.
+    pub fn ends_on_error(&self) -> bool {
+        let console = self.left.reaches_stdio() || self.right.reaches_stdio();
+        self.kind() == SocketKind::Datagram && (self.is_complete() || console)
+    }
+
+    /// All stacks, left and right first.
+    pub fn stacks(&self) -> impl Iterator<Item = &Stack> {
+        [&self.left, &self.right].into_iter().chain(&self.write_splitoff).chain(self.all_filters())
+    }
+
+    /// All stacks, left and right first.
+    pub fn stacks_mut(&mut self) -> Vec<&mut Stack> {
+        self.stacks_and_prelude().0
+    }
+
+    /// All stacks, left and right first, with what can be put at the top of the script for them.
+    pub fn stacks_and_prelude(&mut self) -> (Vec<&mut Stack>, &mut Vec<Prelude>, &mut Names) {
+        let stacks = [&mut self.left, &mut self.right].into_iter();
+        let stacks = stacks.chain(&mut self.write_splitoff).chain(&mut self.filters).chain(&mut self.reverse_filters);
+        (stacks.collect(), &mut self.prelude, &mut self.names)
+    }
+
+    /// Works on every stack, on those that others are made of first.
+    pub fn each_stack(&mut self, mut work: impl FnMut(&mut Stack) -> Result<()>) -> Result<()> {
+        self.stacks_mut().into_iter().try_for_each(|stack| stack.each(&mut work))
     }
 }
 

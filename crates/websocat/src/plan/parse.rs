@@ -11,7 +11,10 @@ use crate::{
     overlays,
     spec::Stack,
 };
-use std::{ffi::OsStr, sync::Arc};
+use std::{
+    ffi::{OsStr, OsString},
+    sync::Arc,
+};
 
 /// Both sides as typed. Nothing is opened or looked up.
 pub fn parse(args: &Arc<Args>) -> Result<Plan> {
@@ -31,10 +34,22 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     if !one && !session.text && !session.binary {
         tracing::info!("using --binary mode by default");
     }
+    // Errors of the other specifiers say which option they belong to.
+    let named = |option: &str, text: &OsStr| specifier(text).map_err(|e| e.context(option));
+    let all = |option: &str, texts: &[OsString]| texts.iter().map(|text| named(option, text)).collect::<Result<_>>();
     let plan = Plan {
         args: args.clone(),
         left: specifier(&left)?,
         right: specifier(right)?,
+        write_splitoff: args
+            .overlays
+            .write_splitoff
+            .write_splitoff
+            .as_deref()
+            .map(|text| named("--write-splitoff", text))
+            .transpose()?,
+        filters: all("--filter", &session.filter)?,
+        reverse_filters: all("--filter-reverse", &session.filter_reverse)?,
         // With both flags -b decides how streams are cut.
         text: !session.binary && (session.text || one),
         prelude: vec![],

@@ -3,11 +3,11 @@
 //! The last step of planning: it prints and decides nothing. Brackets are opened and closed by one function, since each
 //! part is given what comes inside.
 
-use super::{Plan, Prelude};
+use super::{Plan, Prelude, filters};
 use crate::{
     endpoints::{Endpoint, tcp_connect::lookup_options},
     error::{Error, Result},
-    spec::{Listening, OptionMap, Script, SocketKind, Var, string_literal},
+    spec::{Listening, OptionMap, Script, SocketKind, Stack, Var, string_literal},
 };
 
 /// Script text that does what the plan says.
@@ -66,22 +66,16 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     script.listening = Listening { autospawn: !oneshot, oneshot };
     // A Close with a code cannot say that only one direction has ended.
     let half_close = plan.args.overlays.ws_framer.close_status_code.is_none();
-    script.half_close = half_close && plan.right.endpoint.is_external();
+    script.half_close = half_close && plan.right.can_half_close();
     script.http_first = plan.left.begins_with_http();
     script.console = plan.left.reaches_stdio() || plan.right.reaches_stdio();
     script.nodelay = plan.kind() == SocketKind::Datagram && plan.is_complete();
     plan.left.emit(script, &mut |script, left| {
         script.listening = Listening { autospawn: false, oneshot: true };
-        script.half_close = half_close && plan.left.endpoint.is_external();
+        script.half_close = half_close && plan.left.can_half_close();
         script.http_first = plan.right.begins_with_http();
-        let right = &mut |script: &mut Script| {
-            if let (Some(numbers), Endpoint::Process(child)) = (&plan.args.endpoints.process.exec_dup2, &plan.right.endpoint)
-            {
-                return child.emit_handover(script, numbers, &left);
-            }
-            plan.right.emit(script, &mut |script, right| exchange(plan, script, &left, &right))
-        };
-        if plan.left.is_complete() && plan.right.may_fail_to_open() {
+        let right = &mut |script: &mut Script| right_side(plan, script, &left);
+        if plan.left.is_complete() && plan.stacks().skip(1).any(Stack::may_fail_to_open) {
             script.nest(&format!("close_on_failure({left}, || {{"), "})", right)
         } else {
             right(script)
@@ -89,7 +83,23 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
     })
 }
 
-fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result<()> {
+/// Everything but the left side, and what is done with all of it.
+fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
+    if let (Some(numbers), Endpoint::Process(child)) = (&plan.args.endpoints.process.exec_dup2, &plan.right.endpoint) {
+        return child.emit_handover(script, numbers, left);
+    }
+    if plan.all_filters().next().is_some() {
+        return filters::around(plan, script, &mut |script, right| exchange(plan, script, left, right));
+    }
+    plan.right.emit(script, &mut |script, right| {
+        let call = exchange(plan, script, left, &right)?;
+        script.session_end(&call);
+        Ok(())
+    })
+}
+
+/// The exchange as an expression; writes what comes before it.
+fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result<String> {
     let session = &plan.args.session;
     if session.exit_on_hangup {
         for side in [left, right] {
@@ -110,26 +120,20 @@ fn exchange(plan: &Plan, script: &mut Script, left: &Var, right: &Var) -> Result
         options.push("buffer_size_forward", size.0.to_string());
         options.push("buffer_size_reverse", size.0.to_string());
     }
-    let console = [&plan.left, &plan.right].iter().any(|stack| stack.reaches_stdio());
     let kind = plan.kind();
     if kind == SocketKind::Datagram && complete {
         // No limit is -1: absent means that an end is handed on at once.
         options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
     }
-    // An error of a byte session ends both directions anyway; messages over low-level parts keep the plain behaviour.
-    if kind == SocketKind::Datagram && (complete || console) {
-        options.push("end_on_error", "true");
-    }
+    options = options.flag("end_on_error", plan.ends_on_error());
     let idle = session.idle_timeout.and_then(|time| time.limit_millis());
     if kind == SocketKind::Datagram {
         options = options.number("idle_ms", idle);
     } else if idle.is_some() {
         return Err(Error::usage("--idle-timeout is for sessions of messages; this one moves bytes only"));
     }
-    let call = match kind {
+    Ok(match kind {
         SocketKind::Stream => format!("exchange_bytes({options}, {left}, {right})"),
         SocketKind::Datagram => format!("exchange_packets({options}, {left}, {right})"),
-    };
-    script.session_end(&call);
-    Ok(())
+    })
 }

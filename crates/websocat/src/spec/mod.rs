@@ -12,4 +12,4 @@ pub mod url;
 pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
 pub use literal::{os_literal, string_literal};
 pub use script::{Listening, OptionMap, Script, Then, Var};
-pub use stack::Stack;
+pub use stack::{Stack, emit_together};

@@ -20,7 +20,7 @@ pub(super) const fn ok(line: &'static [&'static str]) -> Case {
     Case { line, status: 0, ms: 0 }
 }
 
-const fn takes(ms: u64, line: &'static [&'static str]) -> Case {
+pub(super) const fn takes(ms: u64, line: &'static [&'static str]) -> Case {
     Case { line, status: 0, ms }
 }
 
@@ -28,7 +28,7 @@ pub(super) const fn fails(status: u8, line: &'static [&'static str]) -> Case {
     Case { line, status, ms: 0 }
 }
 
-const fn fails_after(ms: u64, status: u8, line: &'static [&'static str]) -> Case {
+pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static str]) -> Case {
     Case { line, status, ms }
 }
 

@@ -4,6 +4,7 @@ mod client_limits;
 mod commands;
 mod compression;
 mod golden;
+mod joined;
 #[cfg(unix)]
 mod rerun;
 mod send;

@@ -150,7 +150,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for SupervisedOutput<R> {
             ready!(this.poll_apart(cx));
         }
         (this.over, this.apart) = (true, None);
-        if exited { this.tie.bond().output_ended_with_it() } else { this.tie.bond().unread() }
+        if exited {
+            this.tie.bond().output_ended_with_it()
+        } else {
+            this.tie.bond().unread()
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -50,7 +50,9 @@ pub(super) async fn supervise(mut child: impl Subject, supervision: Supervision,
     match &status {
         Ok(status) if status.success() => tracing::debug!("{name} ended: {status}"),
         // We said so when we sent it, and a child that writes to nobody gets SIGPIPE.
-        Ok(status) if ending.is_told() || bond.is_alone() && is_signal(status) => tracing::info!("{name} ended: {status}"),
+        Ok(status) if ending.is_told() || bond.is_alone() && is_signal(status) => {
+            tracing::info!("{name} ended: {status}")
+        }
         Ok(status) => tracing::warn!("{name} ended: {status}"),
         Err(e) => tracing::warn!("cannot wait for {name}: {e}"),
     }

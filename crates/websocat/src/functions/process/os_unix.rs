@@ -56,8 +56,8 @@ impl Settings {
         if self.handed.is_empty() {
             return spawn(command).map_err(spawn_error);
         }
-        let prepared = prepare(&mut command, self.handed)
-            .map_err(|source| spawn_error(SpawnError::Failed { program, source }))?;
+        let prepared =
+            prepare(&mut command, self.handed).map_err(|source| spawn_error(SpawnError::Failed { program, source }))?;
         let child = spawn(command).map_err(spawn_error)?;
         prepared.started();
         Ok(child)

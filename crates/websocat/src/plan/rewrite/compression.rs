@@ -2,7 +2,7 @@
 //! ws:// or wss:// URL in text mode with a real stdio, where somebody reads and types.
 
 use super::super::Plan;
-use crate::{error::Result, overlays::Overlay};
+use crate::{error::Result, overlays::Overlay, spec::Stack};
 
 /// Marks whole WebSockets. Parts written by hand stay as they are, and so do handshakes that omit headers.
 pub fn pass(plan: &mut Plan) -> Result<()> {
@@ -11,7 +11,7 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
         return Ok(());
     }
     // One connection that owns a window more is no matter.
-    let stdio = plan.left.reaches_stdio() || plan.right.reaches_stdio();
+    let stdio = plan.stacks().any(Stack::reaches_stdio);
     let prompt = plan.text && stdio;
     for stack in plan.stacks_mut() {
         let mut on = false;

@@ -5,12 +5,12 @@ use crate::{error::Result, overlays::Overlay};
 
 /// Marks lines that stand directly on a real stdio.
 pub fn pass(plan: &mut Plan) -> Result<()> {
-    for stack in plan.stacks_mut() {
+    plan.each_stack(|stack| {
         if stack.endpoint.is_stdio()
             && let Some(Overlay::LineChunks(lines)) = stack.overlays.iter_mut().find(|o| !matches!(o, Overlay::Log(_)))
         {
             lines.console = true;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -11,8 +11,8 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
     if plan.args.endpoints.tcp_connect.late_resolve {
         return Ok(());
     }
-    let Plan { left, right, prelude, names, .. } = plan;
-    for stack in [left, right] {
+    let (stacks, prelude, names) = plan.stacks_and_prelude();
+    for stack in stacks {
         if let Endpoint::TcpConnect(tcp) = &mut stack.endpoint
             && let TcpTarget::Late(name) = &tcp.target
         {

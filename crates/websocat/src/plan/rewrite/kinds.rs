@@ -2,7 +2,6 @@
 
 use super::super::Plan;
 use crate::{
-    endpoints::Endpoint,
     error::{Error, Kind, Result},
     overlays::Overlay,
     spec::{SocketKind, Stack},
@@ -11,20 +10,14 @@ use crate::{
 /// A mirror becomes what the nearest overlay above it takes, or, without one, what the session is.
 pub fn mirrors(plan: &mut Plan) -> Result<()> {
     let session = plan.kind();
-    for stack in plan.stacks_mut() {
-        if let Endpoint::Mirror(mirror) = &mut stack.endpoint
-            && mirror.kind.is_none()
-        {
-            mirror.kind = Some(stack.overlays.iter().find_map(Overlay::takes).unwrap_or(session));
-        }
-    }
-    Ok(())
+    plan.each_stack(|stack| {
+        stack.settle(session);
+        Ok(())
+    })
 }
 
 pub fn check(plan: &mut Plan) -> Result<()> {
-    for stack in plan.stacks_mut() {
-        check_stack(stack)?;
-    }
+    plan.each_stack(|stack| check_stack(stack))?;
     let (left, right) = (plan.left.kind(), plan.right.kind());
     match (left, right) {
         (Some(a), Some(b)) if a != b && !plan.hands_over() => Err(Error::new(
@@ -62,21 +55,14 @@ fn check_stack(stack: &Stack) -> Result<()> {
 
 /// Each `log:` prints reads and writes of the kind that is below it.
 pub fn logs(plan: &mut Plan) -> Result<()> {
-    for stack in plan.stacks_mut() {
-        logs_of(stack);
-    }
-    Ok(())
-}
-
-fn logs_of(stack: &mut Stack) {
-    let mut kind = stack.endpoint.kind();
-    for overlay in &mut stack.overlays {
-        if let Overlay::Log(log) = overlay {
-            log.kind = kind;
+    plan.each_stack(|stack| {
+        let mut kind = stack.endpoint.kind();
+        for overlay in &mut stack.overlays {
+            if let Overlay::Log(log) = overlay {
+                log.kind = kind;
+            }
+            kind = kind.map(|inner| overlay.gives(inner));
         }
-        kind = kind.map(|inner| overlay.gives(inner));
-    }
-    if let Endpoint::Reuser(reuser) = &mut stack.endpoint {
-        logs_of(&mut reuser.inner);
-    }
+        Ok(())
+    })
 }

@@ -14,6 +14,7 @@ mod log_traffic;
 mod origins;
 mod reuse;
 mod tls_connector;
+mod write_splitoff;
 
 type Pass = fn(&mut Plan) -> Result<()>;
 
@@ -28,10 +29,13 @@ const PASSES: &[(&str, Pass)] = &[
     ("early resolution", early_resolve::pass),
     ("TLS connector", tls_connector::pass),
     ("traffic log", log_traffic::pass),
+    ("write-splitoff: for its option", write_splitoff::put),
+    ("write-splitoff:", write_splitoff::pass),
     ("mirror kinds", kinds::mirrors),
     ("chunkers", chunkers::pass),
     ("console", console::pass),
-    ("sharing", reuse::pass),
+    ("reuse-raw: for what exists once", reuse::put),
+    ("reuse-raw:", reuse::pass),
     ("kinds", kinds::check),
     ("log kinds", kinds::logs),
 ];

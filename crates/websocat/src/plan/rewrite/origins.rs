@@ -5,10 +5,11 @@ use crate::{error::Result, overlays::Overlay, spec::Stack};
 
 /// Guards a whole WebSocket server whose other side is such a thing. `--allow-origin` says otherwise.
 pub fn pass(plan: &mut Plan) -> Result<()> {
+    let beside = plan.stacks().skip(2).any(Stack::is_private);
     let Plan { left, right, .. } = plan;
-    let (left_is_private, right_is_private) = (left.endpoint.is_private(), right.endpoint.is_private());
-    guard(left, right_is_private);
-    guard(right, left_is_private);
+    let (left_is_private, right_is_private) = (left.is_private(), right.is_private());
+    guard(left, right_is_private || beside);
+    guard(right, left_is_private || beside);
     Ok(())
 }
 

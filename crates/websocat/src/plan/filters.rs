@@ -1,0 +1,56 @@
+//! Filters in the script: opened together with the right side, put in the way of the data by swapping halves.
+
+use super::Plan;
+use crate::{
+    error::Result,
+    spec::{OptionMap, Script, SocketKind, Var, emit_together},
+};
+
+/// Largest piece that goes through a filter at once unless `-B` says otherwise: what keeps usual messages whole.
+const PIECE: u64 = 256 << 10;
+
+/// Opens the right side and all filters and connects them. `exchange` writes the exchange between the left side and what is
+/// then the right side, as an expression.
+pub fn around(
+    plan: &Plan,
+    script: &mut Script,
+    exchange: &mut dyn FnMut(&mut Script, &Var) -> Result<String>,
+) -> Result<()> {
+    let stacks: Vec<_> = std::iter::once(&plan.right).chain(plan.all_filters()).collect();
+    emit_together(&stacks, script, &mut |script, opened| {
+        let Some((right, filters)) = opened.split_first() else { return Ok(()) };
+        let (forward, reverse) = filters.split_at(plan.filters.len());
+        // The right side gets the writer of the first filter, each filter the writer of the next, the last one its own.
+        for filter in forward.iter().rev() {
+            script.line(&format!("swap_writers({right}, {filter});"));
+        }
+        for filter in reverse {
+            script.line(&format!("swap_readers({right}, {filter});"));
+        }
+        let call = exchange(script, right)?;
+        let session = &plan.args.session;
+        let mut options = OptionMap::new().flag("exit_on_eof", session.exit_on_eof);
+        options = options.flag("end_on_error", plan.ends_on_error());
+        let size = session.buffer_size.map_or(PIECE, |size| size.0);
+        let open = if session.exit_after_one_session { "exit_process_after(" } else { "" };
+        script.nest(&format!("{open}exchange_through_filters({options}, ["), "], || {", &mut |script| {
+            for filter in filters {
+                script.line(&match plan.kind() {
+                    SocketKind::Stream => {
+                        format!("copy_bytes({size}, take_read_part({filter}), take_write_part({filter})),")
+                    }
+                    SocketKind::Datagram => {
+                        format!("copy_packets({size}, take_source_part({filter}), take_sink_part({filter})),")
+                    }
+                });
+            }
+            Ok(())
+        })?;
+        script.indent(&mut |script| {
+            script.line(&call);
+            Ok(())
+        })?;
+        script.line(if session.exit_after_one_session { "}))" } else { "})" });
+        Ok(())
+    })
+}
