@@ -405,6 +405,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_status_of_a_child_counts_where_that_was_asked_for() {
+        for (options, line, code) in [
+            ("#{exit_status: true}", "exit 7", Some(7)),
+            ("#{exit_status: true}", "kill -15 $$", Some(143)),
+            ("#{exit_status: true}", "exit 0", None),
+            ("#{}", "exit 7", None),
+        ] {
+            let command = format!(
+                r#"let c = subprocess_new("sh"); c.arg("-c"); c.arg("{line}"); c.supervise({options}); c.configure_fds(2, 2, 1);"#
+            );
+            for end in
+                ["c.execute().finish()", "exchange_bytes(#{}, mock_stream_socket(\"X|D\"), c.execute().socket())"]
+            {
+                let result = run_script(&(command.clone() + end)).await;
+                assert_eq!(result.err().map(|(e, _)| e.exit_code()), code, "{options} {line} {end}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn descriptors_are_handed_over() {
+        let script = r#"listen_tcp(#{addr: "127.0.0.1:0", oneshot: true}, |addr| {
+                spawn_task(connect_tcp(#{addr: str(addr)}, |s| exchange_bytes(#{}, s, mock_stream_socket("X|W there|D"))));
+                dummy_task()
+            }, |s, from| {
+                let c = subprocess_new("sh"); c.arg("-c"); c.arg("printf there >&5"); c.dup2(get_fd(s), 5, true);
+                let child = c.execute();
+                drop(s);
+                hangup2task(child.wait())
+            })"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn wrong_use() {
         let (e, _) = run_script("subprocess_new(\"/no/such/program\").execute(); dummy_task()").await.unwrap_err();
         assert_eq!(e.exit_code(), 26);
@@ -416,6 +450,11 @@ mod tests {
             ("let c = subprocess_new(\"true\").execute(); c.wait(); c.socket()", "this child was used up"),
             ("subprocess_new(\"x\").raw_windows_arg(osstr_str(\"x\"))", "Windows only"),
             ("subprocess_new(\"x\").windows_creation_flags(0)", "Windows only"),
+            ("subprocess_new(\"x\").dup2(-1, [0], true)", "no descriptor"),
+            ("subprocess_new(\"x\").dup2(0, [-1], true)", "-1 is not a number"),
+            ("subprocess_new(\"x\").dup2(0, [\"1\"], true)", "is an integer"),
+            ("subprocess_new(\"x\").supervise(#{grace_ms: -2})", "`grace_ms`: -2"),
+            ("subprocess_new(\"x\").supervise(#{grace: 2})", "unknown option `grace`"),
             ("subprocess_new(5)", "subprocess_new (i64)"),
             ("subprocess_new(\"x\").arg(5)", "arg (Command, i64)"),
         ] {

@@ -2,7 +2,14 @@
 
 use super::program::{Program, connect, connect_ws, frame, rest, run, websocat, write_frame};
 use rustix::process::Signal;
-use std::{collections::BTreeSet, fs, io::Write as _, net::Shutdown, path::Path, thread};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    path::Path,
+    thread,
+};
 
 /// Close with 1011.
 const INTERNAL_ERROR: (u8, &[u8]) = (0x88, b"\x03\xf3");
@@ -19,7 +26,8 @@ fn send_numbers(port: u16, clients: usize) {
                 let mut tcp = connect(port);
                 tcp.write_all(n.to_string().as_bytes()).unwrap();
                 tcp.shutdown(Shutdown::Write).unwrap();
-                rest(&mut tcp);
+                // Those who are refused may be reset.
+                let _ = tcp.read_to_end(&mut vec![]);
             });
         }
     });

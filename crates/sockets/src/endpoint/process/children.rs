@@ -76,6 +76,8 @@ pub fn end_children() {
             }
         }
     };
+    // What is over may have been reaped when the runtime ended: its number is nobody's or somebody else's.
+    children().retain(|_, target| !target.is_over());
     if children().is_empty() {
         return;
     }
@@ -84,7 +86,7 @@ pub fn end_children() {
     while Instant::now() < deadline && !children().values().all(Target::is_over) {
         thread::sleep(LOOK);
     }
-    // And what they had started, even if they are over.
+    // And what they had started: they are not reaped yet, so that their number is still theirs.
     tell(Signal::Kill);
 }
 
@@ -138,9 +140,9 @@ impl Subject for Listed {
 }
 
 impl Drop for Listed {
-    /// The runtime is shutting down, or the child has ended.
+    /// A child that goes on, because the runtime is shutting down, stays on the list for [`end_children`].
     fn drop(&mut self) {
-        if let Some(target) = &self.target {
+        if let (Some(target), None) = (&self.target, self.child.id()) {
             children().remove(&target.id());
         }
     }
