@@ -1,8 +1,8 @@
-//! Chores of the repository: `cargo xtask docs [--check]`, `cargo xtask rfc` and `cargo xtask bench [WORKLOAD…]`.
+//! Chores of the repository: `cargo xtask docs [--check]`, `rfc`, `options [--only PATTERN]` and `bench [WORKLOAD…]`.
 //!
 //! `docs` writes the generated pages of the book (or says which are stale), `rfc` says which requirements of RFC 6455 and
-//! 7692 have neither marks in code and tests nor a reason, `bench` measures against peers. Exit status: 0 fine, 1 something
-//! stale, missing or failed, 2 wrong usage.
+//! 7692 have neither marks in code and tests nor a reason, `options` whether the test of each option fails without it, `bench`
+//! measures against peers. Exit status: 0 fine, 1 something stale, missing or failed, 2 wrong usage.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,12 +10,14 @@ use std::process::ExitCode;
 mod bench;
 mod docs;
 mod functions;
+mod options;
 mod rfc;
 mod sources;
 
 const USAGE: &str =
     "usage: cargo xtask docs [--check] [--binary PATH]   write doc/src/generated, or check that it is up to date
-       cargo xtask rfc                                requirements of RFC 6455 and 7692 without marks or a reason";
+       cargo xtask rfc                                requirements of RFC 6455 and 7692 without marks or a reason
+       cargo xtask options [--only PATTERN|…]         tests of options that pass without them; ^ and $ as in `^tee$`";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
             print!("{report}");
             complete
         }),
+        ["options"] => options::run(&root(), None),
+        ["options", "--only", pattern] => options::run(&root(), Some(pattern)),
         ["bench", rest @ ..] => match bench::Request::parse(rest) {
             Some(request) => bench::run(&root(), &request),
             None => return usage(),

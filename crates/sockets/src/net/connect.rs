@@ -178,7 +178,8 @@ async fn race<'a, T, E>(attempts: impl Iterator<Item = Attempt<'a, T, E>>, inter
             if waiting.peek().is_none() {
                 return if running.is_empty() { Poll::Ready(earliest.take().map(Err)) } else { Poll::Pending };
             }
-            if !running.is_empty() && next_start.as_mut().poll(cx).is_pending() {
+            // Without an interval not even the next tick of the timer is waited for.
+            if !running.is_empty() && !interval.is_zero() && next_start.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
             running.extend(waiting.next());

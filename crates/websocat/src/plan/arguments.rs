@@ -18,6 +18,8 @@ pub fn arguments(line: impl Iterator<Item = OsString>) -> Vec<OsString> {
             out.push(word);
         }
     }
+    #[cfg(feature = "without-option")]
+    let out = super::without_option::remove_named(out);
     out
 }
 

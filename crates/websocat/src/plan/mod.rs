@@ -9,6 +9,8 @@ mod lint;
 mod parse;
 mod rewrite;
 mod session;
+#[cfg(feature = "without-option")]
+mod without_option;
 
 use crate::{
     cli::Args,

@@ -1,10 +1,12 @@
-//! Tests of the whole: command lines in-process and as a program, golden scripts, tidiness of the tree.
+//! Tests of the whole: command lines in-process and as a program, golden scripts, options, tidiness of the tree.
 
 mod client_limits;
 mod commands;
 mod compression;
 mod golden;
 mod joined;
+mod options;
+mod program;
 #[cfg(unix)]
 mod rerun;
 mod send;

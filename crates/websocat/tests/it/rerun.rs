@@ -4,6 +4,7 @@
 //! The lines are those of `tests/plan/*.args` with other addresses. The program is the built binary; its peers are raw
 //! sockets on threads that wait for what they expect, never for time.
 
+use super::program::Output;
 use base64::Engine as _;
 use rustix::process::{Pid, Signal, kill_process};
 use sha1::Digest as _;
@@ -13,7 +14,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Condvar, Mutex, mpsc},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -251,50 +252,6 @@ fn run(scene: &Scene, arguments: &[String], listener: &TcpListener, file: &Path)
             client: bytes(client),
         }
     })
-}
-
-/// What a pipe has given so far.
-#[derive(Clone, Default)]
-struct Output(Arc<(Mutex<(String, bool)>, Condvar)>);
-
-impl Output {
-    fn follow(mut pipe: impl Read + Send + 'static) -> Self {
-        let output = Self::default();
-        let shared = output.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            loop {
-                let n = pipe.read(&mut buffer).unwrap_or(0);
-                let mut text = shared.0.0.lock().unwrap();
-                text.0.push_str(&String::from_utf8_lossy(&buffer[..n]));
-                text.1 = n == 0;
-                shared.0.1.notify_all();
-                if n == 0 {
-                    return;
-                }
-            }
-        });
-        output
-    }
-
-    fn text(&self) -> String {
-        self.0.0.lock().unwrap().0.clone()
-    }
-
-    /// Waits for one text and, after it, another.
-    fn wait_for(&self, one: &str, then: &str) -> Option<String> {
-        let there = |text: &str| text.find(one).is_some_and(|at| text[at..].contains(then));
-        let text = self.0.0.lock().unwrap();
-        let waits = |text: &mut (String, bool)| !there(&text.0) && !text.1;
-        let (text, _) = self.0.1.wait_timeout_while(text, PATIENCE, waits).unwrap();
-        there(&text.0).then(|| text.0.clone())
-    }
-
-    fn end(&self) {
-        let text = self.0.0.lock().unwrap();
-        let (text, _) = self.0.1.wait_timeout_while(text, PATIENCE, |text| !text.1).unwrap();
-        assert!(text.1, "the output does not end");
-    }
 }
 
 /// Runs a scene both ways and gives what came of it.

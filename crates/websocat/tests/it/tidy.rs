@@ -123,6 +123,95 @@ fn unfinished_code_is_not_kept() {
     }
 }
 
+/// Rows of a table: cells in the order of these columns.
+fn table<const N: usize>(path: &Path, columns: [&str; N]) -> Vec<[String; N]> {
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    let head: Vec<_> = lines.next().unwrap().split('\t').collect();
+    let at = columns.map(|column| head.iter().position(|c| *c == column).unwrap());
+    let row = |(number, line): (usize, &str)| {
+        let cells: Vec<_> = line.split('\t').collect();
+        at.map(|at| {
+            let cell = cells.get(at).unwrap_or_else(|| panic!("{}:{}: too short", path.display(), number + 2));
+            (*cell).to_owned()
+        })
+    };
+    lines.enumerate().map(row).collect()
+}
+
+/// Whether a file contains the test of this name, as cargo lists it. The path of the file gives the first modules.
+fn has_test(source: &Path, text: &str, test: &str) -> bool {
+    let package = root().join("crates/websocat");
+    let Ok(path) = source.strip_prefix(package) else { return false };
+    let path = ["src", "tests/it", "tests/hostile", "tests"].iter().find_map(|top| path.strip_prefix(top).ok());
+    let Some(path) = path else { return false };
+    let modules: Vec<_> = path.with_extension("").iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    let roots = ["mod", "main", "lib"].map(str::to_owned);
+    let modules = if roots.contains(modules.last().unwrap()) { &modules[..modules.len() - 1] } else { &modules[..] };
+    let parts: Vec<&str> = test.split("::").collect();
+    let Some(inside) = parts.strip_prefix(&modules.iter().map(String::as_str).collect::<Vec<_>>()[..]) else {
+        return false;
+    };
+    let Some((name, inline)) = inside.split_last() else { return false };
+    let is_function = |text: &str| {
+        text.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+            let before = text[..at].rsplit("\n\n").next().unwrap();
+            before.contains("test]\n") || before.contains("test(")
+        })
+    };
+    inline.iter().all(|module| text.contains(&format!("mod {module} {{"))) && is_function(text)
+}
+
+/// `tests/options.tsv`: for each option the test in which it changes what a peer, the kernel or a user sees.
+#[test]
+fn options_have_tests_that_see_them_at_work() {
+    use clap::CommandFactory as _;
+    let root = root();
+    let mut command = websocat::cli::Args::command();
+    command.build();
+    let known: BTreeSet<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+
+    let sources = sources(&root.join("crates/websocat"));
+    let cases: String = fs::read_dir(root.join("interop/cases"))
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap_or_default())
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut excused = BTreeSet::new();
+    for [option, test, effect] in table(&root.join("crates/websocat/tests/options.tsv"), ["option", "test", "effect"]) {
+        assert!(known.contains(&*option), "options.tsv: there is no --{option}");
+        assert!(!effect.trim().is_empty(), "options.tsv: --{option}: which effect?");
+        let there = match test.strip_prefix("interop:") {
+            Some(case) => cases.contains(&format!("\ndef {case}(")),
+            None if test == "-" => excused.insert(option.clone()),
+            None => sources.iter().any(|(path, text)| has_test(path, text, &test)),
+        };
+        assert!(there, "options.tsv: --{option}: there is no test `{test}`");
+        assert!(seen.insert(option.clone()), "options.tsv: --{option} stands there twice");
+    }
+    let areas = ["foundation", "streams", "websocket"];
+    for [option, area] in table(&root.join("conformance/spec/v4-options.tsv"), ["long", "area"]) {
+        if areas.contains(&&*area) && known.contains(&*option) {
+            assert!(seen.contains(&option), "options.tsv: no test for --{option}");
+            assert!(area == "websocket" || !excused.contains(&option), "options.tsv: --{option} has an effect");
+        }
+    }
+}
+
+#[test]
+fn tests_are_found_by_their_names() {
+    let file = root().join("crates/websocat/tests/it/tidy.rs");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(has_test(&file, &text, "tidy::tests_are_found_by_their_names"));
+    for wrong in ["tests_are_found_by_their_names", "other::tests_are_found_by_their_names", "tidy::root", "tidy::no"] {
+        assert!(!has_test(&file, &text, wrong), "{wrong}");
+    }
+    let file = root().join("crates/websocat/src/cli/args.rs");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(has_test(&file, &text, "cli::args::tests::every_option_is_documented"));
+    assert!(!has_test(&file, &text, "cli::args::every::every_option_is_documented"));
+}
+
 #[test]
 fn the_map_of_the_source_is_right() {
     let root = root();

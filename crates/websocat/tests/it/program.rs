@@ -1,0 +1,284 @@
+//! The built program as users start it: what it prints, its exit status, whom it serves.
+//!
+//! For what cannot be seen in-process: standard output and error, the end of the process, hooks. Nothing waits for time,
+//! except for ends that a hang would keep from coming.
+
+use std::{
+    fs,
+    io::Read,
+    net::TcpStream,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::Duration,
+};
+
+/// Bounds a hang, not a duration.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a pipe has given so far.
+#[derive(Clone, Default)]
+pub(super) struct Output(Arc<(Mutex<(String, bool)>, Condvar)>);
+
+impl Output {
+    pub(super) fn follow(mut pipe: impl Read + Send + 'static) -> Self {
+        let output = Self::default();
+        let shared = output.clone();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let n = pipe.read(&mut buffer).unwrap_or(0);
+                let mut text = shared.0.0.lock().unwrap();
+                text.0.push_str(&String::from_utf8_lossy(&buffer[..n]));
+                text.1 = n == 0;
+                shared.0.1.notify_all();
+                if n == 0 {
+                    return;
+                }
+            }
+        });
+        output
+    }
+
+    pub(super) fn text(&self) -> String {
+        self.0.0.lock().unwrap().0.clone()
+    }
+
+    /// Waits for one text and, after it, another.
+    pub(super) fn wait_for(&self, one: &str, then: &str) -> Option<String> {
+        let there = |text: &str| text.find(one).is_some_and(|at| text[at..].contains(then));
+        let text = self.0.0.lock().unwrap();
+        let waits = |text: &mut (String, bool)| !there(&text.0) && !text.1;
+        let (text, _) = self.0.1.wait_timeout_while(text, PATIENCE, waits).unwrap();
+        there(&text.0).then(|| text.0.clone())
+    }
+
+    pub(super) fn end(&self) {
+        let text = self.0.0.lock().unwrap();
+        let (text, _) = self.0.1.wait_timeout_while(text, PATIENCE, |text| !text.1).unwrap();
+        assert!(text.1, "the output does not end; so far: {}", text.0);
+    }
+}
+
+/// A program that was started; it does not outlive this.
+pub(super) struct Running {
+    child: Child,
+    pub(super) stdout: Output,
+    pub(super) stderr: Output,
+}
+
+/// What was left of it.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Running {
+    /// With nothing to read from standard input.
+    pub(super) fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_websocat"))
+            .args(arguments)
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Self { child, stdout: Output::follow(stdout), stderr: Output::follow(stderr) }
+    }
+
+    /// The first number in standard output behind this text, as soon as its line is there.
+    #[track_caller]
+    fn port_after(&self, text: &str) -> u16 {
+        let Some(printed) = self.stdout.wait_for(text, "\n") else {
+            panic!("no `{text}` in {:?}, {:?}", self.stdout.text(), self.stderr.text())
+        };
+        printed.split(text).nth(1).unwrap().lines().next().unwrap().parse().unwrap()
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(super) fn ended(mut self) -> Ended {
+        self.stdout.end();
+        self.stderr.end();
+        let status = self.child.wait().unwrap();
+        Ended { status: status.code(), stdout: self.stdout.text(), stderr: self.stderr.text() }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[track_caller]
+fn run(arguments: &[&str]) -> Ended {
+    Running::start(arguments).ended()
+}
+
+/// All that a TCP server has to say; nothing if it is not there or resets the connection.
+fn hear(port: u16) -> String {
+    let mut heard = String::new();
+    if let Ok(mut tcp) = TcpStream::connect(("127.0.0.1", port)) {
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        let _ = tcp.read_to_string(&mut heard);
+    }
+    heard
+}
+
+#[test]
+fn help_and_version() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status, Some(0), "{help:?}");
+    assert!(help.stdout.contains("SPEC1") && help.stdout.contains("--ws-c-uri"), "{help:?}");
+    let version = run(&["--version"]);
+    let expected = format!("websocat {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((version.status, version.stdout), (Some(0), expected));
+}
+
+#[test]
+fn stages_of_planning_are_printed_instead_of_run() {
+    let line = ["-t", r"ws-ll-s:mss:W \x81\x01x|X", "literal:x"];
+    let printed = |option: &str| {
+        let ended = run(&[&[option], &line[..]].concat());
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        ended
+    };
+    let script = printed("--dump-spec").stdout;
+    assert!(script.contains("exchange_packets("), "{script}");
+    for (option, there, not_there) in [
+        ("--dump-spec-phase0", "spec1: Some(", "Stack {"),
+        ("--dump-spec-phase1", "Stack {", "LineChunks"),
+        ("--dump-spec-phase2", "LineChunks", "exchange_packets("),
+    ] {
+        let ended = printed(option);
+        assert!(ended.stdout.is_empty(), "{ended:?}");
+        assert!(ended.stderr.contains(there) && !ended.stderr.contains(not_there), "{option}: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_script_file() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&file, "print_stdout(\"from a script\"); dummy_task()").unwrap();
+    let ended = run(&["-x", file.path().to_str().unwrap()]);
+    assert_eq!((ended.status, &*ended.stdout), (Some(0), "from a script"), "{ended:?}");
+}
+
+#[test]
+fn lints_are_told_unless_unwanted() {
+    let line = ["-b", "--separator", "1", "literal:x", "devnull:"];
+    let told = run(&line);
+    assert!(told.stderr.contains("separator options have no effect"), "{told:?}");
+    let silent = run(&[&["--no-lints"], &line[..]].concat());
+    assert_eq!((silent.status, &*silent.stderr), (Some(0), ""));
+}
+
+#[test]
+fn a_forced_end_by_the_global_timeout_is_an_error() {
+    let line = ["-b", "--global-timeout-ms", "20", "mss:T 3600000|X", "devnull:"];
+    assert_eq!(run(&line).status, Some(0));
+    assert_eq!(run(&[&["--global-timeout-force-exit"], &line[..]].concat()).status, Some(1));
+}
+
+#[test]
+fn one_specifier_in_binary_mode() {
+    // In text mode a message is a line: something would stand between these words, and a line feed at the end.
+    let ended = run(&["-b", r"ws-ll-s:mss:R \x82\x83\0\0\0\0a\nb|R \x88\x80\0\0\0\0|W \x88\0"]);
+    assert_eq!((ended.status, &*ended.stdout), (Some(0), "a\nb"), "{ended:?}");
+}
+
+/// A listener with an answer for each client, and how it is told that one is enough.
+fn serves_one_client(option: &str) {
+    let program =
+        Running::start(&["-b", option, "--stdout-announce-listening-ports", "tcp-l:127.0.0.1:0", "literal:served"]);
+    let port = program.port_after("port=");
+    assert_eq!(hear(port), "served");
+    // Whoever comes while it ends may find it there, but gets nothing.
+    assert_eq!(hear(port), "", "{option}");
+    assert_eq!(program.ended().status, Some(0), "{option}");
+}
+
+#[test]
+fn oneshot_serves_one_client() {
+    serves_one_client("--oneshot");
+}
+
+#[test]
+fn exit_after_one_session_serves_one_client() {
+    serves_one_client("--exit-after-one-session");
+}
+
+#[test]
+fn exit_on_hangup_ends_the_program() {
+    let options = ["-b", "--exit-on-hangup", "--dummy-hangup", "--stdout-announce-listening-ports"];
+    let program = Running::start(&[&options[..], &["tcp-l:127.0.0.1:0", "devnull:"]].concat());
+    let port = program.port_after("port=");
+    assert_eq!(hear(port), "");
+    // Without the option only this session would be over.
+    assert_eq!(program.ended().status, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn listeners_say_that_they_are_ready() {
+    let announced =
+        Running::start(&["-b", "--oneshot", "--stdout-announce-listening-ports", "tcp-l:127.0.0.1:0", "literal:x"]);
+    let port = announced.port_after("LISTEN proto=tcp,ip=127.0.0.1,port=");
+    assert_eq!(hear(port), "x");
+    assert_eq!(announced.ended().status, Some(0));
+}
+
+#[cfg(unix)]
+#[test]
+fn hooks_run_before_anybody_is_served() {
+    let hooked = |options: &[&str]| {
+        let options = [&["-b", "--oneshot", "--stdout-announce-listening-ports"], options].concat();
+        let program = Running::start(&[&options[..], &["tcp-l:127.0.0.1:0", "literal:x"]].concat());
+        let port = program.port_after("port=");
+        assert_eq!(hear(port), "x");
+        (port, program.ended().stdout)
+    };
+    let (_, printed) = hooked(&["--exec-after-listen", "echo hook:"]);
+    assert!(printed.ends_with("hook:\n"), "{printed}");
+    let (port, printed) = hooked(&["--exec-after-listen", "echo hook:", "--exec-after-listen-append-port"]);
+    assert!(printed.ends_with(&format!("hook: {port}\n")), "{printed}");
+}
+
+#[cfg(unix)]
+#[test]
+fn arguments_of_a_program() {
+    let ended = run(&["-b", "exec:printf", "-", "--exec-args", "%s-%s", "--help", "-b"]);
+    assert_eq!((ended.status, &*ended.stdout), (Some(0), "--help--b"), "{ended:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn traffic_is_logged_on_stderr() {
+    // Nothing but the log goes there.
+    let log = |options: &[&str]| run(&[options, &["-b", "literal:ab\n", "cmd:cat >/dev/null"]].concat()).stderr;
+    assert_eq!(log(&[]), "");
+    let text = log(&["--log-traffic"]);
+    assert!(text.contains("WRITE 3 \"ab\\n\"\n") && text.contains("WRITE shutdown\n"), "{text}");
+    let text = log(&["--log-traffic", "--log-hex"]);
+    assert!(text.contains("WRITE 3 61620a\n"), "{text}");
+    let text = log(&["--log-traffic", "--log-omit-content"]);
+    assert!(text.contains("WRITE 3\n"), "{text}");
+    let text = log(&["--log-traffic", "--log-verbose"]);
+    assert!(text.contains("WRITE drop\n"), "{text}");
+    let text = log(&["--log-traffic", "--log-timestamps"]);
+    let stamped =
+        |line: &str| line.split_once('.').is_some_and(|(secs, _)| secs.len() == 6 && secs.parse::<u32>().is_ok());
+    assert!(text.lines().count() > 1 && text.lines().all(stamped), "{text}");
+}
+
+#[test]
+fn writes_are_cut_by_a_limiter() {
+    let log = run(&["-b", "--write-buffer-limit", "2", "literal:abc", "write_chunk_limiter:log:devnull:"]).stderr;
+    assert!(log.contains("WRITE 2 \"ab\"\nWRITE 1 \"c\"\n"), "{log}");
+}
