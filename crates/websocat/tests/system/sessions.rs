@@ -51,7 +51,7 @@ fn two_thousand_sessions_leave_nothing() {
                     if n >= SESSIONS {
                         break;
                     }
-                    session(port, n % 10 == 0);
+                    session(port, n.is_multiple_of(10));
                 }
             });
         }
