@@ -194,8 +194,6 @@ pub struct ExchangeBytes {
     exit_on_eof: bool,
     /// Directions that are copied.
     copies: [bool; 2],
-    /// Supervised children at the ends.
-    children: [Option<Arc<Bond>>; 2],
     /// One socket was reset; the other one is given what came before that.
     last: Option<Box<Last>>,
 }
@@ -230,6 +228,12 @@ impl ExchangeBytes {
                 child.leave_input_unused();
             }
         }
+        let mut watch = Watch::new(
+            Hangup::either(left.hangup, right.hangup),
+            [left.link, right.link],
+            stop.is_top_level().then_some(stop),
+        );
+        watch.children = children;
         Self {
             forward: way(
                 Direction::Forward,
@@ -239,16 +243,16 @@ impl ExchangeBytes {
                 options.buffer_size_forward,
             ),
             reverse: way(Direction::Reverse, right.read, left.write, unidirectional, options.buffer_size_reverse),
-            watch: Some(Box::new(Watch::new(
-                Hangup::either(left.hangup, right.hangup),
-                [left.link, right.link],
-                stop.is_top_level().then_some(stop),
-            ))),
+            watch: Some(Box::new(watch)),
             exit_on_eof,
             copies,
-            children,
             last: None,
         }
+    }
+
+    /// The supervised child that `side` leads to.
+    fn child(&self, side: Side) -> Option<&Arc<Bond>> {
+        self.watch.as_ref().and_then(|watch| side.of(&watch.children).as_ref())
     }
 
     fn way(&mut self, direction: Direction) -> &mut Way {
@@ -273,7 +277,7 @@ impl ExchangeBytes {
         let direction = Direction::reading(side);
         if self.watch.as_ref().is_some_and(|watch| watch.link(side.other()).is_none()) {
             // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
-            if let Some(child) = side.other().of(&self.children) {
+            if let Some(child) = self.child(side.other()) {
                 child.cut();
             }
             *self.way(direction.other()) = Way::Ended;
@@ -320,7 +324,7 @@ impl ExchangeBytes {
         let [copies_forward, copies_reverse] = self.copies;
         // A child that has ended reads nothing either.
         let [left_ends, right_ends] = [Side::Left, Side::Right]
-            .map(|side| self.exit_on_eof || side.of(&self.children).as_ref().is_some_and(|child| child.has_left()));
+            .map(|side| self.exit_on_eof || self.child(side).is_some_and(|child| child.has_left()));
         let one_is_enough = forward && copies_forward && left_ends || reverse && copies_reverse && right_ends;
         // An idle direction ends when the other one has, or when there is nothing else.
         let mut late = false;
