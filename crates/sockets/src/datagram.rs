@@ -112,9 +112,17 @@ pub trait DatagramRead: Send {
     /// The announced chunk is done with.
     fn consume(&mut self);
 
+    /// The sink does not take the announced chunk for now. How fast the peer speaks cannot be told from what has piled up
+    /// when it does. Wrappers pass it on.
+    fn sink_waits(&mut self) {}
+
     /// The sink has no message borders: hand out parts as they arrive instead of waiting for whole frames. Called before
     /// the first read; wrappers pass it on if they do not care for borders themselves.
     fn parts_suffice(&mut self) {}
+
+    /// Neither the sink nor anything before it looks at messages: several may come as one chunk. Called before the first
+    /// read; wrappers that look at messages do not pass it on.
+    fn may_merge(&mut self) {}
 
     /// After the end of both directions: Pending while the peer should be the first to end the connection below, as a
     /// server should for a WebSocket client (RFC 6455 7.1.1). Whoever waits for it bounds the wait.

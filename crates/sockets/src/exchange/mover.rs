@@ -95,6 +95,7 @@ impl Mover {
     pub fn new(mut from: BoxDatagramRead, to: BoxDatagramWrite, max: usize) -> Self {
         if !to.keeps_borders() {
             from.parts_suffice();
+            from.may_merge();
         }
         Self { max, ..Self::with(Some(from), Some(to), State::Read) }
     }
@@ -197,6 +198,7 @@ impl Mover {
                     let (flags, chunk) = (*flags, from.chunk_mut());
                     let len = chunk.len();
                     if to.poll_write(cx, chunk, flags).map_err(Failed::sink)?.is_pending() {
+                        from.sink_waits();
                         return Ok(Moved::Waits);
                     }
                     from.consume();

@@ -232,3 +232,57 @@ async fn a_program_that_was_stopped_does_not_blame_its_peers() {
     assert_eq!(wire.receive().await.0, 0x89, "goes on");
     drop(running);
 }
+
+/// Whatever becomes of the writer, whoever reads hears of the time-out.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_told_to_the_reader_alone() {
+    for dropped in [false, true] {
+        let (_wire, ws) = websocket(kept(Role::Server));
+        let (mut read, write) = (ws.read.unwrap(), ws.write.unwrap());
+        let start = Instant::now();
+        let reads = tokio::spawn(async move { std::future::poll_fn(|cx| read.poll_chunk(cx, usize::MAX)).await });
+        quiet().await;
+        let write = (!dropped).then_some(write);
+        let limit = Duration::from_secs(3600);
+        let error = tokio::time::timeout(limit, reads).await.expect("never told").unwrap().unwrap_err();
+        assert_eq!((error.kind(), start.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60), "{dropped}");
+        drop(write);
+    }
+}
+
+/// The first chunk to a peer that has vanished never gets out: no flush has told anybody whom to wake.
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_ends_a_session_whose_first_chunk_is_stuck() {
+    let ((_wire, ws), tcp) = (websocket(kept(Role::Server)), Peer::bytes());
+    tcp.says(vec![b'x'; 4 << 20], Flags::NONE);
+    let (result, ms) = run_ws(ws, tcp.socket(), 1000).ended().await;
+    silent(&result);
+    assert_eq!(ms, 60_000);
+}
+
+/// What piled up while the sink did not take more was not sent at once.
+#[tokio::test(start_paused = true)]
+async fn pings_that_waited_for_a_slow_sink_are_not_too_many() {
+    for (pings, fits) in [(1100, true), (1101, false)] {
+        let options = WsOptions { max_control_rate: Some(100), ..options(Role::Server) };
+        let ((mut wire, ws), tcp) = (websocket(options), Peer::bytes());
+        tcp.stall(true);
+        let mut running = run_ws(ws, tcp.socket(), 1000);
+        wire.send(0x82, b"stuck").await;
+        quiet().await;
+        // Ten seconds' worth and what is allowed at once.
+        at(10_000, running.start).await;
+        for _ in 0..pings {
+            wire.send(0x89, b"").await;
+        }
+        tcp.stall(false);
+        for _ in 0..1100 {
+            assert_eq!(wire.receive().await.0, 0x8a);
+        }
+        if fits {
+            assert!(running.is_running().await);
+        } else {
+            assert_eq!(wire.receive().await.1.get(..2), Some(&b"\x03\xf0"[..]));
+        }
+    }
+}

@@ -45,6 +45,8 @@ pub const STALLED: u16 = 16;
 pub const CLOSED: u16 = 64;
 /// The stream has ended, or nobody will read it any more: nothing is to be waited for before we end it.
 pub const STREAM_OVER: u16 = 128;
+/// The reader is behind, because its sink was: what comes now may have been sent long ago.
+pub const BEHIND: u16 = 1024;
 /// The writer was dropped and its core is in [`Owed::parked`].
 pub const PARKED: u16 = 32;
 
@@ -84,13 +86,13 @@ pub struct Owed {
     allowed: u32,
     /// Pings and pongs that the peer may send per second; 0 is any number.
     rate: u32,
-    /// When what came so far would have come at that rate.
+    /// When what came so far would have come at that rate, or since when we are [`BEHIND`].
     paced: Option<Instant>,
     pulse: Option<Box<Pulse>>,
     /// Status code of the Close that is due.
     pub close: Option<u16>,
     writer: Option<Waker>,
-    /// Of the task that read the last ping: it drives a writer that is parked afterwards.
+    /// Of the task that reads: it hears that the peer is given up, and drives a writer that was parked.
     reader: Option<Waker>,
     /// What is left of a dropped writer. It must not refer to the control block that holds it.
     parked: Option<Box<Core>>,
@@ -190,12 +192,27 @@ impl Control {
             return None;
         }
         let now = Instant::now();
-        let paced = owed.paced.map_or(now, |paced| paced.max(now)) + Duration::from_secs(1) / owed.rate;
+        let since = match owed.paced {
+            Some(paced) if self.flags() & BEHIND != 0 => paced,
+            paced => paced.map_or(now, |paced| paced.max(now)),
+        };
+        let paced = since + Duration::from_secs(1) / owed.rate;
         owed.paced = Some(paced);
-        (paced - now > Duration::from_secs(1)).then_some(owed.rate)
+        (paced.saturating_duration_since(now) > Duration::from_secs(1)).then_some(owed.rate)
     }
 
-    /// Whoever reads is to be woken for what a dropped writer would have been woken for.
+    /// From now on nothing is read, until [`BEHIND`] is cleared.
+    #[cold]
+    pub fn fall_behind(&self) {
+        let mut owed = self.owed();
+        if owed.rate > 0 {
+            let now = Instant::now();
+            owed.paced = Some(owed.paced.map_or(now, |paced| paced.max(now)));
+            self.set(BEHIND);
+        }
+    }
+
+    /// The task to wake when the peer is given up, and for what a dropped writer would have been woken for.
     pub fn register_reader(&self, waker: &Waker) {
         let mut owed = self.owed();
         if !owed.reader.as_ref().is_some_and(|w| w.will_wake(waker)) {
@@ -254,14 +271,17 @@ impl Control {
         }
     }
 
-    /// Sets the flag and wakes the writer's task, even if it may be this one: nobody else promises to poll the writer.
+    /// Sets the flag and wakes the task that sees to it, even if it may be this one: nobody else promises to poll the writer.
     fn notify(&self, flag: u16, owed: MutexGuard<'_, Owed>) {
-        let first = self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0;
-        let parked = owed.reader.as_ref().filter(|_| self.flags() & PARKED != 0);
-        let writer = owed.writer.as_ref().or(parked).filter(|_| first).cloned();
+        let before = self.flags.fetch_or(flag, Ordering::AcqRel);
+        let task = match flag {
+            SILENT => owed.reader.as_ref(),
+            _ => owed.writer.as_ref().or(owed.reader.as_ref().filter(|_| before & PARKED != 0)),
+        };
+        let task = task.filter(|_| before & flag == 0).cloned();
         drop(owed);
-        if let Some(writer) = writer {
-            writer.wake();
+        if let Some(task) = task {
+            task.wake();
         }
     }
 
@@ -276,7 +296,7 @@ impl Control {
         owed.writer = None;
         owed.parked = Some(core);
         self.set(PARKED);
-        let reader = owed.reader.take().filter(|_| self.flags() & OWED != 0);
+        let reader = owed.reader.clone().filter(|_| self.flags() & OWED != 0);
         drop(owed);
         if let Some(reader) = reader {
             reader.wake();

@@ -187,6 +187,10 @@ impl DatagramRead for LossyReader {
         self.inner.parts_suffice();
     }
 
+    fn sink_waits(&mut self) {
+        self.inner.sink_waits();
+    }
+
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.poll_closed(cx)
     }

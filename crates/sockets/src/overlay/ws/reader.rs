@@ -5,7 +5,7 @@
 
 use super::{
     POLICY_VIOLATION, WsError,
-    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
+    control::{BEHIND, CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
     deflate::Inflater,
     keepalive::Life,
     text::{TextCheck, TextInvalid},
@@ -19,7 +19,7 @@ use crate::{
 };
 use std::{
     error::Error,
-    io,
+    io, mem,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -48,6 +48,8 @@ pub struct WsReader {
     control: Arc<Control>,
     /// Bytes at the window's front that are decoded and not consumed.
     rest: u32,
+    /// Bytes behind them that nobody needs: headers of frames that were joined.
+    gap: u32,
     /// Length of the announced chunk, 0 when none is; len <= rest.
     len: u32,
     text: TextCheck,
@@ -55,9 +57,14 @@ pub struct WsReader {
     flags: Flags,
     announced: Option<Flags>,
     parts: bool,
+    merge: bool,
     ended: bool,
     /// What came since the stream had nothing; kept for the control block.
     life: Life,
+    /// The sink made us wait since then.
+    behind: bool,
+    /// Identity of the task that the control block was told to wake.
+    task: usize,
     /// The announced chunk, or the next one, is output of `inflater`, and `rest` is what has not gone into that.
     inflating: bool,
     /// permessage-deflate was agreed on.
@@ -77,13 +84,17 @@ impl WsReader {
             decoder,
             control,
             rest: 0,
+            gap: 0,
             len: 0,
             text: TextCheck::default(),
             flags: Flags::NONE,
             announced: None,
             parts: false,
+            merge: false,
             ended: false,
             life: Life::New,
+            behind: false,
+            task: 0,
             inflating: false,
             inflater,
         }
@@ -140,6 +151,8 @@ impl WsReader {
                         //= 6455-5.6-2
                         if opcode == Opcode::Text && self.control.rules.text == TextInvalid::Fail {
                             self.check_text(fin)?;
+                        } else if self.merge && self.window.len() > len && !self.flags.any(Flags::CONTROL) {
+                            self.join_frames();
                         }
                         return Poll::Ready(Ok(self.announce(max)));
                     }
@@ -150,7 +163,11 @@ impl WsReader {
                 if self.life != Life::Silent {
                     self.control.set_life(if self.life == Life::New { Life::Silent } else { self.life });
                     self.life = Life::Silent;
+                    if mem::take(&mut self.behind) {
+                        self.control.clear(BEHIND);
+                    }
                 }
+                self.register(cx);
                 if !self.window.is_empty() && self.control.rules.text == TextInvalid::Fail {
                     self.check_ahead()?;
                 }
@@ -177,6 +194,17 @@ impl WsReader {
         }
     }
 
+    /// Sees to it that this task is woken when the peer is given up. The control block keeps the waker, so that its data
+    /// tell tasks apart.
+    #[inline]
+    fn register(&mut self, cx: &Context<'_>) {
+        let task = cx.waker().data().addr();
+        if self.task != task {
+            self.control.register_reader(cx.waker());
+            self.task = task;
+        }
+    }
+
     /// Announces what is decoded, as far as `max` allows.
     #[inline]
     fn announce(&mut self, max: usize) -> Flags {
@@ -186,12 +214,42 @@ impl WsReader {
         if len < rest {
             flags |= Flags::PARTIAL;
         }
-        if self.window.len() > len && !flags.any(Flags::EOF) {
+        if self.window.len() > len + self.gap as usize && !flags.any(Flags::EOF) {
             flags |= Flags::MORE;
         }
         self.len = len as u32;
         self.announced = Some(flags);
         flags
+    }
+
+    /// Appends what the window has of the data frames behind the decoded bytes, so that it leaves in one piece: to copy
+    /// within the cache costs less than another write. Stops before anything else, which has its turn later.
+    fn join_frames(&mut self) {
+        loop {
+            let (rest, gap) = (self.rest as usize, self.gap as usize);
+            let filled = self.window.filled_mut();
+            let Some(behind) = filled.get_mut(rest + gap..) else { return };
+            let (same, text) = match self.flags.any(Flags::TEXT) {
+                true => (Opcode::Text, Flags::TEXT),
+                false => (Opcode::Binary, Flags::NONE),
+            };
+            // Final or not; RSV bits and control frames are no plain data.
+            if !behind.first().is_some_and(|first| [same as u8, Opcode::Continuation as u8].contains(&(first & 0x7f))) {
+                return;
+            }
+            // An error comes again when it is its turn.
+            let Ok(Next::Chunk { header, len, fin, .. }) = self.decoder.next(behind, 0) else { return };
+            let payload = rest + gap + header;
+            if gap == 0 && rest < len {
+                filled.copy_within(..rest, header);
+                self.window.skip(header);
+            } else {
+                filled.copy_within(payload..payload + len, rest);
+                self.gap += header as u32;
+            }
+            self.rest += len as u32;
+            self.flags = partial(fin) | text;
+        }
     }
 
     /// Announces the next output of a compressed message. None: the fragment says nothing that can be handed on yet.
@@ -357,7 +415,6 @@ impl WsReader {
             self.end();
             return Poll::Ready(Err(WsError::Silent.into()));
         }
-        self.control.register_reader(cx.waker());
         if self.control.flags() & (OWED | STALLED) != 0 {
             self.control.drive_parked(cx);
         }
@@ -389,7 +446,7 @@ impl WsReader {
     /// Nothing more will be read.
     fn end(&mut self) {
         self.ended = true;
-        (self.rest, self.len, self.announced) = (0, 0, None);
+        (self.rest, self.gap, self.len, self.announced) = (0, 0, 0, None);
         self.window.skip(self.window.len());
         self.window.release();
         self.inflating = false;
@@ -464,6 +521,9 @@ impl DatagramRead for WsReader {
             self.window.skip(self.len as usize);
             self.rest -= self.len;
             self.len = 0;
+            if self.gap > 0 && self.rest == 0 {
+                self.window.skip(mem::take(&mut self.gap) as usize);
+            }
             if self.ended {
                 self.end();
             }
@@ -495,6 +555,18 @@ impl DatagramRead for WsReader {
 
     fn parts_suffice(&mut self) {
         self.parts = true;
+    }
+
+    fn may_merge(&mut self) {
+        // Text that is checked is announced message by message, and so is all that an inflater may have to look at.
+        self.merge = self.parts;
+    }
+
+    fn sink_waits(&mut self) {
+        if !self.behind {
+            self.behind = true;
+            self.control.fall_behind();
+        }
     }
 }
 

@@ -105,17 +105,20 @@ async fn sweep(wheel: Arc<Mutex<Wheel>>) {
         };
         sleep_until(due).await;
         let late = due.elapsed();
-        if late > LATE.max(lock(&wheel).turn / 4) {
-            // Our own program stood still (SIGSTOP, a busy machine), and what the peers said meanwhile was not read. Such
-            // time does not count, and readers get a tick before anybody is judged.
+        let mut connections = {
             let mut wheel = lock(&wheel);
-            let pause = late + wheel.turn / SLOTS as u32;
-            wheel.start = wheel.start.checked_add(pause).unwrap_or(wheel.start);
-            tick -= 1; // the same again
-            continue;
-        }
-        // Woken tasks may make new connections on other threads meanwhile.
-        let mut connections = mem::take(lock(&wheel).slot(tick));
+            if late <= LATE.max(wheel.turn / 4) {
+                mem::take(wheel.slot(tick))
+            } else {
+                // Our own program stood still (SIGSTOP, a busy machine), and what the peers said meanwhile was not read. Such
+                // time does not count, and readers get a tick before anybody is judged.
+                let pause = late + wheel.turn / SLOTS as u32;
+                wheel.start = wheel.start.checked_add(pause).unwrap_or(wheel.start);
+                tick -= 1; // the same again
+                continue;
+            }
+        };
+        // Without the lock: woken tasks may make new connections on other threads meanwhile.
         connections.retain(|control| control.upgrade().is_some_and(|control| control.beat(tick)));
         connections.shrink_to(2 * connections.len());
         let mut wheel = lock(&wheel);

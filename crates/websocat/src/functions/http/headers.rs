@@ -7,7 +7,11 @@ use crate::{
     error::{Error, Kind, shown},
     scenario::{RhResult, throw},
 };
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use base64::{
+    Engine as _, alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig},
+    prelude::BASE64_STANDARD,
+};
 use hyper::{
     HeaderMap,
     header::{self, HeaderName, HeaderValue},
@@ -43,9 +47,13 @@ pub fn fresh_key(seed: Option<u64>) -> std::io::Result<String> {
     Ok(BASE64_STANDARD.encode(Randomness::new(seed)?.websocket_key()))
 }
 
+/// The last digit of a key has bits that stand for nothing, which some clients do not clear. They may (RFC 4648 3.5).
+const KEY: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
+
 /// Sec-WebSocket-Key: base64 of exactly 16 bytes (RFC 6455 4.2.1).
 pub fn is_key(text: &[u8]) -> bool {
-    BASE64_STANDARD.decode(text).is_ok_and(|bytes| bytes.len() == 16)
+    KEY.decode(text).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 /// An HTTP token: what header names are, too.
@@ -152,6 +160,7 @@ mod tests {
     #[test]
     fn keys_are_sixteen_bytes() {
         assert!(is_key(b"dGhlIHNhbXBsZSBub25jZQ=="));
+        assert!(is_key(b"dGhlIHNhbXBsZSBub25jZR=="), "bits that stand for nothing");
         for bad in ["", "x", "AAAA", "dGhlIHNhbXBsZSBub25jZQ", "dGhlIHNhbXBsZSBub25jZTE="] {
             assert!(!is_key(bad.as_bytes()), "{bad}");
         }

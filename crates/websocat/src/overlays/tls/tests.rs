@@ -10,7 +10,7 @@ use rustls::{
 use sockets::{stop::Stop, testing::pair};
 use std::{io, sync::Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor, server::TlsStream};
 
 const CA: &str = include_str!("../../../tests/certificates/ca.pem");
 const SERVER: &str = include_str!("../../../tests/certificates/server.pem");
@@ -177,6 +177,34 @@ async fn versions_that_do_not_meet() {
     let (ours, _) = connect(&options, "example.test", server_config(SERVER, &[&TLS12])).await;
     let e = ours.err().unwrap();
     assert!(e.kind == Kind::Tls && e.to_string().contains("no TLS version"), "{e}");
+}
+
+//= 6455-10.6-3 test
+#[tokio::test]
+async fn only_strong_algorithms_are_offered() {
+    let (a, b, _) = pair(1 << 16);
+    let peer = async move {
+        let joined = Joined::new(b.read.unwrap(), b.write.unwrap());
+        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), joined).await.unwrap();
+        let hello = start.client_hello();
+        hello.cipher_suites().to_vec()
+    };
+    let options = trusting();
+    let (_, suites) = tokio::join!(client(&options, "example.test", a), peer);
+    let authenticated = ["AES_128_GCM", "AES_256_GCM", "CHACHA20_POLY1305"];
+    let names: Vec<_> = suites.iter().map(|suite| format!("{suite:?}")).collect();
+    for name in names.iter().filter(|name| !name.contains("SCSV")) {
+        assert!(authenticated.iter().any(|good| name.contains(good)), "{name}");
+        assert!(name.starts_with("TLS13_") || name.starts_with("TLS_ECDHE_"), "{name}");
+    }
+    assert!(names.len() >= 3, "{names:?}");
+    // Neither can older versions be had.
+    for old in ["ssl3", "tls10", "tls11"] {
+        let (a, _b, _) = pair(1);
+        let options = format!("{}, max_protocol_version: \"{old}\"", trusting());
+        let e = client(&options, "example.test", a).await.err().unwrap();
+        assert!(e.to_string().contains("1.2 and 1.3 only"), "{e}");
+    }
 }
 
 //= 6455-4.1-11 test

@@ -176,6 +176,9 @@ impl Deflater {
         }
         if self.context_takeover {
             self.history.push(chunk, 1 << self.bits);
+        } else if fin {
+            // The last frame may wait for ever for a peer that does not read.
+            self.state = None;
         }
         //= 7692-7.2.1-1
         //= 7692-7.2.1-6

@@ -90,6 +90,8 @@ pub struct Inflater {
     received: u64,
     produced: u64,
     restarts: u64,
+    /// The state has taken nothing since a block that called itself the last one, or since the message began.
+    fresh: bool,
     /// Bytes of [`END`] that were fed.
     ending: usize,
     /// Of the last [`Fed`].
@@ -109,6 +111,7 @@ impl Inflater {
             received: 0,
             produced: 0,
             restarts: 0,
+            fresh: true,
             ending: 0,
             done: true,
         }
@@ -140,8 +143,9 @@ impl Inflater {
         loop {
             let rest = input.get(fed.taken..).unwrap_or_default();
             let in_body = !rest.is_empty();
-            // A message without any payload is no DEFLATE stream, but means only one thing.
-            if !in_body && if fin { self.received == 0 } else { self.out.room() > 0 } {
+            // A message without any payload is no DEFLATE stream, but means only one thing; so is what is missing where the
+            // last block ended in an earlier fragment.
+            if !in_body && if fin { self.fresh && self.ending == 0 } else { self.out.room() > 0 } {
                 fed.done = true;
                 break;
             }
@@ -155,6 +159,7 @@ impl Inflater {
             let step = state.run(source, self.out.spare_mut())?;
             self.out.advance(step.put);
             self.produced += step.put as u64;
+            self.fresh &= step.taken == 0;
             if in_body {
                 fed.taken += step.taken;
                 self.received += step.taken as u64;
@@ -181,7 +186,8 @@ impl Inflater {
                     return Err(InflateError::Corrupt);
                 }
                 let history = self.context_takeover.then(|| self.history.bytes());
-                state.restart(history, self.out.filled())?;
+                state.restart(history, self.out.filled(), self.window)?;
+                self.fresh = true;
             } else if step.taken == 0 && step.put == 0 {
                 if fin {
                     // It wants more input and there is none: the message ends within a block.
@@ -204,6 +210,7 @@ impl Inflater {
         if over {
             self.state = None;
             (self.received, self.produced, self.restarts, self.ending) = (0, 0, 0, 0);
+            self.fresh = true;
         } else if let Some(state) = self.state.as_mut().filter(|_| !self.context_takeover) {
             state.state()?.recent.push(self.out.filled(), self.window);
         }

@@ -372,6 +372,14 @@ fn last_blocks_within_a_message_are_no_end() {
         let message = inflate(&mut inflater(false, 15), &[&payload], hold).unwrap();
         assert!(message == [&one[..], &one[20_000..25_000]].concat());
     }
+    // The last block may end before the last fragment, which has nothing left to say then.
+    let last = raw(&two, DeflateFlush::Finish);
+    for takeover in [false, true] {
+        let mut inflater = inflater(takeover, 15);
+        for frames in [&[&last[..], b""] as &[&[u8]], &[&last[..9], &last[9..], b"", b""], &[&last, b"\0"]] {
+            assert!(inflate(&mut inflater, frames, 1).unwrap() == two, "{takeover} {}", frames.len());
+        }
+    }
     // Each costs time, so that not any number is taken: two bytes make an empty one.
     let empty = [3, 0];
     let many = |n: usize| [empty.repeat(n), vec![0]].concat();
@@ -407,6 +415,14 @@ fn between_messages_no_state_is_held() {
     let frames = deflate(&mut deflater, &[&text]).unwrap();
     assert_eq!(inflate(&mut inflater, &[&frames.concat()], 1).unwrap(), text);
     assert_eq!((inflater.kept(), deflater.kept()), (0, 0));
+    // Neither while the last frame waits for the stream.
+    let kept_deflate = shelved().1;
+    assert!(deflater.begin(&text, true));
+    while deflater.next_frame(&text, true).unwrap() == Some(false) {
+        assert_eq!(shelved().1, kept_deflate - 1);
+    }
+    assert!(deflater.is_midway());
+    assert_eq!(shelved().1, kept_deflate);
 }
 
 #[test]

@@ -93,14 +93,20 @@ impl Inflate {
         let shelved = SHELVES.try_with(|s| s.borrow_mut().inflate.pop()).ok().flatten();
         let fresh = || Box::new(Self { inner: zlib_rs::Inflate::new(false, 15), recent: History::default() });
         let mut state = shelved.unwrap_or_else(fresh);
-        state.restart(Some(history), &[])?;
+        state.restart(Some(history), &[], history.len())?;
         Ok(Lent(Some(state)))
     }
 
-    /// Begins a new sequence of blocks, which may refer to `history`, or to what is recent, and to `output` after that.
-    pub fn restart(&mut self, history: Option<&[u8]>, output: &[u8]) -> Result<(), Corrupt> {
+    /// Begins a new sequence of blocks, which may refer to the last `window` bytes of `history`, or of what is recent, and
+    /// of `output` after that.
+    pub fn restart(&mut self, history: Option<&[u8]>, output: &[u8], window: usize) -> Result<(), Corrupt> {
         self.inner.reset(false);
-        for part in [history.unwrap_or(self.recent.bytes()), output] {
+        let last = |part: &[u8], most: usize| part.len() - part.len().min(most);
+        let history = history.unwrap_or(self.recent.bytes());
+        let output = output.get(last(output, window)..).unwrap_or_default();
+        // No more than that: what is refused must not depend on how much of the output has been taken.
+        let history = history.get(last(history, window - output.len())..).unwrap_or_default();
+        for part in [history, output] {
             if !part.is_empty() {
                 self.inner.set_dictionary(part).map_err(|_| Corrupt)?;
             }
