@@ -13,7 +13,7 @@ use crate::{
 };
 use clap::Parser as _;
 use sockets::{
-    endpoint::process::{children_ended, end_children},
+    endpoint::{before_exit, process::children_ended},
     stop::Stop,
 };
 use std::{
@@ -45,8 +45,7 @@ pub fn main() -> ExitCode {
         Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
     };
-    // Whatever way it ended: children that still run would be left behind.
-    end_children();
+    before_exit();
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
     let _ = std::io::stdout().flush();
     std::process::exit(status.into())

@@ -7,6 +7,7 @@ use crate::{
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
 
+pub mod async_fd;
 pub mod client_limits;
 pub mod devnull;
 pub mod empty;
@@ -29,6 +30,7 @@ pub mod ws_url;
 pub mod zero;
 
 endpoints! {
+    async_fd::AsyncFd,
     devnull::DummyStream,
     empty::DummyDatagrams,
     file::File,
@@ -65,6 +67,8 @@ pub struct EndpointArgs {
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
     pub file: file::FileOpts,
+    #[command(flatten)]
+    pub async_fd: async_fd::AsyncFdArgs,
     #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,
     #[command(flatten)]
@@ -143,9 +147,9 @@ impl Endpoint {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
     }
 
-    /// A process, a file or the terminal.
+    /// A process, a file, the terminal, an inherited descriptor.
     pub fn is_private(&self) -> bool {
-        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_))
+        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_))
     }
 
     /// The stacks that it is made of, if passes made it of some.

@@ -17,7 +17,7 @@ use crate::{
 use rhai::{Array, Engine, NativeCallContext};
 use serde::Deserialize;
 use sockets::{
-    endpoint::process::{Child, SpawnError, Supervision, end_children},
+    endpoint::process::{Child, SpawnError, Supervision},
     hangup::Hangup,
     info::SocketInfo,
     socket::StreamSocket,
@@ -232,8 +232,9 @@ fn supervise(cmd: &mut CommandHandle, opts: RhOpts<SuperviseOpts>) -> RhResult<(
 fn execve(cmd: &mut CommandHandle) -> RhResult<ChildHandle> {
     let Prepared { command, settings, .. } = cmd.take("command")?;
     sockets::endpoint::finish_writes();
+    sockets::endpoint::async_fd::restore_all();
     tracing::error!("{}", settings.replace(command));
-    end_children();
+    sockets::endpoint::before_exit();
     std::process::exit(CANNOT_RUN)
 }
 

@@ -109,7 +109,7 @@ fn exit_process(code: i64) {
     // Nobody is left to tell when the last bytes cannot be written.
     let _ = std::io::stdout().flush();
     sockets::endpoint::finish_writes();
-    sockets::endpoint::process::end_children();
+    sockets::endpoint::before_exit();
     std::process::exit(code as i32)
 }
 

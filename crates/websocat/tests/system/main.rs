@@ -6,8 +6,12 @@ mod child_ends;
 #[cfg(target_os = "linux")]
 mod child_options;
 #[cfg(target_os = "linux")]
+mod descriptors;
+#[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 mod program;
 #[cfg(target_os = "linux")]
 mod sessions;
+#[cfg(target_os = "linux")]
+mod terminal;
