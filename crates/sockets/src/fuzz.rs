@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // test code: here a panic is the result
 
 mod deflate;
+pub(crate) mod length_prefixed;
 
 pub use deflate::{deflater, extensions, inflater};
+pub use length_prefixed::length_prefixed;
 
 use crate::{
     datagram::Flags,
@@ -30,6 +32,9 @@ fn split(bytes: &[u8], options: &LinesOptions) -> Vec<Vec<u8>> {
         if run == options.n {
             if !options.inline {
                 line.truncate(line.len() - options.n);
+                if options.trim_cr && line.last() == Some(&b'\r') {
+                    line.pop();
+                }
             }
             lines.push(std::mem::take(&mut line));
             run = 0;
@@ -50,6 +55,7 @@ pub fn lines(data: &[u8]) {
         separator: if bits & 1 == 0 { b'\n' } else { 0 },
         n: 1 + usize::from(bits >> 1 & 3),
         inline: bits & 8 != 0,
+        trim_cr: bits & 32 != 0,
         substitute: Some(b' '),
         ..LinesOptions::default()
     };
@@ -86,7 +92,7 @@ pub fn lines(data: &[u8]) {
     };
     let written = write(Schedule::WHOLE, &whole);
     assert_eq!(write(schedule, &parts), written);
-    let plain = LinesOptions { inline: false, ..options.clone() };
+    let plain = LinesOptions { inline: false, trim_cr: false, ..options.clone() };
     assert_eq!(read_back(&written, &plain).len(), whole.len(), "as many lines as messages");
 }
 
@@ -119,7 +125,7 @@ mod tests {
             let mut data = vec![0; (random.next_u32() % 60) as usize];
             random.fill_bytes(&mut data);
             for byte in data.iter_mut().skip(6) {
-                *byte = b"\n\n\0\0ab R|WXx\\\xff1"[usize::from(*byte) % 15];
+                *byte = b"\n\n\0\0ab R|WXx\\\xff1\r"[usize::from(*byte) % 16];
             }
             check(&data);
         }
@@ -147,6 +153,12 @@ mod tests {
             }
             check(&data);
         }
+    }
+
+    #[test]
+    fn length_prefixed() {
+        // Flags, small lengths and types of control messages; text and controls among the messages to write.
+        bytes(6000, b"\x00\x01\x02\x03\x04\x05\x06\x08\x09\x0a\x1f\x20\x40\x80\xa0\xc0\xff", super::length_prefixed);
     }
 
     #[test]

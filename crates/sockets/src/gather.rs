@@ -60,6 +60,43 @@ const SMALL: usize = 4 << 10;
 /// The same while more is about to follow.
 const SMALL_IN_BATCH: usize = 16 << 10;
 
+/// What goes in front of a piece: few bytes, made on the stack.
+pub trait Head {
+    /// Writes it to the front of `to`, whose rest may be overwritten; returns its length.
+    ///
+    /// A copy of fixed size is two instructions, of variable size a call.
+    fn put(&self, to: &mut [u8; MAX_HEADER]) -> usize;
+
+    fn as_bytes(&self) -> &[u8];
+}
+
+impl Head for Header {
+    #[inline]
+    fn put(&self, to: &mut [u8; MAX_HEADER]) -> usize {
+        Self::put(self, to)
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        Self::as_bytes(self)
+    }
+}
+
+/// Nothing goes in front.
+pub struct NoHead;
+
+impl Head for NoHead {
+    #[inline]
+    fn put(&self, _: &mut [u8; MAX_HEADER]) -> usize {
+        0
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        &[]
+    }
+}
+
 /// Collects pieces for a byte stream. Bytes given are accepted as a whole or not at all (Pending: repeat the call).
 pub struct Gather {
     inner: BoxStreamWrite,
@@ -93,7 +130,7 @@ impl Gather {
     pub fn poll_put(
         &mut self,
         cx: &mut Context<'_>,
-        head: Option<&Header>,
+        head: &impl Head,
         body: &[u8],
         more: bool,
     ) -> Poll<io::Result<()>> {
@@ -103,7 +140,7 @@ impl Gather {
                 self.pending.reserve(room);
             }
             if self.pending.room() >= room {
-                if let (Some(head), Some(to)) = (head, self.pending.spare_mut().first_chunk_mut()) {
+                if let Some(to) = self.pending.spare_mut().first_chunk_mut() {
                     let n = head.put(to);
                     self.pending.advance(n);
                 }
@@ -112,7 +149,7 @@ impl Gather {
             }
             self.pending.grow();
         }
-        self.poll_put_directly(cx, head.map_or(&[], Header::as_bytes), body)
+        self.poll_put_directly(cx, head.as_bytes(), body)
     }
 
     fn poll_put_directly(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<()>> {
@@ -178,7 +215,7 @@ mod tests {
     async fn put(gather: &mut Gather, size: usize, more: bool) -> Vec<u8> {
         let head = Header::new(Opcode::Binary, true, size, None);
         let body: Vec<u8> = (0..size).map(|i| (i * 31 + size) as u8).collect();
-        poll_fn(|cx| gather.poll_put(cx, Some(&head), &body, more)).await.unwrap();
+        poll_fn(|cx| gather.poll_put(cx, &head, &body, more)).await.unwrap();
         [head.as_bytes(), &body[..]].concat()
     }
 

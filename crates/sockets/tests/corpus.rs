@@ -11,6 +11,11 @@ fn lines() {
 }
 
 #[test]
+fn length_prefixed() {
+    replay("length_prefixed", sockets::fuzz::length_prefixed);
+}
+
+#[test]
 fn mock() {
     replay("mock", sockets::fuzz::mock);
 }

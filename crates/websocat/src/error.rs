@@ -14,7 +14,7 @@ pub enum Kind {
     Start = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The peer broke the WebSocket framing rules.
+    /// The peer broke the rules of WebSocket framing, or of length prefixes.
     Framing = 3,
     /// The server answered the upgrade with another status than 101.
     HttpStatus = 5,

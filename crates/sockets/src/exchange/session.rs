@@ -15,7 +15,7 @@ use crate::{
     datagram::Flags,
     hangup::Hangup,
     info::{Ending, SocketInfo},
-    overlay::{defragment::DefragmentError, ws::WsError},
+    overlay::{defragment::DefragmentError, length_prefixed::LengthPrefixedError, ws::WsError},
     socket::Link,
     stop::Stop,
 };
@@ -287,7 +287,12 @@ impl ExchangePackets {
         let broken_pipe = error.kind() == io::ErrorKind::BrokenPipe;
         // The writer would not send this message (text that is not UTF-8), but works: its peer can be told.
         let refused = error.kind() == io::ErrorKind::InvalidInput;
-        let too_long = error.get_ref().is_some_and(|e| e.is::<DefragmentError>());
+        // Without its borders a stream makes no sense any more, and one that has lost a message must not go on as if
+        // nothing had been: also where other errors end only their direction.
+        let prefixed = error.get_ref().and_then(|e| e.downcast_ref::<LengthPrefixedError>());
+        let ends = session.end_on_error || prefixed.is_some();
+        let too_long = prefixed.is_some_and(LengthPrefixedError::is_ours)
+            || error.get_ref().is_some_and(|e| e.is::<DefragmentError>());
         let vanished = error.get_ref().and_then(|e| e.downcast_ref()) == Some(&WsError::Silent);
         let error = ExchangeError { direction, part, error };
         let side = if session.mirrored { Side::Left } else { error.side() };
@@ -298,13 +303,13 @@ impl ExchangePackets {
         if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
             return self.was_reset(cx, session, side, error);
         }
-        if session.end_on_error {
+        if ends {
             tracing::debug!(%direction, error = %error.error, "{error}"); // soon told by the result
         } else {
             tracing::warn!(error = %error.error, "{error}, this direction stops");
         }
         session.error.get_or_insert(error);
-        if !session.end_on_error || session.ending {
+        if !ends || session.ending {
             return None;
         }
         let other = direction.other();

@@ -1,6 +1,6 @@
 //! One row for each overlay of bytes, and stacks of several: every schedule gives the same output.
 //!
-//! Overlays with rules of their own (lines, chunks, defragment, reuse, ws) have their tables beside their code.
+//! Overlays with rules of their own (lines, lengthprefixed, chunks, defragment, reuse, ws) have their tables beside their code.
 
 use crate::{
     datagram::{BoxDatagramWrite, Flags},
@@ -9,6 +9,7 @@ use crate::{
         chunks::{StreamChunks, StreamSink},
         datagram_log::{DatagramLogReader, DatagramLogWriter},
         defragment::Defragment,
+        length_prefixed::{HeaderFormat, LengthPrefixedOptions, LengthPrefixedReader, LengthPrefixedWriter},
         lines::{LineReader, LineWriter, LinesOptions},
         read_limiter::ReadLimiter,
         reuse::Reuser,
@@ -103,6 +104,34 @@ fn stacks_of_message_overlays() {
         with_end.push(b'\n');
         assert_eq!(recorder.bytes(), with_end, "{schedule:?}");
         assert!(recorder.is_flushed() && !recorder.is_shut());
+    }
+}
+
+/// Lines go out behind length prefixes, in fragments or joined, and come back as the same lines.
+#[test]
+fn lines_behind_length_prefixes() {
+    let mut reader = LineReader::new(literal(input()).read.unwrap(), &LinesOptions::default());
+    let lines = drive(collect_messages(&mut reader, usize::MAX)).unwrap();
+    for continuations in [false, true] {
+        let options = LengthPrefixedOptions {
+            format: HeaderFormat::with_flags(2, true, continuations, true, true).unwrap(),
+            max_written: 100,
+            max_read: None,
+            skip_read_direction: false,
+            skip_write_direction: false,
+        };
+        for schedule in schedules() {
+            let recorder = Recorder::new();
+            let source = LineReader::new(schedule.read_half(literal(input()).read.unwrap()), &LinesOptions::default());
+            // Parts of lines, as long as the schedule wants them.
+            let chunks = drive(collect_chunks(&mut *schedule.datagram_read_half(Box::new(source)), 20)).unwrap();
+            let writer = LengthPrefixedWriter::new(schedule.write_half(recorder.stream()), &options);
+            drive(write_chunks(&mut *schedule.datagram_write_half(Box::new(writer)), &chunks)).unwrap();
+            assert!(recorder.is_shut());
+            let inner = schedule.read_half(literal(recorder.bytes()).read.unwrap());
+            let mut reader = schedule.datagram_read_half(Box::new(LengthPrefixedReader::new(inner, &options)));
+            assert_eq!(drive(collect_messages(&mut *reader, 7)).unwrap(), lines, "{continuations} {schedule:?}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::{
     buffer::Window,
     datagram::{DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill},
+    gather::{Gather, NoHead, poll_fill},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -103,7 +103,7 @@ impl DatagramWrite for StreamSink {
         if flags.any(Flags::CONTROL) {
             return Poll::Ready(Ok(()));
         }
-        self.0.poll_put(cx, None, chunk, flags.any(Flags::MORE))
+        self.0.poll_put(cx, &NoHead, chunk, flags.any(Flags::MORE))
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

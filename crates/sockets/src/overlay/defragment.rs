@@ -3,20 +3,18 @@
 //! For sinks that send each chunk as a packet of its own (UDP, SEQPACKET). Messages that come whole pass without a copy.
 //! EOF, pings and pongs pass at once, also between the chunks of a message.
 
+use super::assembly::{Assembly, Fed};
 use crate::{
     datagram::{BoxDatagramWrite, DatagramWrite, Flags},
     socket::DatagramSocket,
 };
 use std::{
-    io, mem,
+    io,
     task::{Context, Poll, ready},
 };
 
 /// Limit of the scenario function when none is given.
 pub const DEFAULT_LIMIT: usize = 655_360;
-/// A buffer up to this size is kept for the next message in parts.
-const KEEP: usize = 16 << 10;
-
 /// Why a message cannot be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DefragmentError {
@@ -43,70 +41,34 @@ pub fn defragment_writes(mut socket: DatagramSocket, limit: usize) -> DatagramSo
 /// whole. Changes bytes if the sink does. After an error the rest of that message fails too.
 pub struct Defragment {
     inner: BoxDatagramWrite,
-    limit: usize,
-    joined: Vec<u8>,
-    /// Some chunks of a message came, the last did not.
-    midway: bool,
-    /// The last chunk is in `joined` already and waits for the sink.
-    complete: bool,
-    too_long: bool,
+    assembly: Assembly,
 }
 
 impl Defragment {
     /// `limit` in bytes for one message, also for one that comes whole.
     pub fn new(inner: BoxDatagramWrite, limit: usize) -> Self {
-        Self { inner, limit, joined: Vec::new(), midway: false, complete: false, too_long: false }
-    }
-
-    fn forget(&mut self) {
-        (self.midway, self.complete, self.too_long) = (false, false, false);
-        self.joined.clear();
-        if self.joined.capacity() > KEEP {
-            drop(mem::take(&mut self.joined));
-        }
-    }
-
-    fn drop_torn(&mut self) {
-        if self.midway {
-            tracing::warn!(bytes = self.joined.len(), "the input ended inside a message, which is dropped");
-            self.forget();
-        }
+        Self { inner, assembly: Assembly::new(limit) }
     }
 }
 
 impl DatagramWrite for Defragment {
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>> {
         if flags.any(Flags::EOF) {
-            self.drop_torn();
+            self.assembly.drop_torn();
         }
         if flags.any(Flags::CONTROL) {
             return self.inner.poll_write(cx, chunk, flags);
         }
-        let last = flags.ends_message();
-        if !self.complete {
-            self.too_long |= chunk.len() > self.limit.saturating_sub(self.joined.len());
-            if self.too_long {
-                if last {
-                    self.forget();
-                } else {
-                    self.joined.clear();
-                    self.midway = true;
-                }
-                return Poll::Ready(Err(DefragmentError::TooLong { limit: self.limit }.into()));
+        let limit = self.assembly.limit();
+        match self.assembly.feed(chunk, flags.ends_message()).map_err(|_| DefragmentError::TooLong { limit })? {
+            Fed::Whole => self.inner.poll_write(cx, chunk, flags),
+            Fed::Kept => Poll::Ready(Ok(())),
+            Fed::Joined => {
+                let outcome = ready!(self.inner.poll_write(cx, self.assembly.joined_mut(), flags));
+                self.assembly.forget();
+                Poll::Ready(outcome)
             }
-            if last && !self.midway {
-                return self.inner.poll_write(cx, chunk, flags);
-            }
-            self.joined.extend_from_slice(chunk);
-            self.midway = true;
-            if !last {
-                return Poll::Ready(Ok(()));
-            }
-            self.complete = true;
         }
-        let outcome = ready!(self.inner.poll_write(cx, &mut self.joined, flags));
-        self.forget();
-        Poll::Ready(outcome)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -114,7 +76,7 @@ impl DatagramWrite for Defragment {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.drop_torn();
+        self.assembly.drop_torn();
         self.inner.poll_shutdown(cx)
     }
 

@@ -8,7 +8,7 @@ use super::terminal_escape::{Carry, Piece};
 use crate::{
     buffer::{LARGEST, SIZES, Window, under_pressure},
     datagram::{DatagramRead, DatagramWrite, Flags},
-    gather::{Gather, poll_fill},
+    gather::{Gather, NoHead, poll_fill},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -54,12 +54,14 @@ pub struct LinesOptions {
     pub substitute: Option<u8>,
     /// Messages read keep their separator at the end.
     pub inline: bool,
+    /// A carriage return in front of a separator is dropped from what is read, unless `inline`.
+    pub trim_cr: bool,
     pub binary: BinaryOutput,
 }
 
 impl Default for LinesOptions {
     fn default() -> Self {
-        Self { separator: b'\n', n: 1, substitute: None, inline: false, binary: BinaryOutput::AsText }
+        Self { separator: b'\n', n: 1, substitute: None, inline: false, trim_cr: false, binary: BinaryOutput::AsText }
     }
 }
 
@@ -91,6 +93,7 @@ pub struct LineReader {
     separator: u8,
     n: usize,
     inline: bool,
+    trim_cr: bool,
     /// Bytes of the window that were searched, `scanned <= window.len()` while no end is known.
     scanned: usize,
     /// Separators in a row before `scanned`, `run < n`.
@@ -120,6 +123,7 @@ impl LineReader {
             separator: options.separator,
             n: options.bounded_n(),
             inline: options.inline,
+            trim_cr: options.trim_cr && !options.inline,
             scanned: 0,
             run: 0,
             line_end: None,
@@ -153,6 +157,13 @@ impl LineReader {
         None
     }
 
+    /// `len`, or one less where a carriage return may be all that stands between it and a separator.
+    #[inline]
+    fn without_cr(&self, len: usize) -> usize {
+        let cr = self.trim_cr && len.checked_sub(1).and_then(|at| self.window.filled().get(at)) == Some(&b'\r');
+        len - usize::from(cr)
+    }
+
     /// The next chunk from what the window holds, if it is a whole line or may go out as a part of one.
     #[inline]
     fn next_chunk(&mut self, max: usize) -> Option<Announced> {
@@ -161,7 +172,7 @@ impl LineReader {
         }
         let held = self.window.len();
         let (content, whole) = if let Some(end) = self.line_end {
-            (if self.inline { end } else { end.saturating_sub(self.n) }, Some(end))
+            (if self.inline { end } else { self.without_cr(end.saturating_sub(self.n)) }, Some(end))
         } else if self.ended {
             if held == 0 && !self.midway {
                 return Some(Announced { flags: Flags::EOF, len: 0, skip: 0 });
@@ -169,7 +180,7 @@ impl LineReader {
             (held, Some(held))
         } else {
             // Separators at the end may become the end of the line.
-            let content = if self.inline { held } else { held.saturating_sub(self.run) };
+            let content = if self.inline { held } else { self.without_cr(held.saturating_sub(self.run)) };
             let goes_out =
                 content > max || held >= HOLD || self.parts_suffice || (held >= SIZES[1] && under_pressure());
             if content == 0 || !goes_out {
@@ -335,7 +346,7 @@ impl LineWriter {
     fn poll_separators(&mut self, cx: &mut Context<'_>, count: usize, more: bool) -> Poll<io::Result<usize>> {
         let bytes = [self.separator; SEPARATORS_AT_ONCE];
         let n = count.min(SEPARATORS_AT_ONCE);
-        self.out.poll_put(cx, None, bytes.get(..n).unwrap_or_default(), more).map_ok(|()| n)
+        self.out.poll_put(cx, &NoHead, bytes.get(..n).unwrap_or_default(), more).map_ok(|()| n)
     }
 
     fn poll_escaped(
@@ -350,11 +361,11 @@ impl LineWriter {
             let rest = chunk.get(current.from..current.to).unwrap_or_default();
             let n = match self.carry.next(rest, current.separators > 0, allowed) {
                 Some(Piece::Plain(n)) => {
-                    ready!(self.out.poll_put(cx, None, rest.get(..n).unwrap_or_default(), true))?;
+                    ready!(self.out.poll_put(cx, &NoHead, rest.get(..n).unwrap_or_default(), true))?;
                     n
                 }
                 Some(Piece::Instead(text, n)) => {
-                    ready!(self.out.poll_put(cx, None, text.as_bytes(), true))?;
+                    ready!(self.out.poll_put(cx, &NoHead, text.as_bytes(), true))?;
                     n
                 }
                 None => {
@@ -382,7 +393,7 @@ impl LineWriter {
         if manner.escape {
             ready!(self.poll_escaped(cx, current, chunk, manner))?;
         } else if let Some(body) = chunk.get(current.from..current.to).filter(|b| !b.is_empty()) {
-            ready!(self.out.poll_put(cx, None, body, more || current.separators > 0))?;
+            ready!(self.out.poll_put(cx, &NoHead, body, more || current.separators > 0))?;
             current.from = current.to;
         }
         while current.separators > 0 {

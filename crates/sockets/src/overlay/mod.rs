@@ -1,8 +1,10 @@
 //! Overlays: each wraps a socket and is one machine in one file.
 
+mod assembly;
 pub mod chunks;
 pub mod datagram_log;
 pub mod defragment;
+pub mod length_prefixed;
 pub mod lines;
 pub mod read_limiter;
 pub mod reuse;

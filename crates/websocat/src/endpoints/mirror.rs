@@ -1,6 +1,7 @@
 //! `mirror:` with `bytemirror_socket` and `packetmirror_socket`: gives back what it is given.
 
 use crate::{
+    cli::value::Size,
     error::{Error, Kind, Result},
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
@@ -23,8 +24,16 @@ pub struct Mirror {
     pub kind: Option<SocketKind>,
 }
 
+/// Options of a mirror as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct MirrorArgs {
+    /// Bytes that mirror: holds at most before it makes writers wait, up to 256k; 64k when absent
+    #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
+    pub mirror_bufsize: Option<Size>,
+}
+
 /// Bytes on the way at most: one full read of the other side.
-const BUFFER: usize = 64 << 10;
+const BUFFER: u64 = 64 << 10;
 
 /// Options of `bytemirror_socket`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,7 +66,9 @@ impl EndpointSpec for Mirror {
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let call = match self.kind {
             Some(SocketKind::Stream) => {
-                format!("bytemirror_socket({})", OptionMap::of(&ByteMirrorOpts { max_buf_size: BUFFER })?)
+                let size = script.args.endpoints.mirror.mirror_bufsize.map_or(BUFFER, |size| size.0);
+                let max_buf_size = usize::try_from(size).unwrap_or(usize::MAX);
+                format!("bytemirror_socket({})", OptionMap::of(&ByteMirrorOpts { max_buf_size })?)
             }
             Some(SocketKind::Datagram) => "packetmirror_socket(#{})".to_owned(),
             None => {

@@ -72,6 +72,8 @@ pub struct EndpointArgs {
     #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,
     #[command(flatten)]
+    pub mirror: mirror::MirrorArgs,
+    #[command(flatten)]
     pub random: random::RandomOpts,
 }
 

@@ -17,7 +17,10 @@ use sockets::{
     endpoint::{file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
-    overlay::ws::{WsError, deflate::InflateError},
+    overlay::{
+        length_prefixed::LengthPrefixedError,
+        ws::{WsError, deflate::InflateError},
+    },
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -220,6 +223,9 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
             return Some(Kind::File);
         }
         if e.downcast_ref::<wsframe::Error>().is_some() || e.downcast_ref::<InflateError>().is_some() {
+            return Some(Kind::Framing);
+        }
+        if e.downcast_ref::<LengthPrefixedError>().is_some_and(|e| !e.is_ours()) {
             return Some(Kind::Framing);
         }
         match e.downcast_ref() {

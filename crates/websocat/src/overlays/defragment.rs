@@ -1,6 +1,7 @@
 //! `defragment:` and its native function: fragments of a written message are held until the message is whole.
 
 use crate::{
+    cli::value::Size,
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
@@ -26,9 +27,24 @@ pub struct DefragmentOpts {
     pub max_send_datagram_size: Option<usize>,
 }
 
+/// Options of joined messages as typed.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct DefragmentArgs {
+    /// Longest message that defragment: puts together; 64m when absent
+    #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
+    pub defragment_max_size: Option<Size>,
+}
+
+impl DefragmentArgs {
+    /// Longest message that the overlay passes.
+    pub fn limit(&self) -> u64 {
+        self.defragment_max_size.map_or(OVERLAY_LIMIT, |size| size.0)
+    }
+}
+
 /// What the overlay allows (the function alone allows less, as upstream): more than applications send, and little enough
 /// that a peer cannot take the machine's memory with a few connections.
-const OVERLAY_LIMIT: usize = 64 << 20;
+const OVERLAY_LIMIT: u64 = 64 << 20;
 
 impl OverlaySpec for Defragment {
     const FORMS: &'static [Form] = &[Form {
@@ -51,7 +67,8 @@ impl OverlaySpec for Defragment {
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
-        let options = OptionMap::of(&DefragmentOpts { max_send_datagram_size: Some(OVERLAY_LIMIT) })?;
+        let limit = usize::try_from(script.args.overlays.defragment.limit()).unwrap_or(usize::MAX);
+        let options = OptionMap::of(&DefragmentOpts { max_send_datagram_size: Some(limit) })?;
         let whole = script.assign("whole", &format!("defragment_writes({options}, {inner})"));
         then(script, whole)
     }

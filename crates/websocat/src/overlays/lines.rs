@@ -38,6 +38,11 @@ pub struct LineArgs {
     /// Keep the separator bytes at the end of each message
     #[arg(long)]
     pub separator_inline: bool,
+    /// Drop the carriage return of lines that end in CR LF
+    ///
+    /// That is one in front of the separator, in what is read from byte streams.
+    #[arg(long, conflicts_with = "separator_inline")]
+    pub separator_trim_cr: bool,
     /// Messages end in a zero byte instead of a newline
     #[arg(long, short = '0')]
     pub null_terminated: bool,
@@ -69,6 +74,9 @@ pub struct LineOpts {
     /// Keep the separators at the end of each message that is read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub inline: bool,
+    /// Drop a carriage return in front of the separator of each message that is read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trim_cr: bool,
     /// What happens to binary messages: `raw` writes them unchanged, with a separator behind them; `escape` writes `\xNN`
     /// for what is not text; `auto` escapes on a terminal only. Absent: they are treated like text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,6 +99,7 @@ impl LineChunks {
             separator_n: args.separator_n,
             substitute: (!args.separator_inhibit_substitution).then_some(SUBSTITUTE),
             inline: args.separator_inline,
+            trim_cr: args.separator_trim_cr,
             binary: self.console.then_some(BinaryMessages::Auto),
         }
     }
@@ -137,6 +146,7 @@ fn line_chunks(opts: RhOpts<LineOpts>, x: Handle<StreamSocket>) -> RhResult<Hand
         n,
         substitute: options.substitute,
         inline: options.inline,
+        trim_cr: options.trim_cr,
         binary: match options.binary {
             None => BinaryOutput::AsText,
             Some(BinaryMessages::Raw) => BinaryOutput::Raw,

@@ -9,6 +9,7 @@ use crate::{
 
 pub mod chunks;
 pub mod defragment;
+pub mod lengthprefixed;
 pub mod lines;
 pub mod log;
 pub mod read_chunk_limiter;
@@ -28,6 +29,7 @@ pub mod ws_serve;
 overlays! {
     chunks::StreamChunks,
     defragment::Defragment,
+    lengthprefixed::LengthPrefixed,
     lines::LineChunks,
     log::Log,
     read_chunk_limiter::ReadChunkLimiter,
@@ -48,6 +50,10 @@ overlays! {
 pub struct OverlayArgs {
     #[command(flatten, next_help_heading = "Text framing")]
     pub lines: lines::LineArgs,
+    #[command(flatten)]
+    pub defragment: defragment::DefragmentArgs,
+    #[command(flatten, next_help_heading = "Length prefixes")]
+    pub lengthprefixed: lengthprefixed::LengthPrefixedArgs,
     #[command(flatten, next_help_heading = "Traffic log")]
     pub log: log::LogArgs,
     #[command(flatten, next_help_heading = "Many sockets as one")]

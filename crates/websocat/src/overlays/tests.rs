@@ -27,6 +27,7 @@ async fn lines() {
         ("#{inline: true}", "R a\\n|X|W a\\n\\n|D"),
         ("#{inline: true, substitute: 32}", "R a\\n|X|W a \\n|D"),
         ("#{separator: 120, separator_n: 2}", "R axbxxc|X|W axbxxcxx|D"),
+        ("#{trim_cr: true}", "R a\\r\\nb\\r|X|W a\\nb\\r\\n|D"),
         ("#{binary: \"raw\"}", "R a\\n|X|W a\\n|D"),
     ];
     for (options, mock) in cases {
@@ -52,6 +53,45 @@ async fn chunks() {
     play("R ab|W ab|R c|W c|X|D", &format!("let x = stream_chunks(m); {ECHO}")).await;
     let halves = "copy_packets(9, read_stream_chunks(take_read_part(m)), write_stream_chunks(take_write_part(m)))";
     play("R ab|W ab|X|D", halves).await;
+}
+
+#[tokio::test]
+async fn length_prefixes() {
+    let all = "continuations: 0x8000, controls: 0x4000, tag_text: 0x2000, length_mask: 0x1fff";
+    let cases = [
+        ("nbytes: 4, length_mask: 0xffffffff, max_message_size: 9", r"R \0\0\0\x01a\0\0\0\0|X|W \0\0\0\x01a\0\0\0\0|D"),
+        (
+            "nbytes: 8, length_mask: -1, max_message_size: 9, little_endian: true",
+            r"R \x01\0\0\0\0\0\0\0a|X|W \x01\0\0\0\0\0\0\0a|D",
+        ),
+        (
+            "nbytes: 8, length_mask: 255, continuations: 0x8000000000000000, max_message_size: 0",
+            r"R \x80\0\0\0\0\0\0\x01a\0\0\0\0\0\0\0\0|X|W \x80\0\0\0\0\0\0\x01a\0\0\0\0\0\0\0\0|D",
+        ),
+        (
+            &format!("nbytes: 2, max_message_size: 9, {all}"),
+            r"R \x20\x01a\x40\x02\x09p\x40\x03\x08\x03\xe8|W \x20\x01a\x40\x02\x09p\x40\x03\x08\x03\xe8|D",
+        ),
+        ("nbytes: 1, length_mask: 255, max_message_size: 9, skip_read_direction: true", r"R ab|X|W \x02ab|D"),
+        ("nbytes: 1, length_mask: 255, max_message_size: 9, skip_write_direction: true", r"R \x02ab|X|W ab|D"),
+        ("nbytes: 1, length_mask: 255, max_message_size: 9, max_read_size: 2", r"R \x02ab|X|W \x02ab|D"),
+    ];
+    for (options, mock) in cases {
+        play(mock, &format!("let x = length_prefixed_chunks(#{{{options}}}, m); {ECHO}")).await;
+    }
+    for (options, says) in [
+        ("nbytes: 9, length_mask: 255, max_message_size: 9", "`nbytes`"),
+        ("nbytes: 1, length_mask: 256, max_message_size: 9", "`length_mask`"),
+        ("nbytes: 1, length_mask: 127, max_message_size: 9, controls: 64", "`controls`"),
+        ("nbytes: 1, length_mask: 63, max_message_size: 9, controls: 64, tag_text: 64", "`tag_text`"),
+        ("nbytes: 1, length_mask: 63, max_message_size: 9, continuations: 192", "`continuations`"),
+        ("nbytes: 1, length_mask: 63, max_message_size: -1", "`max_message_size`"),
+        ("nbytes: 1, length_mask: 63", "max_message_size"),
+        ("nbytes: 1, length_mask: 63, max_message_size: 9, endian: 1", "`endian`"),
+    ] {
+        let e = eval_error(&format!("length_prefixed_chunks(#{{{options}}}, mock_stream_socket(\"\"))"));
+        assert!(e.contains(says), "{options}: {e}");
+    }
 }
 
 #[tokio::test]
@@ -117,6 +157,7 @@ fn args(line: &[&str]) -> Result<Args, clap::Error> {
 fn options_that_cannot_be_meant_are_refused() {
     for line in [
         &["-0", "--separator", "10"][..],
+        &["--separator-inline", "--separator-trim-cr"],
         &["--separator", "256"],
         &["--separator-n", "0"],
         &["--read-buffer-limit", "0"],

@@ -2,7 +2,10 @@
 
 mod client_limits;
 mod commands;
+mod compose;
 mod compression;
+mod fixups;
+mod framing;
 mod golden;
 mod joined;
 mod options;
@@ -12,3 +15,4 @@ mod rerun;
 mod send;
 mod tables;
 mod tidy;
+mod times;

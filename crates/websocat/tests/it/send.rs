@@ -50,6 +50,8 @@ types![
     sockets::overlay::datagram_log::DatagramLogReader,
     sockets::overlay::datagram_log::DatagramLogWriter,
     sockets::overlay::defragment::Defragment,
+    sockets::overlay::length_prefixed::LengthPrefixedReader,
+    sockets::overlay::length_prefixed::LengthPrefixedWriter,
     sockets::overlay::lines::LineReader,
     sockets::overlay::lines::LineWriter,
     sockets::overlay::read_limiter::ReadLimiter,

@@ -21,7 +21,8 @@ type ReadRow = (LinesOptions, &'static [u8], &'static [&'static [u8]]);
 #[test]
 fn reading_splits_at_runs_of_n() {
     let inline = |n| LinesOptions { inline: true, ..options(n) };
-    let table: [ReadRow; 15] = [
+    let crlf = |n| LinesOptions { trim_cr: true, ..options(n) };
+    let table: [ReadRow; 21] = [
         (options(1), b"", &[]),
         (options(1), b"a\nbc\n", &[b"a", b"bc"]),
         (options(1), b"\n\nx\n", &[b"", b"", b"x"]),
@@ -37,6 +38,12 @@ fn reading_splits_at_runs_of_n() {
         (inline(3), b"a\n\nb\n\n\nc", &[b"a\n\nb\n\n\n", b"c"]),
         (LinesOptions { separator: 0, ..options(1) }, b"a\nb\0c", &[b"a\nb", b"c"]),
         (options(5000), b"a\n\n", &[b"a\n\n"]),
+        (options(1), b"a\r\n", &[b"a\r"]),
+        (crlf(1), b"a\r\nb\n\r\n\r\r\nc\rd\r\n", &[b"a", b"b", b"", b"\r", b"c\rd"]),
+        (crlf(1), b"a\r\nlast\r", &[b"a", b"last\r"]),
+        (crlf(2), b"a\r\nb\r\n\n\r\n\r\n\n", &[b"a\r\nb", b"\r\n"]),
+        (LinesOptions { inline: true, ..crlf(1) }, b"a\r\n", &[b"a\r\n"]),
+        (LinesOptions { separator: b'\r', ..crlf(1) }, b"a\r\rb\r", &[b"a", b"", b"b"]),
     ];
     for (options, input, expected) in table {
         for schedule in schedules() {

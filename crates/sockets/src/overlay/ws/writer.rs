@@ -125,7 +125,7 @@ impl Core {
                 }
             };
             let payload = self.deflater.as_mut().map(|deflater| &*deflater.payload()).unwrap_or_default();
-            ready!(self.out.poll_put(cx, Some(&header), payload, flags.any(Flags::MORE)))?;
+            ready!(self.out.poll_put(cx, &header, payload, flags.any(Flags::MORE)))?;
             self.header = None;
         }
     }
@@ -163,7 +163,7 @@ impl Core {
         if let Some(key) = key {
             mask(copy, key, 0);
         }
-        match self.out.poll_put(cx, Some(&Header::new(opcode, true, copy.len(), key)), copy, true) {
+        match self.out.poll_put(cx, &Header::new(opcode, true, copy.len(), key), copy, true) {
             Poll::Ready(done) => done,
             Poll::Pending => Err(io::ErrorKind::WriteZero.into()), // not reached: there is room
         }
@@ -399,7 +399,7 @@ impl DatagramWrite for WsWriter {
             Some(header) => header,
             None => core.prepare(chunk, flags, self.control.rules.text == TextInvalid::Fail)?,
         };
-        ready!(core.out.poll_put(cx, Some(&header), chunk, flags.any(Flags::MORE)))?;
+        ready!(core.out.poll_put(cx, &header, chunk, flags.any(Flags::MORE)))?;
         core.header = None;
         Poll::Ready(Ok(()))
     }
