@@ -67,7 +67,7 @@ pub struct EndpointArgs {
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
     pub file: file::FileOpts,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Inherited descriptors")]
     pub async_fd: async_fd::AsyncFdArgs,
     #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,

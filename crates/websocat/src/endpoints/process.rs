@@ -90,21 +90,6 @@ impl Default for ProcessArgs {
 }
 
 impl ProcessArgs {
-    /// Something was said that matters for a child only.
-    pub fn is_used(&self) -> bool {
-        self.exec_args.is_some()
-            || self.exec_arg0.is_some()
-            || self.exec_uid.is_some()
-            || self.exec_gid.is_some()
-            || self.exec_chdir.is_some()
-            || self.exec_windows_creation_flags.is_some()
-            || self.exec_monitor_exits
-            || self.exec_grace != GRACE
-            || self.exec_status
-            || self.exec_dup2.is_some()
-            || self.modifies_dup2()
-    }
-
     /// Something was said that matters with `--exec-dup2` only.
     pub fn modifies_dup2(&self) -> bool {
         self.exec_dup2_keep_nonblocking || self.exec_dup2_execve

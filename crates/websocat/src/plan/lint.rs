@@ -3,8 +3,7 @@
 use super::{Plan, unused::unused};
 use crate::{
     cli::{Join, Part, Tree},
-    endpoints::Endpoint,
-    spec::{SocketKind, Stack},
+    spec::SocketKind,
 };
 
 /// On both sides as typed.
@@ -23,10 +22,7 @@ pub fn before(plan: &Plan) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
     }
     let process = &plan.args.endpoints.process;
-    let is_process = |stack: &Stack| matches!(stack.endpoint, Endpoint::Process(_));
-    if process.is_used() && !plan.stacks().any(is_process) {
-        tracing::warn!("--exec-… options have no effect: no side is cmd: or exec:");
-    } else if process.modifies_dup2() && process.exec_dup2.is_none() {
+    if process.modifies_dup2() && process.exec_dup2.is_none() {
         tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
     }
     if plan.args.program.random_seed.is_some() {

@@ -221,7 +221,7 @@ fn exec_dup2_execve_puts_the_child_in_the_place_of_the_program() {
 #[test]
 fn options_without_a_child_are_told_to_be_useless() {
     let (over, _) = run(&["-b", "devnull:", "devnull:", "--exec-uid", "5"], b"");
-    assert!(over.stderr.contains("no side is cmd: or exec:"), "{}", over.stderr);
+    assert!(over.stderr.contains("there is no cmd: or exec: here"), "{}", over.stderr);
     let (over, _) = run(&["-b", "devnull:", "cmd:true", "--exec-dup2-execve"], b"");
     assert!(over.stderr.contains("without --exec-dup2"), "{}", over.stderr);
 }
