@@ -8,8 +8,9 @@
 use crate::splice::{SpliceCopy, Spliced};
 use crate::{
     buffer::Window,
+    endpoint::process::Bond,
     exchange::{
-        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, is_reset, warn_of_missing_half,
+        Direction, ExchangeBytesOptions, ExchangeError, Failed, Part, Side, is_reset, warn_of_missing_half,
         watch::{Event, Watch},
     },
     gather::poll_fill_up_to,
@@ -22,6 +23,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -220,6 +222,18 @@ impl ExchangeBytes {
             !unidirectional_reverse && left.read.is_some() && right.write.is_some(),
             !unidirectional && right.read.is_some() && left.write.is_some(),
         ];
+        let children = [&left.info, &right.info].map(|info| info.child.clone());
+        for (child, unused) in children.iter().zip([unidirectional, unidirectional_reverse]) {
+            if let (Some(child), true) = (child, unused) {
+                child.leave_input_unused();
+            }
+        }
+        let mut watch = Watch::new(
+            Hangup::either(left.hangup, right.hangup),
+            [left.link, right.link],
+            stop.is_top_level().then_some(stop),
+        );
+        watch.children = children;
         Self {
             forward: way(
                 Direction::Forward,
@@ -229,15 +243,16 @@ impl ExchangeBytes {
                 options.buffer_size_forward,
             ),
             reverse: way(Direction::Reverse, right.read, left.write, unidirectional, options.buffer_size_reverse),
-            watch: Some(Box::new(Watch::new(
-                Hangup::either(left.hangup, right.hangup),
-                [left.link, right.link],
-                stop.is_top_level().then_some(stop),
-            ))),
+            watch: Some(Box::new(watch)),
             exit_on_eof,
             copies,
             last: None,
         }
+    }
+
+    /// The supervised child that `side` leads to.
+    fn child(&self, side: Side) -> Option<&Arc<Bond>> {
+        self.watch.as_ref().and_then(|watch| side.of(&watch.children).as_ref())
     }
 
     fn way(&mut self, direction: Direction) -> &mut Way {
@@ -262,6 +277,9 @@ impl ExchangeBytes {
         let direction = Direction::reading(side);
         if self.watch.as_ref().is_some_and(|watch| watch.link(side.other()).is_none()) {
             // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
+            if let Some(child) = self.child(side.other()) {
+                child.cut();
+            }
             *self.way(direction.other()) = Way::Ended;
             if all_read {
                 self.way(direction).finish();
@@ -304,7 +322,10 @@ impl ExchangeBytes {
         }
         let [forward, reverse] = ended;
         let [copies_forward, copies_reverse] = self.copies;
-        let one_is_enough = self.exit_on_eof && (forward && copies_forward || reverse && copies_reverse);
+        // A child that has ended reads nothing either.
+        let [left_ends, right_ends] = [Side::Left, Side::Right]
+            .map(|side| self.exit_on_eof || self.child(side).is_some_and(|child| child.has_left()));
+        let one_is_enough = forward && copies_forward && left_ends || reverse && copies_reverse && right_ends;
         // An idle direction ends when the other one has, or when there is nothing else.
         let mut late = false;
         for (way, other) in

@@ -3,8 +3,12 @@
 //! Endpoints fill it, overlays inherit it and add what they negotiated. It is shared, small, and set before transfer; only
 //! how the connection ended is written later.
 
-use crate::overlay::ws::deflate::Agreed;
-use std::{fmt, net::SocketAddr, sync::OnceLock};
+use crate::{endpoint::process::Bond, overlay::ws::deflate::Agreed};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+};
 
 /// One end of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,11 +113,18 @@ pub struct SocketInfo {
     pub tls_server_name: Option<Box<str>>,
     /// Raw descriptor of the kernel socket, where there is one (`--exec-dup2`).
     pub fd: Option<i32>,
+    /// The supervised child that it leads to.
+    pub child: Option<Arc<Bond>>,
     /// Written once by the WebSocket overlay when its read half ends.
     pub ending: OnceLock<Ending>,
 }
 
 impl SocketInfo {
+    /// The child that it leads to has ended and all that it said was read.
+    pub fn child_has_left(&self) -> bool {
+        self.child.as_ref().is_some_and(|child| child.has_left())
+    }
+
     /// For messages: specifier and peer, as far as they are known.
     pub fn describe(&self) -> String {
         match (&self.specifier, &self.peer) {

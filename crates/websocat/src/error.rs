@@ -1,7 +1,8 @@
 //! The one error of the control plane and the one table of exit codes.
 //!
 //! An [`Error`] says what it was about (specifier, address, file, option), what went wrong and, through its kind, which exit
-//! status that gives. Causes stay attached as sources. Nothing else in the program decides an exit status.
+//! status that gives. Causes stay attached as sources. Nothing else in the program decides an exit status, but for a
+//! child's with `--exec-status`.
 
 use std::{error, fmt};
 
@@ -48,6 +49,8 @@ pub struct Error {
     source: Option<Box<dyn error::Error + Send + Sync>>,
     /// It was told to the user already, where it happened.
     logged: bool,
+    /// Instead of the kind's, where that was asked for.
+    status: Option<u8>,
 }
 
 /// Result of whatever can end the program.
@@ -56,7 +59,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// `message` says what failed and why, in one line without a final dot.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None, logged: false }
+        Self { kind, message: message.into().into(), source: None, logged: false, status: None }
     }
 
     /// `what` failed because of `source`; the text of the source and its sources follows what.
@@ -65,7 +68,7 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, message: what.into().into(), source: Some(source.into()), logged: false }
+        Self { kind, message: what.into().into(), source: Some(source.into()), logged: false, status: None }
     }
 
     /// An error of the command line: status 2.
@@ -102,9 +105,15 @@ impl Error {
         self.logged
     }
 
+    /// The same error with the status of a child, which the user wants to have (`--exec-status`).
+    pub fn with_status(mut self, status: u8) -> Self {
+        self.status = Some(status);
+        self
+    }
+
     /// Status of the program if this error ends it.
     pub fn exit_code(&self) -> u8 {
-        self.kind as u8
+        self.status.unwrap_or(self.kind as u8)
     }
 }
 

@@ -109,7 +109,7 @@ pub async fn file_socket(path: &Path, options: FileOptions) -> Result<StreamSock
     Ok(if writes {
         let (open, closed) = oneshot::channel();
         let write = FileWrite { inner: BlockingWrite::new(file, runner, wrap), open: Some(open) };
-        let read = WriteOnly { closed: Some(closed) };
+        let read = WriteOnly::until(closed);
         StreamSocket { read: Some(Box::new(read)), write: Some(Box::new(write)), info, ..Default::default() }
     } else {
         let read = BlockingRead::new(file, runner, wrap);
@@ -231,9 +231,16 @@ impl StreamWrite for FileWrite {}
 /// Read half of a file that is only written.
 ///
 /// Pending: the write half is there and was not shut down. EOF: after that. Drop midway: changes nothing.
-struct WriteOnly {
+pub(super) struct WriteOnly {
     /// Absent after it came.
     closed: Option<oneshot::Receiver<()>>,
+}
+
+impl WriteOnly {
+    /// The end comes when the other end of `closed` is dropped.
+    pub fn until(closed: oneshot::Receiver<()>) -> Self {
+        Self { closed: Some(closed) }
+    }
 }
 
 impl AsyncRead for WriteOnly {
@@ -254,7 +261,7 @@ impl StreamRead for WriteOnly {
 }
 
 /// The write half of a file that is only read: discards what is written, never waits.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl AsyncWrite for Nothing {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {

@@ -1,5 +1,7 @@
 //! Sockets that exist without the operating system, or with little of it: one file each.
 
+#[cfg_attr(not(unix), path = "async_fd_elsewhere.rs")]
+pub mod async_fd;
 mod blocking;
 pub mod empty;
 pub mod file;
@@ -15,6 +17,12 @@ pub mod zero;
 pub use blocking::finish_writes;
 
 use crate::stream::{StreamRead, StreamWrite};
+
+/// For a process that is about to end, whatever way: leaves no children behind, and inherited descriptors as they were.
+pub fn before_exit() {
+    process::end_children();
+    async_fd::restore_all();
+}
 
 /// Takes everything and forgets it, at once.
 impl StreamWrite for tokio::io::Sink {}

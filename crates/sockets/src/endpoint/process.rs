@@ -1,31 +1,38 @@
 //! Child processes: their pipes as a socket, their end as a future.
 //!
 //! A task of the runtime waits for each child from the start, so that none stays a zombie, whatever becomes of its handle.
-//! Nothing is killed yet when a session ends: the child sees the end of its input.
+//! A plain child is left alone when its session ends: it sees the end of its input. A supervised one ends the session when
+//! it ends, and is told to end when the session has (`ending.rs` has the times, `children.rs` those who are left when this
+//! process ends).
 
+mod bond;
+mod children;
+mod ending;
+mod halves;
+#[cfg(unix)]
+pub mod handover;
+#[cfg_attr(unix, path = "process/os_unix.rs")]
+#[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
+mod os;
+mod supervisor;
 #[cfg(unix)]
 pub mod unix;
 
-use crate::{
-    info::SocketInfo,
-    socket::StreamSocket,
-    stream::{BoxStreamRead, StreamRead, StreamWrite},
-};
+pub use bond::Bond;
+pub use children::{children_ended, end_children};
+pub use supervisor::Supervision;
+
+use crate::{hangup::Hangup, info::SocketInfo, socket::StreamSocket, stream::BoxStreamRead};
+use halves::{Input, Output, SupervisedInput, SupervisedOutput, Tie};
 use std::{
     ffi::{OsStr, OsString},
     future::Future,
-    io::{self, IoSlice},
+    io,
     path::PathBuf,
-    pin::Pin,
     process::{Command, ExitStatus},
     sync::Arc,
-    task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    process::{ChildStderr, ChildStdin, ChildStdout},
-    sync::watch,
-};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// A child that could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +42,17 @@ pub enum SpawnError {
     /// The system reports a missing directory just as a missing program.
     #[error("cannot start `{}`: working directory {}: {source}", program.display(), directory.display())]
     Directory { program: OsString, directory: PathBuf, source: io::Error },
+}
+
+impl SpawnError {
+    /// Finds out which of both is missing.
+    fn new(program: OsString, directory: Option<PathBuf>, source: io::Error) -> Self {
+        let missing = directory.and_then(|d| std::fs::metadata(&d).err().map(|e| (d, e)));
+        match missing {
+            Some((directory, source)) => Self::Directory { program, directory, source },
+            None => Self::Failed { program, source },
+        }
+    }
 }
 
 impl From<SpawnError> for io::Error {
@@ -60,45 +78,49 @@ pub fn shell(command_line: &OsStr) -> Command {
     command
 }
 
-/// A running child, or one that has ended. Dropping it leaves the child running.
+/// A running child, or one that has ended. Dropping it leaves the child running, unless a session was to end it.
 pub struct Child {
     program: OsString,
     id: Option<u32>,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     stderr: Option<ChildStderr>,
-    /// Filled once, by the task that waits.
-    status: watch::Receiver<Option<Result<ExitStatus, Arc<io::Error>>>>,
+    bond: Arc<Bond>,
+    supervised: bool,
 }
 
 impl Child {
     /// Starts `command`, inside a runtime. Streams that it does not mention are inherited.
     pub fn spawn(command: Command) -> Result<Self, SpawnError> {
+        Self::start(command, None)
+    }
+
+    /// The same for a child that is looked after: it ends with its session, and its session with it.
+    pub fn spawn_supervised(command: Command, supervision: Supervision) -> Result<Self, SpawnError> {
+        Self::start(command, Some(supervision))
+    }
+
+    fn start(mut command: Command, supervision: Option<Supervision>) -> Result<Self, SpawnError> {
+        let leads = supervision.is_some() && os::lead_group(&mut command);
         let program = command.get_program().to_owned();
         let directory = command.get_current_dir().map(PathBuf::from);
         let mut child = match tokio::process::Command::from(command).spawn() {
             Ok(child) => child,
-            Err(source) => {
-                let missing = directory.and_then(|d| std::fs::metadata(&d).err().map(|e| (d, e)));
-                return Err(match missing {
-                    Some((directory, source)) => SpawnError::Directory { program, directory, source },
-                    None => SpawnError::Failed { program, source },
-                });
-            }
+            Err(source) => return Err(SpawnError::new(program, directory, source)),
         };
-        let (report, status) = watch::channel(None);
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let id = child.id();
-        let name = program.clone();
-        tokio::spawn(async move {
-            let status = child.wait().await;
-            match &status {
-                Ok(status) => tracing::debug!("`{}` ended: {status}", name.display()),
-                Err(e) => tracing::warn!("cannot wait for `{}`: {e}", name.display()),
+        let bond = Arc::new(Bond::new(supervision.is_some_and(|s| s.status_counts)));
+        match supervision {
+            Some(supervision) => {
+                let listed = children::Listed::new(child, program.clone(), leads);
+                tokio::spawn(supervisor::supervise(listed, supervision, bond.clone()));
             }
-            report.send_replace(Some(status.map_err(Arc::new)));
-        });
-        Ok(Self { program, id, stdin, stdout, stderr, status })
+            None => {
+                tokio::spawn(wait_for(child, program.clone(), bond.clone()));
+            }
+        }
+        Ok(Self { program, id, stdin, stdout, stderr, bond, supervised: supervision.is_some() })
     }
 
     /// Process number, while it is known.
@@ -109,9 +131,25 @@ impl Child {
     /// Its output as read half, its input as write half, taken out. What is not piped, or was taken before, is missing.
     pub fn socket(&mut self, mut info: SocketInfo) -> StreamSocket {
         info.specifier.get_or_insert_with(|| format!("exec:{}", self.program.display()).into());
+        let (output, input) = (self.stdout.take(), self.stdin.take());
+        if !self.supervised || output.is_none() && input.is_none() {
+            return StreamSocket {
+                read: output.map(|out| Box::new(Output(out)) as _),
+                write: input.map(|input| Box::new(Input(Some(input))) as _),
+                info: Arc::new(info),
+                ..Default::default()
+            };
+        }
+        info.child = Some(self.bond.clone());
+        let tie = Tie::new(self.bond.clone());
+        if output.is_none() {
+            self.bond.unread();
+        }
+        let bond = self.bond.clone();
         StreamSocket {
-            read: self.stdout.take().map(|out| Box::new(Output(out)) as _),
-            write: self.stdin.take().map(|input| Box::new(Input(Some(input))) as _),
+            read: output.map(|out| Box::new(SupervisedOutput::new(out, tie.clone())) as _),
+            write: input.map(|input| Box::new(SupervisedInput::new(input, tie)) as _),
+            hangup: Some(Hangup::new(async move { bond.gone_unread().await })),
             info: Arc::new(info),
             ..Default::default()
         }
@@ -122,73 +160,27 @@ impl Child {
         self.stderr.take().map(|err| Box::new(Output(err)) as _)
     }
 
+    /// Its exit status is that of the session.
+    pub fn status_counts(&self) -> bool {
+        self.bond.status_counts()
+    }
+
     /// Resolves when the child has ended. It holds nothing of the handle and may be called any number of times.
     pub fn wait(&self) -> impl Future<Output = io::Result<ExitStatus>> + Send + use<> {
-        let mut status = self.status.clone();
-        async move {
-            let lost = || io::Error::other("the runtime is shutting down");
-            let ended = status.wait_for(Option::is_some).await.map_err(|_| lost())?;
-            match &*ended {
-                Some(Ok(status)) => Ok(*status),
-                Some(Err(e)) => Err(io::Error::new(e.kind(), e.clone())),
-                None => Err(lost()),
-            }
-        }
+        let bond = self.bond.clone();
+        async move { bond.ended().await }
     }
 }
 
-/// What the child writes. Pending, EOF, drop: as with any pipe; EOF when the child and its descendants closed their ends.
-struct Output<R>(R);
-
-impl<R: AsyncRead + Unpin> AsyncRead for Output<R> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+/// Waits for a plain child.
+async fn wait_for(mut child: tokio::process::Child, program: OsString, bond: Arc<Bond>) {
+    let status = child.wait().await;
+    match &status {
+        Ok(status) => tracing::debug!("`{}` ended: {status}", program.display()),
+        Err(e) => tracing::warn!("cannot wait for `{}`: {e}", program.display()),
     }
+    bond.report(status.map_err(Arc::new));
 }
-
-impl<R: AsyncRead + Unpin + Send> StreamRead for Output<R> {}
-
-/// What the child reads. Short writes: when the pipe fills up. Shutdown closes it, as does dropping; writing afterwards, or
-/// to a child that closed its input, gives `BrokenPipe`. It never changes the bytes it is lent.
-struct Input(Option<ChildStdin>);
-
-impl Input {
-    fn open(&mut self) -> io::Result<Pin<&mut ChildStdin>> {
-        self.0.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
-    }
-}
-
-impl AsyncWrite for Input {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.open()?.poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.open()?.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.as_ref().is_some_and(AsyncWrite::is_write_vectored)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().map_or(Poll::Ready(Ok(())), |input| Pin::new(input).poll_flush(cx))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.as_mut().poll_flush(cx);
-        if flushed.is_ready() {
-            self.0 = None;
-        }
-        flushed
-    }
-}
-
-impl StreamWrite for Input {}
 
 #[cfg(all(test, unix))]
 mod tests {

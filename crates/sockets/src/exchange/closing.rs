@@ -50,6 +50,7 @@ impl ExchangePackets {
         side: Side,
         error: ExchangeError,
     ) -> Option<Result<(), ExchangeError>> {
+        session.cut(side);
         let from = Direction::reading(side);
         let told = self.mover(from).keeps_borders() || session.watch.link(side.other()).is_none();
         if session.mirrored || !told {

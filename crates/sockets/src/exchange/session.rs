@@ -95,6 +95,11 @@ impl Session {
         if let Some(time) = options.idle {
             watch.watch_idle(time);
         }
+        for (info, unused) in infos.iter().zip([options.unidirectional, options.unidirectional_reverse]) {
+            if let (Some(child), true) = (&info.child, unused) {
+                child.leave_input_unused();
+            }
+        }
         Self {
             patience,
             watch,
@@ -119,6 +124,13 @@ impl Session {
 
     fn info(&self, side: Side) -> &Arc<SocketInfo> {
         side.of(&self.infos)
+    }
+
+    /// The peer of `side` vanished or was reset: a child at the other end need not finish.
+    pub fn cut(&self, side: Side) {
+        if let Some(child) = &self.info(side.other()).child {
+            child.cut();
+        }
     }
 
     fn is_gone(&self, side: Side) -> bool {
@@ -234,6 +246,7 @@ impl ExchangePackets {
             return Some(Err(session.error.take().unwrap_or(error)));
         }
         // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
+        session.cut(side);
         session.error.get_or_insert(error);
         session.after_reset = true;
         let back = self.mover(writing);
@@ -398,11 +411,14 @@ impl ExchangePackets {
     /// The source of `direction` has ended. Returns whether the end goes on now.
     fn at_eof(&mut self, session: &mut Session, direction: Direction, flags: Flags) -> bool {
         let (source, other) = (direction.source(), direction.other());
-        if flags.any(Flags::GONE) {
+        // A child that has ended reads nothing either.
+        let child_left = session.info(source).child_has_left();
+        if flags.any(Flags::GONE) || child_left {
             *source.of_mut(&mut session.gone) = true;
             let back = if session.mirrored { direction } else { other };
-            if self.mover(direction).eof_is_bare() {
+            if self.mover(direction).eof_is_bare() && !child_left {
                 // Its peer vanished without a Close: what it had to say may be torn.
+                session.cut(source);
                 self.mover(direction).end(End::Eof(Body::INTERNAL_ERROR));
             } else {
                 self.mover(direction).pass_eof();

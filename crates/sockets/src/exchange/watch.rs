@@ -4,7 +4,7 @@
 //! exchange that is woken because there is something to move pays one atomic load for them.
 
 use super::error::Side;
-use crate::{hangup::Hangup, socket::Link, stop::Stop};
+use crate::{endpoint::process::Bond, hangup::Hangup, socket::Link, stop::Stop};
 use std::{
     future::Future,
     io,
@@ -57,6 +57,8 @@ pub(crate) struct Watch {
     links: [Option<Link>; 2],
     drained: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     idle: Option<Box<Idle>>,
+    /// Supervised children at the two sides, for exchanges that keep nothing else of them.
+    pub children: [Option<Arc<Bond>>; 2],
 }
 
 /// The idle time-out, looked at four times in its time: nothing is paid for it per message.
@@ -82,6 +84,7 @@ impl Watch {
             links,
             drained: drain.map(|stop| Box::pin(stop.drained())),
             idle: None,
+            children: [None, None],
         }
     }
 

@@ -104,6 +104,11 @@ impl PolledFd {
         Ok(Self { fd, socket })
     }
 
+    /// For a descriptor whose description may become non-blocking, or is. An error if it cannot be polled.
+    pub fn non_blocking(fd: OwnedFd, direction: Direction) -> io::Result<Self> {
+        Self::new(fd, direction, false)
+    }
+
     fn poll_output(
         &self,
         cx: &mut Context<'_>,
@@ -206,6 +211,11 @@ fn is_stderr(fd: BorrowedFd<'_>) -> bool {
 pub struct BlockingFd(OwnedFd);
 
 impl BlockingFd {
+    /// Another descriptor of the same description.
+    pub fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.0.try_clone()
+    }
+
     fn wait<T>(&self, events: PollFlags, mut call: impl FnMut(&OwnedFd) -> rustix::io::Result<T>) -> io::Result<T> {
         loop {
             match call(&self.0) {

@@ -10,13 +10,16 @@ use crate::{
     functions::http,
     plan, scenario,
 };
-use sockets::stop::Stop;
+use sockets::{
+    endpoint::{before_exit, process::children_ended},
+    stop::Stop,
+};
 use std::{
     io::{IsTerminal as _, Write as _},
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 /// Exit status of a panic: a bug, or a scripted test socket that saw something else than its script says.
 const PANICKED: u8 = 101;
@@ -34,6 +37,7 @@ pub fn main() -> ExitCode {
         Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
     };
+    before_exit();
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
     let _ = std::io::stdout().flush();
     std::process::exit(status.into())
@@ -166,14 +170,44 @@ async fn run(text: &str, program: &ProgramArgs) -> Result<u8> {
     let mut main = JoinSet::new();
     main.spawn(scenario::run(task));
     let finishers = async || scenario.finishers.none_left().await;
-    let ended = watch(&mut main, async || signals.next().await, finishers, &stop, program.drain).await;
+    let mut asked = None;
+    let next_signal = async || {
+        let signal = signals.next().await;
+        asked.get_or_insert_with(Instant::now);
+        signal
+    };
+    let ended = watch(&mut main, next_signal, finishers, &stop, program.drain).await;
+    // A time too far away to be told never comes.
+    let deadline = match ended {
+        Ok(Ended::AtOnce(_)) => Some(Instant::now()),
+        _ => program.drain.finite().and_then(|drain| asked?.checked_add(drain)),
+    };
     let status = ended.map(|ended| match ended {
         Ended::Itself => 0,
         Ended::Drained(_) if scenario.is_server() => 0,
         Ended::Drained(signal) | Ended::AtOnce(signal) => 128 + signal,
     });
     main.shutdown().await;
-    status
+    match wait_for_children(&mut signals, deadline).await {
+        None => status,
+        Some(signal) => status.map(|_| 128 + signal),
+    }
+}
+
+/// Children whose sessions are over may still finish; they have times of their own. The signal that cut that short.
+async fn wait_for_children(signals: &mut Signals, deadline: Option<Instant>) -> Option<u8> {
+    let limit = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = children_ended() => None,
+        () = limit => None,
+        signal = signals.next() => Some(signal),
+    }
 }
 
 /// The end of the scenario's task. A panic in it is one here.
@@ -236,7 +270,7 @@ async fn watch(
 mod tests {
     use super::*;
     use std::{future::pending, time};
-    use tokio::time::{Instant, sleep};
+    use tokio::time::sleep;
 
     #[test]
     fn a_client_has_one_worker_and_a_server_every_second_core() {

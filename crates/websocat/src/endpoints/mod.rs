@@ -7,6 +7,7 @@ use crate::{
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
 
+pub mod async_fd;
 pub mod client_limits;
 pub mod devnull;
 pub mod empty;
@@ -33,6 +34,7 @@ pub mod ws_url;
 pub mod zero;
 
 endpoints! {
+    async_fd::AsyncFd,
     devnull::DummyStream,
     empty::DummyDatagrams,
     file::File,
@@ -75,6 +77,8 @@ pub struct EndpointArgs {
     pub file: file::FileOpts,
     #[command(flatten, next_help_heading = "Connections within the program")]
     pub registry: registry_stream::RegistryArgs,
+    #[command(flatten, next_help_heading = "Inherited descriptors")]
+    pub async_fd: async_fd::AsyncFdArgs,
     #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,
     #[command(flatten)]
@@ -155,9 +159,10 @@ impl Endpoint {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
     }
 
-    /// A process, a file or the terminal, or another part of the program, which may lead to one.
+    /// A process, a file, the terminal, an inherited descriptor, or another part of the program, which may lead to one.
     pub fn is_private(&self) -> bool {
-        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_)) || self.is_registered()
+        let own = matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
+        own || self.is_registered()
     }
 
     /// Another part of the program is behind it.

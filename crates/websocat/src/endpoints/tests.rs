@@ -191,7 +191,7 @@ fn scripts_of_listeners() {
 #[cfg(unix)]
 #[test]
 fn scripts_of_processes() {
-    let tail = "cmd1.configure_fds(2, 2, 1);\nlet chld1 = cmd1.execute();\nlet pstdio1 = chld1.socket();\npstdio1\n";
+    let tail = "cmd1.configure_fds(2, 2, 1);\ncmd1.supervise(#{grace_ms: 10000});\nlet chld1 = cmd1.execute();\nlet pstdio1 = chld1.socket();\npstdio1\n";
     assert_eq!(
         script("exec:p", &["--exec-args", "a", "--b", "-c", "--"]).unwrap(),
         format!(

@@ -3,6 +3,7 @@
 //! How a WebSocket ended is read from the sockets' info after the exchange: a Close with a code that is no normal end, or no
 //! Close where one was required, fails the task.
 
+use super::process::child_status;
 use crate::{
     error::{Error, Kind, shown},
     register,
@@ -91,7 +92,10 @@ fn exchange_bytes(
     Ok(task(async move {
         let _finisher = finisher;
         // By reference: awaited by value it would be in this future twice.
-        (&mut exchange).await.err().and_then(|e| failure(e, &infos)).map_or(Ok(Flow::Done), Err)
+        match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
+            Some(error) => Err(error),
+            None => Ok(after_children(&infos)),
+        }
     }))
 }
 
@@ -124,8 +128,24 @@ fn exchange_packets(
         // By reference: awaited by value it would be in this future twice.
         match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
             Some(error) => Err(error),
-            None => infos.iter().try_for_each(|info| ending(info)).map(|()| Flow::Done),
+            None => infos.iter().try_for_each(|info| ending(info)).map(|()| after_children(&infos)),
         }
+    }))
+}
+
+/// What follows a session that went well: the ends of children whose exit status is its status.
+fn after_children(infos: &[Arc<SocketInfo>; 2]) -> Flow {
+    let children = infos.iter().filter_map(|info| info.child.clone()).filter(|child| child.status_counts());
+    let children: Vec<_> = children.collect();
+    if children.is_empty() {
+        return Flow::Done;
+    }
+    Flow::Then(Box::pin(async move {
+        let mut result = Ok(Flow::Done);
+        for child in children {
+            result = result.and(child_status(child.ended().await).map(|()| Flow::Done));
+        }
+        result
     }))
 }
 

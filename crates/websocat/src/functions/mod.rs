@@ -2,6 +2,7 @@
 
 mod addresses;
 mod closing;
+mod descriptors;
 mod exchange;
 mod filters;
 mod hangups;
@@ -25,6 +26,7 @@ pub use strings::decode_base64;
 pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     closing::register(engine);
+    descriptors::register(engine);
     exchange::register(engine);
     filters::register(engine);
     hangups::register(engine);

@@ -1,16 +1,23 @@
 //! Child processes: describing, starting and waiting for them.
 //!
-//! Children are waited for from the start, so that none stays a zombie. None is killed when its session ends: it sees the
-//! end of its input.
+//! Children are waited for from the start, so that none stays a zombie. A plain one is not killed when its session ends: it
+//! sees the end of its input. `supervise` ties a child and its session together.
+
+#[cfg_attr(unix, path = "process/os_unix.rs")]
+#[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
+mod os;
 
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, Handle, RhFn, RhResult, Take, TaskHandle, handle, missing, task, throw},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, missing, task, throw,
+    },
 };
-use rhai::{Engine, NativeCallContext};
+use rhai::{Array, Engine, NativeCallContext};
+use serde::Deserialize;
 use sockets::{
-    endpoint::process::{Child, SpawnError},
+    endpoint::process::{Child, SpawnError, Supervision},
     hangup::Hangup,
     info::SocketInfo,
     socket::StreamSocket,
@@ -18,15 +25,20 @@ use sockets::{
 };
 use std::{
     ffi::OsString,
-    process::{Command, Stdio},
+    io,
+    process::{Command, ExitStatus, Stdio},
     sync::PoisonError,
+    time::Duration,
 };
+
+/// What shells give for a program that cannot be run.
+const CANNOT_RUN: i32 = 127;
 
 /// What is known of a child before it is started.
 struct Prepared {
     command: Command,
-    #[cfg(unix)]
-    identity: sockets::endpoint::process::unix::Identity,
+    settings: os::Settings,
+    supervision: Option<Supervision>,
 }
 
 type CommandHandle = Handle<Prepared>;
@@ -34,16 +46,41 @@ type ChildHandle = Handle<Child>;
 
 impl Prepared {
     fn start(self) -> Result<Child, Error> {
-        let mut command = self.command;
-        #[cfg(unix)]
-        self.identity.apply(&mut command);
-        Child::spawn(command).map_err(spawn_error)
+        self.settings.start(self.command, self.supervision)
     }
 }
 
 /// With the exit status for children that could not be started.
 pub(super) fn spawn_error(e: SpawnError) -> Error {
     Error::with_source(Kind::Process, e.to_string(), e)
+}
+
+/// The error of a session whose status is that of its child; None if that one ended well.
+pub(super) fn child_status(status: io::Result<ExitStatus>) -> Result<(), Error> {
+    let status = status.map_err(|e| Error::with_source(Kind::Process, "cannot wait for a child", e))?;
+    if status.success() {
+        return Ok(());
+    }
+    // The supervisor has told it.
+    let error = Error::new(Kind::Process, format!("a child ended: {status}")).told();
+    Err(match code_of(status) {
+        Some(code) => error.with_status(code),
+        None => error,
+    })
+}
+
+/// As shells have it: 128 and the number of the signal that ended it.
+#[cfg(unix)]
+fn code_of(status: ExitStatus) -> Option<u8> {
+    use std::os::unix::process::ExitStatusExt as _;
+    let code = status.code().or_else(|| status.signal().map(|n| n + 128))?;
+    u8::try_from(code).ok()
+}
+
+/// What does not fit into a status of this program has none of its own.
+#[cfg(not(unix))]
+fn code_of(status: ExitStatus) -> Option<u8> {
+    status.code().and_then(|code| u8::try_from(code).ok())
 }
 
 /// Prepares a child process of this program, which is looked for in PATH. Its standard streams are those of this process
@@ -54,11 +91,7 @@ fn subprocess_new(program_name: &str) -> CommandHandle {
 
 /// The same with a string of the operating system.
 fn subprocess_new_osstr(program_name: OsString) -> CommandHandle {
-    handle(Prepared {
-        command: Command::new(program_name),
-        #[cfg(unix)]
-        identity: Default::default(),
-    })
+    handle(Prepared { command: Command::new(program_name), settings: os::Settings::default(), supervision: None })
 }
 
 /// Adds one argument.
@@ -73,31 +106,13 @@ fn arg_osstr(cmd: &mut CommandHandle, arg: OsString) -> RhResult<()> {
 
 /// Appends text to the command line as it is, without quoting it. Fails elsewhere than on Windows.
 fn raw_windows_arg(cmd: &mut CommandHandle, arg: OsString) -> RhResult<()> {
-    #[cfg(windows)]
-    {
-        use std::os::windows::process::CommandExt as _;
-        change(cmd, |c| _ = c.command.raw_arg(arg))
-    }
-    #[cfg(not(windows))]
-    {
-        let _ = (cmd, arg);
-        Err("raw_windows_arg exists on Windows only; here use arg".into())
-    }
+    change(cmd, |c| os::raw_arg(&mut c.command, arg))?
 }
 
 /// Sets the flags with which Windows creates the process. Fails elsewhere.
 fn windows_creation_flags(cmd: &mut CommandHandle, flags: i64) -> RhResult<()> {
     let flags = u32::try_from(flags).map_err(|_| format!("{flags}: the flags are a number of 32 bits"))?;
-    #[cfg(windows)]
-    {
-        use std::os::windows::process::CommandExt as _;
-        change(cmd, |c| _ = c.command.creation_flags(flags))
-    }
-    #[cfg(not(windows))]
-    {
-        let _ = (cmd, flags);
-        Err("windows_creation_flags exists on Windows only".into())
-    }
+    change(cmd, |c| os::creation_flags(&mut c.command, flags))?
 }
 
 /// Says what standard input, output and error of the child are: 0 the null device, 1 inherited, 2 piped.
@@ -157,33 +172,70 @@ fn arg0(cmd: &mut CommandHandle, arg0: &str) -> RhResult<()> {
 
 /// Sets argv[0] from a string of the operating system. Fails on Windows.
 fn arg0_osstr(cmd: &mut CommandHandle, arg0: OsString) -> RhResult<()> {
-    #[cfg(unix)]
-    return change(cmd, |c| c.identity.arg0 = Some(arg0));
-    #[cfg(not(unix))]
-    no_identity("arg0", cmd, arg0)
+    change(cmd, |c| c.settings.arg0(arg0))?
 }
 
 /// Sets the numeric user id of the child. Fails on Windows.
 fn uid(cmd: &mut CommandHandle, uid: i64) -> RhResult<()> {
     let uid = u32::try_from(uid).map_err(|_| format!("{uid} is not a user id"))?;
-    #[cfg(unix)]
-    return change(cmd, |c| c.identity.uid = Some(uid));
-    #[cfg(not(unix))]
-    no_identity("uid", cmd, uid)
+    change(cmd, |c| c.settings.uid(uid))?
 }
 
 /// Sets the numeric group id of the child. Fails on Windows.
 fn gid(cmd: &mut CommandHandle, gid: i64) -> RhResult<()> {
     let gid = u32::try_from(gid).map_err(|_| format!("{gid} is not a group id"))?;
-    #[cfg(unix)]
-    return change(cmd, |c| c.identity.gid = Some(gid));
-    #[cfg(not(unix))]
-    no_identity("gid", cmd, gid)
+    change(cmd, |c| c.settings.gid(gid))?
 }
 
-#[cfg(not(unix))]
-fn no_identity<T>(name: &str, _: &mut CommandHandle, _: T) -> RhResult<()> {
-    Err(format!("{name} exists on Unix only").into())
+/// The child gets a copy of a descriptor of this process under other numbers, 16 at most, with or without O_NONBLOCK taken
+/// away. -1, as of a socket without descriptor, is an error. Fails on Windows.
+fn dup2(cmd: &mut CommandHandle, source_fd: i64, destination_fds: Array, set_to_blocking: bool) -> RhResult<()> {
+    let number =
+        |n: &rhai::Dynamic| n.as_int().map_err(|kind| format!("a descriptor number is an integer, not {kind}"));
+    let targets = destination_fds.iter().map(number).collect::<Result<Vec<_>, _>>()?;
+    change(cmd, |c| c.settings.dup2(source_fd, &targets, set_to_blocking))?
+}
+
+/// The same with one number.
+fn dup2_one(cmd: &mut CommandHandle, source_fd: i64, destination_fd: i64, set_to_blocking: bool) -> RhResult<()> {
+    dup2(cmd, source_fd, vec![destination_fd.into()], set_to_blocking)
+}
+
+/// Options of `supervise`.
+#[derive(Deserialize)]
+struct SuperviseOpts {
+    /// Milliseconds that the child may go on after the end of its input, or in silence after that; absent or -1: for ever
+    #[serde(default)]
+    grace_ms: Option<i64>,
+    /// Its exit status, if not 0, becomes that of the session
+    #[serde(default)]
+    exit_status: bool,
+}
+
+/// Ties the child and its session together. The child's end, after its last output, ends the session. After the end of its
+/// input it may finish for a while; then it gets SIGHUP, and SIGKILL 5 seconds later. When the peer vanished it gets SIGTERM
+/// after a second and SIGKILL 2 seconds later. It does not outlive this process. An exit status that is not 0 is logged.
+fn supervise(cmd: &mut CommandHandle, opts: RhOpts<SuperviseOpts>) -> RhResult<()> {
+    let SuperviseOpts { grace_ms, exit_status } = OptsReader::read(opts)?;
+    let grace = match grace_ms {
+        None | Some(-1) => None,
+        Some(ms) => Some(Duration::from_millis(
+            u64::try_from(ms)
+                .map_err(|_| format!("option `grace_ms`: {ms} is neither a time in milliseconds nor -1 (for ever)"))?,
+        )),
+    };
+    change(cmd, |c| c.supervision = Some(Supervision { grace, status_counts: exit_status }))
+}
+
+/// Runs the program in place of this process, with its standard streams and the descriptors of `dup2`; uses the command up.
+/// If that fails this process ends with status 127. Fails on Windows.
+fn execve(cmd: &mut CommandHandle) -> RhResult<ChildHandle> {
+    let Prepared { command, settings, .. } = cmd.take("command")?;
+    sockets::endpoint::finish_writes();
+    sockets::endpoint::async_fd::restore_all();
+    tracing::error!("{}", settings.replace(command));
+    sockets::endpoint::before_exit();
+    std::process::exit(CANNOT_RUN)
 }
 
 /// Starts the child; uses the command up.
@@ -235,6 +287,16 @@ fn wait(child: &mut ChildHandle) -> RhResult<Handle<Hangup>> {
     Ok(handle(end_of(child.take("child")?)))
 }
 
+/// A task that is over when the child has ended, and fails with its exit status if that counts; uses the child up.
+fn finish(child: &mut ChildHandle) -> RhResult<TaskHandle> {
+    let child = child.take("child")?;
+    let (end, counts) = (child.wait(), child.status_counts());
+    Ok(task(async move {
+        let status = end.await;
+        if counts { child_status(status).map(|()| Flow::Done) } else { Ok(Flow::Done) }
+    }))
+}
+
 /// The hangup of a child's end.
 pub(super) fn end_of(child: Child) -> Hangup {
     let end = child.wait();
@@ -247,7 +309,7 @@ pub(super) fn end_of(child: Child) -> Hangup {
     })
 }
 
-fn change(cmd: &CommandHandle, f: impl FnOnce(&mut Prepared)) -> RhResult<()> {
+fn change<T>(cmd: &CommandHandle, f: impl FnOnce(&mut Prepared) -> T) -> RhResult<T> {
     let mut command = cmd.lock().unwrap_or_else(PoisonError::into_inner);
     command.as_mut().map(f).ok_or_else(|| "this command was executed before".into())
 }
@@ -275,12 +337,17 @@ pub(super) fn register(engine: &mut Engine) {
         arg0_osstr,
         uid,
         gid,
+        dup2,
+        supervise,
+        execve,
         execute,
         execute_for_status,
         socket,
         take_stderr,
         wait,
+        finish,
     );
+    engine.register_fn("dup2", dup2_one);
 }
 
 #[cfg(all(test, unix))]
@@ -339,6 +406,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_status_of_a_child_counts_where_that_was_asked_for() {
+        for (options, line, code) in [
+            ("#{exit_status: true}", "exit 7", Some(7)),
+            ("#{exit_status: true}", "kill -15 $$", Some(143)),
+            ("#{exit_status: true}", "exit 0", None),
+            ("#{}", "exit 7", None),
+        ] {
+            let command = format!(
+                r#"let c = subprocess_new("sh"); c.arg("-c"); c.arg("{line}"); c.supervise({options}); c.configure_fds(2, 2, 1);"#
+            );
+            for end in
+                ["c.execute().finish()", "exchange_bytes(#{}, mock_stream_socket(\"X|D\"), c.execute().socket())"]
+            {
+                let result = run_script(&(command.clone() + end)).await;
+                assert_eq!(result.err().map(|(e, _)| e.exit_code()), code, "{options} {line} {end}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn descriptors_are_handed_over() {
+        let script = r#"listen_tcp(#{addr: "127.0.0.1:0", oneshot: true}, |addr| {
+                spawn_task(connect_tcp(#{addr: str(addr)}, |s| exchange_bytes(#{}, s, mock_stream_socket("X|W there|D"))));
+                dummy_task()
+            }, |s, from| {
+                let c = subprocess_new("sh"); c.arg("-c"); c.arg("printf there >&5"); c.dup2(get_fd(s), 5, true);
+                let child = c.execute();
+                drop(s);
+                hangup2task(child.wait())
+            })"#;
+        assert!(run_script(script).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn wrong_use() {
         let (e, _) = run_script("subprocess_new(\"/no/such/program\").execute(); dummy_task()").await.unwrap_err();
         assert_eq!(e.exit_code(), 26);
@@ -350,6 +451,11 @@ mod tests {
             ("let c = subprocess_new(\"true\").execute(); c.wait(); c.socket()", "this child was used up"),
             ("subprocess_new(\"x\").raw_windows_arg(osstr_str(\"x\"))", "Windows only"),
             ("subprocess_new(\"x\").windows_creation_flags(0)", "Windows only"),
+            ("subprocess_new(\"x\").dup2(-1, [0], true)", "no descriptor"),
+            ("subprocess_new(\"x\").dup2(0, [-1], true)", "-1 is not a number"),
+            ("subprocess_new(\"x\").dup2(0, [\"1\"], true)", "is an integer"),
+            ("subprocess_new(\"x\").supervise(#{grace_ms: -2})", "`grace_ms`: -2"),
+            ("subprocess_new(\"x\").supervise(#{grace: 2})", "unknown option `grace`"),
             ("subprocess_new(5)", "subprocess_new (i64)"),
             ("subprocess_new(\"x\").arg(5)", "arg (Command, i64)"),
         ] {

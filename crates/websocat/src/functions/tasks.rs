@@ -114,6 +114,7 @@ fn exit_process(code: i64) {
     // Nobody is left to tell when the last bytes cannot be written.
     let _ = std::io::stdout().flush();
     sockets::endpoint::finish_writes();
+    sockets::endpoint::before_exit();
     std::process::exit(code as i32)
 }
 

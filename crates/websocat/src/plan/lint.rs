@@ -29,6 +29,10 @@ pub fn before(plan: &Plan) {
     if !joins && plan.tees.is_empty() && plan.args.overlays.tee.is_used() {
         tracing::warn!("options of tee: have no effect: there is neither tee: nor --tee");
     }
+    let process = &plan.args.endpoints.process;
+    if process.modifies_dup2() && process.exec_dup2.is_none() {
+        tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }

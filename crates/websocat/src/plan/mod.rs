@@ -93,6 +93,11 @@ impl Plan {
         self.left.is_complete() || self.right.is_complete()
     }
 
+    /// The left connection itself is given to the child on the right: nothing is exchanged.
+    pub fn hands_over(&self) -> bool {
+        self.args.endpoints.process.exec_dup2.is_some()
+    }
+
     /// An error ends the session. One of bytes does so anyway; messages over low-level parts keep the plain behaviour.
     pub fn ends_on_error(&self) -> bool {
         let console = self.left.reaches_stdio() || self.right.reaches_stdio();

@@ -86,7 +86,9 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
 
 /// Everything but the left side, and what is done with all of it.
 fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
-    let end = plan.args.session.exit_after_one_session;
+    if let (Some(numbers), Endpoint::Process(child)) = (&plan.args.endpoints.process.exec_dup2, &plan.right.endpoint) {
+        return child.emit_handover(script, numbers, left);
+    }
     if plan.all_filters().next().is_some() {
         return filters::around(plan, script, &mut |script, right| exchange(plan, script, left, right));
     }
@@ -97,7 +99,7 @@ fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
     }
     plan.right.emit(script, &mut |script, right| {
         let call = exchange(plan, script, left, &right)?;
-        script.line(&if end { format!("exit_process_after({call})") } else { call });
+        script.session_end(&call);
         Ok(())
     })
 }

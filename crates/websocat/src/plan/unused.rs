@@ -17,6 +17,7 @@ type Need = (&'static str, fn(&Stack) -> bool, &'static str);
 const NEEDS: &[Need] = &[
     ("Processes", |stack| matches!(stack.endpoint, Endpoint::Process(_)), "cmd: or exec:"),
     ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
+    ("Inherited descriptors", |stack| matches!(stack.endpoint, Endpoint::AsyncFd(_)), "async-fd:"),
     ("Length prefixes", |stack| has(stack, |o| matches!(o, Overlay::LengthPrefixed(_))), "lengthprefixed:"),
     ("WebSocket", |stack| has(stack, is_web_socket), "WebSocket"),
     ("TLS", |stack| has(stack, |o| matches!(o, Overlay::Tls(_))), "TLS"),

@@ -189,6 +189,15 @@ impl Script {
         self.nest(&format!("{call} |{v}| {{"), "})", &mut |script| then(script, v.clone()))
     }
 
+    /// The task of a session, the last thing in its bracket.
+    pub fn session_end(&mut self, task: &str) {
+        if self.args.session.exit_after_one_session {
+            self.line(&format!("exit_process_after({task})"));
+        } else {
+            self.line(task);
+        }
+    }
+
     pub fn finish(self) -> String {
         self.text
     }

@@ -113,7 +113,10 @@ impl Stack {
 
     /// Making the socket can go wrong for reasons outside of the program.
     pub fn may_fail_to_open(&self) -> bool {
-        self.any(&|s| s.endpoint.is_external() || s.endpoint.is_registered() || matches!(s.endpoint, Endpoint::File(_)))
+        self.any(&|s| {
+            let opened = matches!(s.endpoint, Endpoint::File(_) | Endpoint::AsyncFd(_));
+            opened || s.endpoint.is_external() || s.endpoint.is_registered()
+        })
     }
 
     /// A process, a file or the terminal is in it: what the user can reach, but pages that his browser shows should not.

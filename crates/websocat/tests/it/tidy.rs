@@ -143,7 +143,9 @@ fn table<const N: usize>(path: &Path, columns: [&str; N]) -> Vec<[String; N]> {
 fn has_test(source: &Path, text: &str, test: &str) -> bool {
     let package = root().join("crates/websocat");
     let Ok(path) = source.strip_prefix(package) else { return false };
-    let path = ["src", "tests/it", "tests/hostile", "tests"].iter().find_map(|top| path.strip_prefix(top).ok());
+    let path = ["src", "tests/it", "tests/hostile", "tests/system", "tests"]
+        .iter()
+        .find_map(|top| path.strip_prefix(top).ok());
     let Some(path) = path else { return false };
     let modules: Vec<_> = path.with_extension("").iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     let roots = ["mod", "main", "lib"].map(str::to_owned);

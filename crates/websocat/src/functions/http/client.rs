@@ -41,6 +41,13 @@ use std::{
 /// A socket on which HTTP/1 requests can be made.
 pub struct Http1Client(StreamSocket, HeadOpts);
 
+impl Http1Client {
+    /// What is known of the socket below.
+    pub fn info(&self) -> &sockets::info::SocketInfo {
+        &self.0.info
+    }
+}
+
 /// Options of `ws_upgrade`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct UpgradeOpts {

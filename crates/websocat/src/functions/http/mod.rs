@@ -23,7 +23,7 @@ mod server;
 mod tests;
 
 pub use accept::AcceptOpts;
-pub use client::UpgradeOpts;
+pub use client::{Http1Client, UpgradeOpts};
 pub use compression::{CompressOpts, WINDOW_BITS};
 pub use headers::{accept_value, check_header, check_subprotocols, fresh_key, is_key};
 pub use limits::{HeadOpts, MOST_HEADERS};

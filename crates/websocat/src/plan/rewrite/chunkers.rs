@@ -5,7 +5,8 @@ use crate::{error::Result, spec::SocketKind};
 
 /// Puts an overlay on what has bytes when others have messages.
 pub fn pass(plan: &mut Plan) -> Result<()> {
-    if plan.kind() == SocketKind::Datagram {
+    // A child that gets the connection itself has nothing cut.
+    if plan.kind() == SocketKind::Datagram && !plan.hands_over() {
         let text = plan.text;
         plan.stacks_mut().into_iter().for_each(|stack| stack.cut(text));
     }

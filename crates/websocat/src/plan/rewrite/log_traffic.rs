@@ -2,6 +2,7 @@
 
 use super::super::Plan;
 use crate::{
+    endpoints::Endpoint,
     error::Result,
     overlays::{Overlay, log::Log},
     spec::Stack,
@@ -26,7 +27,7 @@ fn place(stack: &mut Stack) -> bool {
     }
     let at = match stack.overlays.iter().position(|o| matches!(o, Overlay::Tls(_))) {
         Some(tls) => tls + 1,
-        None if stack.endpoint.is_external() => 0,
+        None if stack.endpoint.is_external() || matches!(stack.endpoint, Endpoint::AsyncFd(_)) => 0,
         None => return false,
     };
     stack.overlays.insert(at, Overlay::Log(Log { kind: None }));

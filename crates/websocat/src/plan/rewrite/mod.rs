@@ -8,6 +8,7 @@ mod compression;
 mod console;
 mod early_resolve;
 mod expand;
+mod handover;
 mod kinds;
 mod log_traffic;
 mod origins;
@@ -38,6 +39,7 @@ const PASSES: &[(&str, When, Pass)] = &[
     ("request URIs", When::Usually, expand::request_uris),
     ("URLs and compound overlays", When::Usually, expand::compounds),
     ("what was not expanded", When::Always, expand::check),
+    ("handing descriptors over", When::Always, handover::pass),
     ("origins", When::Usually, origins::pass),
     ("compression", When::Usually, compression::pass),
     ("early resolution", When::Usually, early_resolve::pass),
