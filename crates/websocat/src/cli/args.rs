@@ -14,7 +14,7 @@ use std::ffi::OsString;
     long_about = "Connects two sides, each given by a specifier: WebSocket URLs, TCP and TLS sockets, processes, files, \
 the terminal. With one specifier the other side is standard input and output.",
     after_help = EXAMPLES,
-    override_usage = "websocat [OPTIONS] SPEC1 [SPEC2]\n       websocat -s [ADDRESS:]PORT [SPEC2]\n       websocat -x FILE",
+    override_usage = "websocat [OPTIONS] SPEC1 [SPEC2]\n       websocat -s [ADDRESS:]PORT [SPEC2]\n       websocat -x FILE\n       websocat --compose [OPTIONS] SPEC1 [SPEC2] '&' ...",
     disable_help_subcommand = true,
     max_term_width = 110
 )]
@@ -103,6 +103,14 @@ pub struct SessionArgs {
     /// Pings are no data. WebSockets get Close 1001.
     #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
     pub idle_timeout: Option<Duration>,
+    /// Run the specifiers as they were typed, with nothing put in: for tests of the parts
+    ///
+    /// URLs and compounds such as ws-l: have to be written as what they are made of.
+    #[arg(long)]
+    pub no_fixups: bool,
+    /// Leave out overlays that nobody asked for by name: reuse-raw:, write-splitoff: and tee: are as they were typed
+    #[arg(long)]
+    pub less_fixups: bool,
     /// Give up on everything after so many milliseconds
     #[arg(long, value_name = "MS", value_parser = milliseconds())]
     pub global_timeout_ms: Option<u64>,
@@ -118,6 +126,11 @@ pub struct SessionArgs {
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Program")]
 pub struct ProgramArgs {
+    /// Several command lines in one, joined by `&` (at once), `;` (in turn) or `^` (first one ends all), grouped by ( and )
+    ///
+    /// Must be the first argument. Operators and parentheses are arguments of their own, in quotes where a shell knows them.
+    #[arg(long)]
+    pub compose: bool,
     /// Run a script: SPEC1 is its file
     #[arg(short = 'x', long)]
     pub scenario: bool,

@@ -1,6 +1,8 @@
 //! The command line: arguments as typed, values with units, logging, signals, and the program around plan and execution.
 
 mod args;
+mod command_line;
+mod compose;
 mod generate;
 mod logging;
 mod program;
@@ -8,4 +10,6 @@ mod signals;
 pub mod value;
 
 pub use args::Args;
+pub use command_line::{CommandLine, Part, ReadError};
+pub use compose::{Join, Tree};
 pub use program::main;

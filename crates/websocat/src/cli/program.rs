@@ -3,21 +3,18 @@
 //! The one place that knows both the text side (`cli`, `plan`) and what runs it (`exec`). It chooses the runtime, and
 //! every way out gives a status of the table in `error.rs`.
 
-use super::{Args, generate, logging, signals::Signals};
+use super::{Args, CommandLine, Tree, args::ProgramArgs, generate, logging, signals::Signals, value::Duration};
 use crate::{
     error::{Error, Kind, Result},
     exec,
     functions::http,
-    plan,
-    scenario::{self, Scenario},
+    plan, scenario,
 };
-use clap::Parser as _;
 use sockets::stop::Stop;
 use std::{
     io::{IsTerminal as _, Write as _},
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
-    sync::Arc,
 };
 use tokio::task::JoinSet;
 
@@ -26,18 +23,13 @@ const PANICKED: u8 = 101;
 
 /// Runs the program and gives its exit status.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse_from(plan::arguments(std::env::args_os())) {
-        Ok(args) => Arc::new(args),
-        Err(e) => {
-            // Help and version are "errors" that go to stdout. Nobody is left to tell if printing fails.
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { Kind::Usage as u8 } else { 0 });
-        }
+    let line = match CommandLine::read(std::env::args_os()) {
+        Ok(line) => line,
+        Err(e) => return ExitCode::from(e.tell()),
     };
-    let talks = args.spec2.is_none() && !args.program.scenario;
-    logging::start(&args.program, talks && std::io::stderr().is_terminal());
+    logging::start(&line.program, line.talks() && std::io::stderr().is_terminal());
     quiet_mismatches();
-    let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&args))) {
+    let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&line))) {
         Ok(Ok(status)) => status,
         Ok(Err(e)) => e.log().exit_code(),
         Err(_) => PANICKED,
@@ -58,44 +50,46 @@ fn quiet_mismatches() {
     }));
 }
 
-fn work(args: &Arc<Args>) -> Result<u8> {
-    if let Some(page) = args.program.generate {
+fn work(line: &CommandLine) -> Result<u8> {
+    let program = &line.program;
+    if let Some(page) = program.generate {
         return print(&generate::page(page));
     }
-    if args.program.just_generate_key {
-        let key = http::fresh_key(args.program.random_seed)
+    if program.just_generate_key {
+        let key = http::fresh_key(program.random_seed)
             .map_err(|e| Error::with_source(Kind::Start, "no random numbers from the system", e))?;
         return print(&format!("{key}\n"));
     }
-    if let Some(key) = &args.program.just_generate_accept {
+    if let Some(key) = &program.just_generate_accept {
         if !http::is_key(key.as_bytes()) {
             tracing::warn!("a Sec-WebSocket-Key is base64 of 16 bytes, and this is not");
         }
         return print(&format!("{}\n", http::accept_value(key.as_bytes())));
     }
-    if args.program.dump_spec_phase0 {
-        return dump(&format!("{args:#?}"));
-    }
-    let text = if args.program.scenario {
-        script_file(args)?
-    } else {
-        let mut planned = plan::parse(args)?;
-        if args.program.dump_spec_phase1 {
-            return dump(&format!("{planned:#?}"));
-        }
-        plan::rewrite(&mut planned)?;
-        if args.program.dump_spec_phase2 {
-            return dump(&format!("{planned:#?}"));
-        }
-        plan::print(&planned)?
+    let script = match &line.sessions {
+        Tree::Part(part) if program.scenario => Some(part.args.as_ref()),
+        _ => None,
     };
-    if args.program.dump_spec {
+    let text = match (&line.sessions, script) {
+        (Tree::Part(part), _) if program.dump_spec_phase0 => return dump(&format!("{:#?}", part.args)),
+        (sessions, _) if program.dump_spec_phase0 => return dump(&format!("{sessions:#?}")),
+        (_, Some(args)) => script_file(args)?,
+        (Tree::Part(part), None) if program.dump_spec_phase1 || program.dump_spec_phase2 => {
+            let mut planned = plan::parse(&part.args)?;
+            if !program.dump_spec_phase1 {
+                plan::rewrite(&mut planned)?;
+            }
+            return dump(&format!("{planned:#?}"));
+        }
+        _ => plan::script(line)?,
+    };
+    if program.dump_spec {
         return print(&text);
     }
-    let runtime = runtime(args, &text)?;
-    let status = runtime.block_on(run(&text, args)).map_err(|e| match &args.spec1 {
+    let runtime = runtime(program, &text)?;
+    let status = runtime.block_on(run(&text, program)).map_err(|e| match script.and_then(|args| args.spec1.as_ref()) {
         // Positions in a script mean something only with its name.
-        Some(path) if args.program.scenario && e.kind == Kind::Start => e.context(path.display()),
+        Some(path) if e.kind == Kind::Start => e.context(path.display()),
         _ => e,
     });
     if !sockets::endpoint::finish_writes() {
@@ -147,10 +141,10 @@ fn default_workers(serves_many: bool, cores: usize) -> usize {
     if serves_many { (cores / 2).max(1) } else { 1 }
 }
 
-fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
+fn runtime(program: &ProgramArgs, script: &str) -> Result<tokio::runtime::Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let serves_many = script.contains("listen_") || script.contains("udp_server");
-    let threads = args.program.threads.map_or(default_workers(serves_many, cores), usize::from);
+    let threads = program.threads.map_or(default_workers(serves_many, cores), usize::from);
     let mut builder = if threads > 1 {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         builder.worker_threads(threads);
@@ -162,16 +156,22 @@ fn runtime(args: &Args, script: &str) -> Result<tokio::runtime::Runtime> {
 }
 
 /// Runs the script to its end, or to the end that signals ask for.
-async fn run(text: &str, args: &Args) -> Result<u8> {
-    let stop = Stop::with_patience(args.program.drain.0);
+async fn run(text: &str, program: &ProgramArgs) -> Result<u8> {
+    let stop = Stop::with_patience(program.drain.0);
     // Before signals are handled: one that comes while a script is evaluated, which may take for ever, ends the program.
-    let (scenario, task) = exec::load_seeded(text, stop.clone(), args.program.random_seed)?;
+    let (scenario, task) = exec::load_seeded(text, stop.clone(), program.random_seed)?;
     let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
     // Not in this thread: where there are workers it runs on one of them, as the sessions do that it starts, and a new
     // connection need not wake another thread.
     let mut main = JoinSet::new();
     main.spawn(scenario::run(task));
-    let status = watch(&mut main, &mut signals, &stop, &scenario, args).await;
+    let finishers = async || scenario.finishers.none_left().await;
+    let ended = watch(&mut main, async || signals.next().await, finishers, &stop, program.drain).await;
+    let status = ended.map(|ended| match ended {
+        Ended::Itself => 0,
+        Ended::Drained(_) if scenario.is_server() => 0,
+        Ended::Drained(signal) | Ended::AtOnce(signal) => 128 + signal,
+    });
     main.shutdown().await;
     status
 }
@@ -185,27 +185,36 @@ async fn end_of(main: &mut JoinSet<Result<()>>) -> Result<()> {
     }
 }
 
-/// Waits for the end of the scenario's task, or for the end that signals ask for.
+/// How the scenario's task came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Itself,
+    /// After this signal, with time to finish.
+    Drained(u8),
+    AtOnce(u8),
+}
+
+/// Waits for the end of the scenario's task, or for the end that signals ask for: after the first one until nobody who
+/// finishes is left, at most for `drain`.
 async fn watch(
     main: &mut JoinSet<Result<()>>,
-    signals: &mut Signals,
+    mut next_signal: impl AsyncFnMut() -> u8,
+    none_left: impl AsyncFnOnce(),
     stop: &Stop,
-    scenario: &Scenario,
-    args: &Args,
-) -> Result<u8> {
+    drain: Duration,
+) -> Result<Ended> {
     let signal = tokio::select! {
-        result = end_of(main) => return result.map(|()| 0),
-        signal = signals.next() => signal,
+        result = end_of(main) => return result.map(|()| Ended::Itself),
+        signal = next_signal() => signal,
     };
     tracing::info!("signal {signal}: finishing; once more ends at once");
     stop.drain();
     let limit = async {
-        match args.program.drain.finite() {
+        match drain.finite() {
             Some(limit) => tokio::time::sleep(limit).await,
             None => std::future::pending().await,
         }
     };
-    let by_signal = 128 + signal;
     tokio::select! {
         biased;
         result = end_of(main) => {
@@ -214,22 +223,70 @@ async fn watch(
             }
         }
         () = limit => {
-            tracing::warn!("sessions were still open after {}", args.program.drain);
+            tracing::warn!("sessions were still open after {drain}");
         }
         // What is left would not come to an end because of the signal: a connection attempt, a pause.
-        () = scenario.finishers.none_left() => {}
-        _ = signals.next() => return Ok(by_signal),
+        () = none_left() => {}
+        _ = next_signal() => return Ok(Ended::AtOnce(signal)),
     };
-    Ok(if scenario.is_server() { 0 } else { by_signal })
+    Ok(Ended::Drained(signal))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::default_workers;
+    use super::*;
+    use std::{future::pending, time};
+    use tokio::time::{Instant, sleep};
 
     #[test]
     fn a_client_has_one_worker_and_a_server_every_second_core() {
         assert_eq!([1, 2, 3, 4, 64].map(|cores| default_workers(true, cores)), [1, 1, 1, 2, 32]);
         assert_eq!(default_workers(false, 64), 1);
+    }
+
+    /// How a task of so many milliseconds ends when signals come at these, and when.
+    async fn watched(task: u64, drain: &str, signals: &[u64]) -> (Ended, u128) {
+        let start = Instant::now();
+        let at = move |ms: u64| start + time::Duration::from_millis(ms);
+        let mut main = JoinSet::new();
+        main.spawn(async move {
+            tokio::time::sleep_until(at(task)).await;
+            Ok(())
+        });
+        let mut signals = signals.iter();
+        let next = async || match signals.next() {
+            Some(ms) => {
+                tokio::time::sleep_until(at(*ms)).await;
+                15
+            }
+            None => pending().await,
+        };
+        let ended = watch(&mut main, next, async || pending().await, &Stop::new(), drain.parse().unwrap()).await;
+        (ended.unwrap(), start.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signals_leave_time_to_finish_but_not_for_ever() {
+        assert_eq!(watched(700, "10s", &[]).await, (Ended::Itself, 700));
+        assert_eq!(watched(700, "10s", &[500]).await, (Ended::Drained(15), 700));
+        assert_eq!(watched(60_000, "10s", &[500]).await, (Ended::Drained(15), 10_500));
+        assert_eq!(watched(60_000, "0", &[500]).await, (Ended::Drained(15), 500));
+        assert_eq!(watched(60_000, "inf", &[500]).await, (Ended::Drained(15), 60_000));
+        assert_eq!(watched(60_000, "inf", &[500, 900]).await, (Ended::AtOnce(15), 900));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_finish_by_itself_is_not_waited_for() {
+        let mut main = JoinSet::new();
+        main.spawn(pending());
+        let (start, stop) = (Instant::now(), Stop::new());
+        let left = async || sleep(time::Duration::from_secs(3)).await;
+        let mut signals = [2].into_iter();
+        let next = async || match signals.next() {
+            Some(signal) => signal,
+            None => pending().await,
+        };
+        let ended = watch(&mut main, next, left, &stop, "10s".parse().unwrap()).await;
+        assert_eq!((ended.unwrap(), start.elapsed().as_secs(), stop.is_draining()), (Ended::Drained(2), 3, true));
     }
 }

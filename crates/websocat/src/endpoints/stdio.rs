@@ -3,10 +3,11 @@
 use crate::{
     error::Result,
     register,
-    scenario::{Handle, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
+    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::Engine;
+use serde::{Deserialize, Serialize};
 use sockets::socket::StreamSocket;
 use std::ffi::OsStr;
 
@@ -36,16 +37,35 @@ impl EndpointSpec for Stdio {
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
-        let stdio = script.assign("stdio", "stdio_socket()");
+        let options = OptionMap::of(&StdioOpts { stays_open: script.stdio_stays_open })?;
+        // As it always was where nothing is out of the ordinary.
+        let options = if script.stdio_stays_open { options.to_string() } else { String::new() };
+        let stdio = script.assign("stdio", &format!("stdio_socket({options})"));
         then(script, stdio)
     }
 }
 
-/// A stream socket that reads standard input and writes standard output. Neither is touched before it is used.
+/// Options of `stdio_socket`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct StdioOpts {
+    /// Others write to standard output after this socket: its end closes nothing
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    stays_open: bool,
+}
+
+/// A stream socket that reads standard input and writes standard output. Neither is touched before it is used. An option map
+/// may be given.
 fn stdio_socket() -> Handle<StreamSocket> {
-    handle(sockets::endpoint::stdio::stdio_socket())
+    handle(sockets::endpoint::stdio::stdio_socket(false))
+}
+
+fn stdio_socket_with(opts: RhOpts<StdioOpts>) -> RhResult<Handle<StreamSocket>> {
+    let StdioOpts { stays_open } = OptsReader::read(opts)?;
+    Ok(handle(sockets::endpoint::stdio::stdio_socket(stays_open)))
 }
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, stdio_socket);
+    engine.register_fn("stdio_socket", stdio_socket_with);
 }

@@ -25,15 +25,20 @@ pub(super) fn dummy_task() -> TaskHandle {
 }
 
 /// A task that runs the given tasks and hangups one after another, whether they fail or not; units are skipped. It fails
-/// with the gravest of their errors.
-fn sequential(tasks: Array) -> RhResult<TaskHandle> {
+/// with the gravest of their errors. When the program is told to finish none of them is begun any more.
+fn sequential(ctx: NativeCallContext<'_>, tasks: Array) -> RhResult<TaskHandle> {
+    let stop = stop_for(&*Scenario::of(&ctx)?);
     let mut tasks = all(tasks)?;
-    let last = tasks.pop();
+    let mut last = tasks.pop();
     Ok(task(async move {
         let mut gravest = None;
         for task in tasks {
             if let Err(e) = run(task).await {
                 gravest = Some(worse(gravest, e));
+            }
+            if stop.is_draining() {
+                last = None;
+                break;
             }
         }
         match (gravest, last) {

@@ -1,7 +1,10 @@
 //! Warnings about command lines that probably do not mean what they say.
 
 use super::Plan;
-use crate::spec::SocketKind;
+use crate::{
+    cli::{Join, Part, Tree},
+    spec::SocketKind,
+};
 
 /// On both sides as typed.
 pub fn before(plan: &Plan) {
@@ -15,8 +18,7 @@ pub fn before(plan: &Plan) {
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         tracing::warn!("--global-timeout-force-exit does nothing without --global-timeout-ms");
     }
-    let listens = plan.left.is_multi() || plan.right.is_multi();
-    if plan.args.endpoints.client_limits.is_limited() && (!listens || session.oneshot) {
+    if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
     }
     if plan.args.program.random_seed.is_some() {
@@ -33,6 +35,10 @@ pub fn after(plan: &Plan) {
     if !accepts && plan.args.overlays.ws_accept.restricts() {
         tracing::warn!("--allow-origin and --restrict-uri have no effect: no side is a WebSocket server");
     }
+    let framer = &plan.args.overlays.ws_framer;
+    if framer.print_ping_rtts && !plan.stacks().any(|stack| stack.sends_pings(framer)) {
+        tracing::warn!("--print-ping-rtts has no effect: no pings are sent here without --ping-interval");
+    }
     let many = plan.left.is_multi() && !plan.args.session.oneshot;
     if plan.kind() == SocketKind::Stream && many && plan.right.endpoint.exists_once(&plan.args.endpoints) {
         tracing::warn!(
@@ -44,5 +50,31 @@ pub fn after(plan: &Plan) {
     }
     if plan.args.overlays.compress.is_wanted() && !plan.left.compresses() && !plan.right.compresses() {
         tracing::warn!("compression options have no effect: only ws://, wss://, ws-l:, ws-c: and ws-u: compress");
+    }
+}
+
+/// On the parts of a composed line; `plans` are those of its parts from left to right.
+pub fn together(sessions: &Tree<Part>, plans: &[Plan]) {
+    if plans.iter().any(|plan| plan.args.program.no_lints) {
+        return;
+    }
+    let mut plans = plans.iter();
+    let uses_stdio = &mut |_: &Part| plans.next().is_some_and(|plan| plan.stacks().any(|stack| stack.reaches_stdio()));
+    if shares_stdio(sessions, uses_stdio).1 {
+        tracing::warn!(
+            "parts of --compose that run at the same time share standard input and output without any order"
+        );
+    }
+}
+
+/// Whether some part uses standard input and output, and whether several do so at the same time.
+fn shares_stdio(sessions: &Tree<Part>, uses_stdio: &mut impl FnMut(&Part) -> bool) -> (bool, bool) {
+    match sessions {
+        Tree::Part(part) => (uses_stdio(part), false),
+        Tree::Joined(join, trees) => {
+            let below: Vec<_> = trees.iter().map(|tree| shares_stdio(tree, uses_stdio)).collect();
+            let users = below.iter().filter(|(uses, _)| *uses).count();
+            (users > 0, below.iter().any(|(_, shares)| *shares) || users > 1 && *join != Join::Sequential)
+        }
     }
 }

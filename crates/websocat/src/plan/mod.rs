@@ -4,6 +4,7 @@
 //! passes in `rewrite/` and shows in the script as options.
 
 mod arguments;
+mod compose;
 mod filters;
 mod lint;
 mod parse;
@@ -20,8 +21,11 @@ use crate::{
 use std::{collections::HashMap, sync::Arc};
 
 pub use arguments::arguments;
+pub use compose::script;
 pub use parse::{parse, specifier};
 pub use session::print;
+#[cfg(feature = "without-option")]
+pub use without_option::remove_compose;
 
 /// A command line with both sides as stacks.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Plan {
     pub reverse_filters: Vec<Stack>,
     /// Byte streams are cut into lines (text messages) rather than chunks.
     pub text: bool,
+    /// Other sessions, or others of this one, use standard input and output, too.
+    pub shares_stdio: bool,
     /// What the script makes once, before anything else, in this order.
     pub prelude: Vec<Prelude>,
     pub names: Names,

@@ -52,6 +52,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
         reverse_filters: all("--filter-reverse", &session.filter_reverse)?,
         // With both flags -b decides how streams are cut.
         text: !session.binary && (session.text || one),
+        shares_stdio: false,
         prelude: vec![],
         names: Names::default(),
     };

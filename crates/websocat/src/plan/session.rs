@@ -13,6 +13,7 @@ use crate::{
 /// Script text that does what the plan says.
 pub fn print(plan: &Plan) -> Result<String> {
     let mut script = Script::new(plan.args.clone(), plan.names.clone());
+    script.stdio_stays_open = plan.shares_stdio;
     timed(plan, &mut script)?;
     Ok(script.finish())
 }

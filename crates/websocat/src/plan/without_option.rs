@@ -19,6 +19,13 @@ pub fn remove_named(words: Vec<OsString>) -> Vec<OsString> {
     }
 }
 
+/// `--compose` is no option of a session: it decides how the whole line is read.
+pub fn remove_compose(words: &mut Vec<OsString>) {
+    if std::env::var(VARIABLE).is_ok_and(|name| name == "compose") {
+        words.retain(|word| word != "--compose");
+    }
+}
+
 fn remove(words: Vec<OsString>, name: &str) -> Vec<OsString> {
     let mut command = Args::command();
     command.build();

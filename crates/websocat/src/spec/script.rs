@@ -121,6 +121,8 @@ pub struct Script {
     pub nodelay: bool,
     /// Standard input and output are one side: a person may be at a prompt.
     pub console: bool,
+    /// Somebody else writes to standard output after the session that is being written.
+    pub stdio_stays_open: bool,
     /// What comes first on a connection of the stack that is being written is an HTTP request.
     pub http_first: bool,
     text: String,
@@ -137,6 +139,7 @@ impl Script {
             listening,
             half_close: false,
             console: false,
+            stdio_stays_open: false,
             nodelay: false,
             http_first: false,
             text: String::new(),

@@ -6,7 +6,7 @@ use super::{Listening, Script, SocketKind, Then, Var};
 use crate::{
     endpoints::Endpoint,
     error::Result,
-    overlays::{Overlay, chunks::StreamChunks, lines::LineChunks},
+    overlays::{Overlay, chunks::StreamChunks, lines::LineChunks, ws_framer::FramerArgs},
 };
 
 #[derive(Clone, Debug)]
@@ -95,6 +95,12 @@ impl Stack {
     /// Standard input and output are in it, shared or not.
     pub fn reaches_stdio(&self) -> bool {
         self.any(&|s| s.endpoint.is_stdio())
+    }
+
+    /// A WebSocket in it sends pings.
+    pub fn sends_pings(&self, args: &FramerArgs) -> bool {
+        let sends = |o: &Overlay| matches!(o, Overlay::WsFramer(framer) if args.sends_pings(framer.complete));
+        self.any(&|s| s.overlays.iter().any(sends))
     }
 
     /// A socket or a process that can say "no more from me" and go on listening, for itself and not for many who share it.

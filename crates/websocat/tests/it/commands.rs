@@ -4,10 +4,9 @@
 //! Each case goes the way of the program: parse, rewrite, print, load, run. Time is tokio's paused clock, so that
 //! times are exact and nothing waits.
 
-use clap::Parser as _;
 use sockets::{stop::Stop, testing::MockMismatch};
-use std::{ffi::OsString, panic, sync::Arc, time::Duration};
-use websocat::{cli::Args, error::Result, exec, plan, scenario};
+use std::{ffi::OsString, panic, time::Duration};
+use websocat::{cli::CommandLine, error::Result, exec, plan, scenario};
 
 /// A command line whose sockets play their scripts to the end, the exit status, and milliseconds until then.
 pub(super) struct Case {
@@ -34,11 +33,9 @@ pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static st
 
 async fn run(line: &[&str]) -> Result<()> {
     let line = [&["websocat"], line].concat().into_iter().map(OsString::from);
-    let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
-    let mut planned = plan::parse(&args)?;
-    plan::rewrite(&mut planned)?;
-    let script = plan::print(&planned)?;
-    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), args.program.random_seed)?;
+    let line = CommandLine::read(line).unwrap();
+    let script = plan::script(&line)?;
+    let (_scenario, task) = exec::load_seeded(&script, Stop::new(), line.program.random_seed)?;
     scenario::run(task).await
 }
 

@@ -1,16 +1,12 @@
 //! Golden scripts: `tests/plan/NAME.args` (one argument a line) plans to `tests/plan/NAME.rhai`.
 //! `UPDATE_GOLDEN=1 cargo test -p websocat golden` writes them anew; look at the difference before you commit it.
 
-use clap::Parser as _;
-use std::{ffi::OsString, fs, path::PathBuf, sync::Arc};
-use websocat::{cli::Args, plan};
+use std::{ffi::OsString, fs, path::PathBuf};
+use websocat::{cli::CommandLine, plan};
 
 fn script(line: &[String]) -> String {
     let line = ["websocat".to_owned()].into_iter().chain(line.iter().cloned()).map(OsString::from);
-    let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
-    let mut planned = plan::parse(&args).unwrap();
-    plan::rewrite(&mut planned).unwrap();
-    plan::print(&planned).unwrap()
+    plan::script(&CommandLine::read(line).unwrap()).unwrap()
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod client_limits;
 mod commands;
+mod compose;
 mod compression;
+mod fixups;
 mod framing;
 mod golden;
 mod joined;
@@ -13,3 +15,4 @@ mod rerun;
 mod send;
 mod tables;
 mod tidy;
+mod times;

@@ -180,6 +180,27 @@ fn lints_are_told_unless_unwanted() {
 }
 
 #[test]
+fn options_without_effect_are_told() {
+    for (line, said) in [
+        (
+            &["-b", "--conncap", "2", "mirror:", "tcp-l:127.0.0.1:1"][..],
+            "--conncap and --max-conns-per-ip have no effect",
+        ),
+        (&["-b", "--conncap", "2", "ws-l:127.0.0.1:1", "mirror:"], ""),
+        (&["-b", "--print-ping-rtts", "ws-ll-s:tcp:127.0.0.1:1", "mirror:"], "--print-ping-rtts has no effect"),
+        (
+            &["-b", "--print-ping-rtts", "--ping-interval", "0", "ws://127.0.0.1:1", "mirror:"],
+            "--print-ping-rtts has no",
+        ),
+        (&["-b", "--print-ping-rtts", "--ping-interval", "1s", "ws-ll-s:tcp:127.0.0.1:1", "mirror:"], ""),
+        (&["-b", "--print-ping-rtts", "ws://127.0.0.1:1", "mirror:"], ""),
+    ] {
+        let ended = run(&[&["--dump-spec"], line].concat());
+        assert!(ended.stderr.contains(said) && ended.stderr.is_empty() == said.is_empty(), "{line:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_forced_end_by_the_global_timeout_is_an_error() {
     let line = ["-b", "--global-timeout-ms", "20", "mss:T 3600000|X", "devnull:"];
     assert_eq!(run(&line).status, Some(0));
@@ -281,4 +302,26 @@ fn traffic_is_logged_on_stderr() {
 fn writes_are_cut_by_a_limiter() {
     let log = run(&["-b", "--write-buffer-limit", "2", "literal:abc", "write_chunk_limiter:log:devnull:"]).stderr;
     assert!(log.contains("WRITE 2 \"ab\"\nWRITE 1 \"c\"\n"), "{log}");
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_more_is_begun_after_a_signal() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let server = ["--compose", "-b", "--stdout-announce-listening-ports", "tcp-l:127.0.0.1:0", "mirror:"];
+    let program = Running::start(&[&server[..], &[";", "-b", "literal:late", "-"]].concat());
+    program.port_after("port=");
+    kill_process(Pid::from_child(&program.child), Signal::TERM).unwrap();
+    let ended = program.ended();
+    assert!(ended.status == Some(0) && !ended.stdout.contains("late"), "{ended:?}");
+}
+
+#[test]
+fn parts_that_share_standard_output() {
+    let line = |operator| ["--compose", "-b", "literal:a", "-", operator, "-b", "literal:b", "-"];
+    // In turn, without a word; at once, with one.
+    let ended = run(&line(";"));
+    assert_eq!((ended.status, &*ended.stdout, &*ended.stderr), (Some(0), "ab", ""));
+    let ended = run(&line("&"));
+    assert!(ended.stderr.contains("share standard input and output"), "{ended:?}");
 }

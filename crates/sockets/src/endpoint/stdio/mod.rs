@@ -33,11 +33,13 @@ impl From<StdioError> for io::Error {
     }
 }
 
-/// Standard input and output of this process. Poll it inside a runtime.
-pub fn stdio_socket() -> StreamSocket {
+/// Standard input and output of this process. Poll it inside a runtime. `stays_open`: others will write after it, so that
+/// the end of this socket is not the end of standard output.
+pub fn stdio_socket(stays_open: bool) -> StreamSocket {
+    let write = if stays_open { StdoutWrite::that_stays_open() } else { StdoutWrite::new() };
     StreamSocket {
         read: Some(Box::new(StdinRead::new())),
-        write: Some(Box::new(StdoutWrite::new())),
+        write: Some(Box::new(write)),
         hangup: None,
         link: None,
         info: Arc::new(SocketInfo { specifier: Some("stdio:".into()), ..Default::default() }),
@@ -60,7 +62,7 @@ mod tests {
 
     /// The child: answers a line, ends its output, then reads its input to the end.
     async fn play_child() {
-        let mut socket = stdio_socket();
+        let mut socket = stdio_socket(false);
         let (read, write) = (socket.read.as_mut().unwrap(), socket.write.as_mut().unwrap());
         let mut line = [0; 64];
         let n = read.read(&mut line).await.unwrap();

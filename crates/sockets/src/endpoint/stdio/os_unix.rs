@@ -10,22 +10,36 @@ use rustix::{
     fs::{Mode, OFlags},
     io::fcntl_dupfd_cloexec,
 };
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// The lowest number that duplicates may get: 0 to 2 must never become something else.
 const ABOVE_STDIO: i32 = 3;
+
+/// Standard output was closed.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 pub fn open_stdin() -> io::Result<BoxStreamRead> {
     open_input(fcntl_dupfd_cloexec(rustix::stdio::stdin(), ABOVE_STDIO)?)
 }
 
+/// Fails once descriptor 1 has been given up: what is written must not vanish in /dev/null without a word.
 pub fn open_stdout() -> io::Result<BoxStreamWrite> {
+    if CLOSED.load(Ordering::Relaxed) {
+        return Err(io::Error::other("its end has been told already, with that of an earlier session"));
+    }
     open_output(fcntl_dupfd_cloexec(rustix::stdio::stdout(), ABOVE_STDIO)?)
 }
 
 /// Puts /dev/null in place of descriptor 1: a free number would go to the next socket, and prints would end up there.
 pub fn close_stdout() -> io::Result<()> {
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    CLOSED.store(true, Ordering::Relaxed);
     Ok(rustix::stdio::dup2_stdout(null)?)
 }
 

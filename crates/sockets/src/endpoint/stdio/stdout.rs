@@ -37,6 +37,11 @@ impl StdoutWrite {
         Self::from_open(Box::new(os::open_stdout), Box::new(os::close_stdout))
     }
 
+    /// Its shutdown ends nothing: standard output is for others, too.
+    pub fn that_stays_open() -> Self {
+        Self::from_open(Box::new(os::open_stdout), Box::new(|| Ok(())))
+    }
+
     pub(super) fn from_open(open: Open, close: Close) -> Self {
         Self { state: State::Unopened(open), close: Some(close) }
     }

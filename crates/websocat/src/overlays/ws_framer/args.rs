@@ -156,6 +156,11 @@ impl FramerArgs {
     }
 
     /// Milliseconds between pings and until the end.
+    /// Pings are sent after silence. `complete`: as for `options`.
+    pub fn sends_pings(&self, complete: bool) -> bool {
+        self.keepalive(complete).0.is_some() && self.max_sent_pings != Some(0)
+    }
+
     fn keepalive(&self, complete: bool) -> (Option<u64>, Option<u64>) {
         let typed = [self.ping_interval, self.ping_timeout].map(|time| time.map(Duration::limit_millis));
         let (interval, timeout) = match typed {

@@ -8,7 +8,7 @@ use crate::{
         tcp_connect::{TcpConnect, TcpTarget},
         tcp_listen::TcpListen,
     },
-    error::Result,
+    error::{Error, Result},
     overlays::{Overlay, tls::Tls, ws_accept::WsAccept, ws_framer::WsFramer, ws_request::WsRequest},
     spec::{Stack, url::RequestUri},
 };
@@ -49,6 +49,28 @@ pub fn compounds(plan: &mut Plan) -> Result<()> {
                 }
                 other => stack.overlays.push(other),
             }
+        }
+    }
+    Ok(())
+}
+
+/// With `--no-fixups` nothing is expanded: what cannot be printed as it is typed is named.
+pub fn check(plan: &mut Plan) -> Result<()> {
+    for stack in plan.stacks() {
+        let endpoint = match &stack.endpoint {
+            Endpoint::WsUrl(ws) if ws.url.tls => Some(("wss://", "ws-ll-client:ws-request:tls:tcp:HOST:PORT")),
+            Endpoint::WsUrl(_) => Some(("ws://", "ws-ll-client:ws-request:tcp:HOST:PORT")),
+            Endpoint::WsListen(_) => Some(("ws-listen:", "ws-ll-server:ws-accept:tcp-listen:HOST:PORT")),
+            _ => None,
+        };
+        let mut compounds = stack.overlays.iter().filter_map(|overlay| match overlay {
+            Overlay::WsConnect(_) => Some(("ws-connect:", "ws-ll-client:ws-request:…")),
+            Overlay::WsServe(_) => Some(("ws-upgrade:", "ws-ll-server:ws-accept:…")),
+            _ => None,
+        });
+        if let Some((name, parts)) = compounds.next_back().or(endpoint) {
+            let text = format!("{name} stands for several parts, and --no-fixups leaves it as it is; write {parts}");
+            return Err(Error::usage(text));
         }
     }
     Ok(())

@@ -18,37 +18,49 @@ pub fn mirrors(plan: &mut Plan) -> Result<()> {
 
 pub fn check(plan: &mut Plan) -> Result<()> {
     plan.each_stack(|stack| check_stack(stack))?;
-    let (left, right) = (plan.left.kind(), plan.right.kind());
-    match (left, right) {
-        (Some(a), Some(b)) if a != b => Err(Error::new(
-            Kind::Start,
-            format!(
-                "the left side is a {a} socket and the right side a {b} one; put lines: or chunks: on the byte stream"
-            ),
-        )),
-        _ => Ok(()),
-    }
+    let (bytes, messages) = match (plan.left.kind(), plan.right.kind()) {
+        (Some(SocketKind::Stream), Some(SocketKind::Datagram)) => ("left", "right"),
+        (Some(SocketKind::Datagram), Some(SocketKind::Stream)) => ("right", "left"),
+        _ => return Ok(()),
+    };
+    let what = format!("the {bytes} side is a byte stream and the {messages} side has messages");
+    Err(Error::new(
+        Kind::Start,
+        format!("{what}; write `lines:…` or `chunks:…` for the {bytes} side to make messages of it"),
+    ))
 }
 
 fn check_stack(stack: &Stack) -> Result<()> {
     let mut kind = stack.endpoint.kind();
+    let mut maker = None;
     for overlay in &stack.overlays {
-        match (overlay.takes(), kind) {
-            (Some(wanted), Some(is)) if wanted != is => {
-                let name = overlay.prefix();
-                let how = match is {
-                    SocketKind::Stream => {
-                        format!("write `{name}lines:…` or `{name}chunks:…` to cut the stream into messages")
-                    }
-                    SocketKind::Datagram => "put it below what makes messages, or leave it out".to_owned(),
-                };
-                return Err(Error::new(
-                    Kind::Start,
-                    format!("{name} wraps a {wanted} socket, but what is below it is a {is} one; {how}"),
-                ));
-            }
-            _ => kind = kind.map(|inner| overlay.gives(inner)),
+        let name = overlay.prefix();
+        if let (Some(wanted), Some(is)) = (overlay.takes(), kind)
+            && wanted != is
+        {
+            let how = match (is, maker) {
+                (SocketKind::Stream, _) => format!("write `{name}lines:…` or `{name}chunks:…` to make messages of it"),
+                (SocketKind::Datagram, Some(maker)) => format!("write `{maker}{name}…`, where it still has bytes"),
+                (SocketKind::Datagram, None) => "nothing makes bytes of messages: leave it out".to_owned(),
+            };
+            let what = format!("{name} wraps a {wanted} socket, but what is below it is a {is} one; {how}");
+            return Err(Error::new(Kind::Start, what));
         }
+        let outer = kind.map(|inner| overlay.gives(inner));
+        if outer == Some(SocketKind::Datagram) && kind == Some(SocketKind::Stream) {
+            maker = Some(match overlay {
+                // As it was typed, or could have been.
+                Overlay::WsFramer(framer) if framer.complete => {
+                    if framer.client {
+                        "ws-c:"
+                    } else {
+                        "ws-u:"
+                    }
+                }
+                other => other.prefix(),
+            });
+        }
+        kind = outer;
     }
     Ok(())
 }

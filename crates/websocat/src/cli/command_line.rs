@@ -1,0 +1,258 @@
+//! A whole command line, read: one session, or several that `--compose` joins.
+//!
+//! The only place where arguments become [`Args`]. Options of the process as a whole are gathered from all parts here; what
+//! options mean is decided in `plan`.
+
+use super::{
+    Args,
+    args::ProgramArgs,
+    compose::{self, COMPOSE, Composed, Place, Tree, Words},
+};
+use crate::{
+    error::{Error, Kind},
+    plan,
+};
+use clap::Parser as _;
+use std::{ffi::OsString, fmt, io::Write as _, sync::Arc};
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// Options of the process as a whole, whichever part they stand in.
+    pub program: ProgramArgs,
+    pub sessions: Tree<Part>,
+}
+
+/// The arguments of one session.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub args: Arc<Args>,
+    /// Where they stand; None where they are the whole line.
+    pub place: Option<Place>,
+}
+
+impl Part {
+    /// An error with the place of what it is about.
+    pub fn blame(&self, e: Error) -> Error {
+        match &self.place {
+            Some(place) => e.context(format!("{COMPOSE}, {place}")),
+            None => e,
+        }
+    }
+}
+
+/// Why a command line was not read; help and version come this way, too.
+#[derive(Debug)]
+pub enum ReadError {
+    /// What the parser of options has to say, and about which part.
+    Options {
+        error: clap::Error,
+        place: Option<Place>,
+    },
+    Compose(Error),
+}
+
+impl ReadError {
+    /// Tells the user and gives the exit status.
+    pub fn tell(&self) -> u8 {
+        // Nobody is left to tell if printing fails, here and below.
+        let _ = match self {
+            Self::Options { error, .. } if !error.use_stderr() => {
+                let _ = error.print();
+                return 0;
+            }
+            Self::Options { error, place: None } => error.print(),
+            Self::Options { error, place: Some(place) } => {
+                let _ = writeln!(std::io::stderr(), "websocat: {COMPOSE}, {place}:");
+                error.print()
+            }
+            Self::Compose(error) => writeln!(std::io::stderr(), "websocat: {error}"),
+        };
+        Kind::Usage as u8
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Options { error, place: None } => error.fmt(f),
+            Self::Options { error, place: Some(place) } => write!(f, "{COMPOSE}, {place}: {error}"),
+            Self::Compose(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<Error> for ReadError {
+    fn from(error: Error) -> Self {
+        Self::Compose(error)
+    }
+}
+
+impl CommandLine {
+    /// Reads a command line that begins with the name of the program.
+    pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, ReadError> {
+        let mut words: Vec<OsString> = line.into_iter().skip(1).collect();
+        #[cfg(feature = "without-option")]
+        plan::remove_compose(&mut words);
+        if words.first().is_some_and(|word| word == COMPOSE) {
+            return Self::composed(words.split_off(1));
+        }
+        let args = arguments(&words, None)?;
+        if args.program.compose {
+            let at = words.iter().position(|word| word == COMPOSE).map_or(0, |at| at + 1);
+            return Err(Error::usage(format!("argument {at}, `{COMPOSE}`, must be the very first one")).into());
+        }
+        let program = args.program.clone();
+        Ok(Self { program, sessions: Tree::Part(Part { args: Arc::new(args), place: None }) })
+    }
+
+    /// Reads what follows `--compose`.
+    fn composed(words: Vec<OsString>) -> Result<Self, ReadError> {
+        let dumps = words.first().is_some_and(|word| word == "--dump-spec-phase0");
+        let Composed { global, tree } = compose::parse(words)?;
+        let defaults = arguments(&[], None)?.program;
+        let mut whole = Whole { program: ProgramArgs { dump_spec_phase0: dumps, ..defaults.clone() }, defaults };
+        if let Some(Words { words, place }) = global {
+            let args = arguments(&words, Some(&place))?;
+            if let Some(spec) = &args.spec1 {
+                let e = format!("{COMPOSE}: `{}` of {place} needs `&`, `;` or `^` behind it", spec.display());
+                return Err(Error::usage(e).into());
+            }
+            whole.add(&args.program, &place)?;
+        }
+        let sessions = whole.read(tree)?;
+        Ok(Self { program: whole.program, sessions })
+    }
+
+    /// Some session talks to standard input and output because it names one side only.
+    pub fn talks(&self) -> bool {
+        self.sessions.parts().iter().any(|part| part.args.spec2.is_none() && !part.args.program.scenario)
+    }
+}
+
+fn arguments(words: &[OsString], place: Option<&Place>) -> Result<Args, ReadError> {
+    let line = std::iter::once("websocat".into()).chain(words.iter().cloned());
+    Args::try_parse_from(plan::arguments(line)).map_err(|error| ReadError::Options { error, place: place.cloned() })
+}
+
+/// Options of the process, as they are gathered from the parts of a composed line.
+struct Whole {
+    program: ProgramArgs,
+    defaults: ProgramArgs,
+}
+
+impl Whole {
+    fn read(&mut self, tree: Tree<Words>) -> Result<Tree<Part>, ReadError> {
+        match tree {
+            Tree::Part(Words { words, place }) => {
+                let args = arguments(&words, Some(&place))?;
+                self.add(&args.program, &place)?;
+                Ok(Tree::Part(Part { args: Arc::new(args), place: Some(place) }))
+            }
+            Tree::Joined(join, trees) => {
+                let trees = trees.into_iter().map(|tree| self.read(tree)).collect::<Result<_, _>>()?;
+                Ok(Tree::Joined(join, trees))
+            }
+        }
+    }
+
+    fn add(&mut self, part: &ProgramArgs, place: &Place) -> Result<(), Error> {
+        let refuse = |what: String| Err(Error::usage(format!("{COMPOSE}, {place}: {what}")));
+        for (used, option) in [
+            (part.compose, "--compose; parts are joined inside of parentheses"),
+            (part.scenario, "-x"),
+            (part.dump_spec_phase1, "--dump-spec-phase1"),
+            (part.dump_spec_phase2, "--dump-spec-phase2"),
+            (part.just_generate_key, "--just-generate-key"),
+            (part.just_generate_accept.is_some(), "--just-generate-accept"),
+            (part.generate.is_some(), "--generate"),
+        ] {
+            if used {
+                return refuse(format!("a part cannot have {option}"));
+            }
+        }
+        if part.dump_spec_phase0 && !self.program.dump_spec_phase0 {
+            return refuse(format!("--dump-spec-phase0 must stand right behind {COMPOSE}"));
+        }
+        let whole = &mut self.program;
+        whole.dump_spec |= part.dump_spec;
+        whole.verbose = whole.verbose.max(part.verbose);
+        whole.quiet = whole.quiet.max(part.quiet);
+        if whole.verbose > 0 && whole.quiet > 0 {
+            return refuse("-v here and -q elsewhere; the program has one of both".to_owned());
+        }
+        if part.log_format != self.defaults.log_format {
+            whole.log_format = part.log_format;
+        }
+        let same = one(&mut whole.random_seed, part.random_seed, None).map_err(|other| ("random-seed", other));
+        let same = same.and(one(&mut whole.threads, part.threads, None).map_err(|other| ("threads", other)));
+        let same = same.and(one(&mut whole.drain, part.drain, self.defaults.drain).map_err(|other| ("drain", other)));
+        same.or_else(|(option, values)| refuse(format!("--{option} is one for all parts, but {values} were given")))
+    }
+}
+
+/// Keeps the one value of an option that all parts share; gives both if there are two.
+fn one<T: Copy + PartialEq + fmt::Debug>(whole: &mut T, part: T, absent: T) -> Result<(), String> {
+    if part != absent {
+        if *whole != absent && *whole != part {
+            return Err(format!("{whole:?} and {part:?}"));
+        }
+        *whole = part;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<CommandLine, ReadError> {
+        CommandLine::read(["websocat"].into_iter().chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    #[test]
+    fn options_of_the_process_hold_for_all_parts() {
+        for line in [
+            "--compose --dump-spec --random-seed 3 -v ( a: b: & c: d: )",
+            "--compose a: b: --random-seed 3 & c: d: -v --dump-spec --random-seed 3",
+        ] {
+            let line = read(line).unwrap();
+            let program = &line.program;
+            assert!(program.dump_spec && program.random_seed == Some(3) && program.verbose == 1, "{program:?}");
+            assert_eq!((line.sessions.parts().len(), line.talks()), (2, false));
+        }
+        let line = read("--compose --dump-spec-phase0 a: --drain 3s ; b: c: --threads 2 --drain 3s").unwrap();
+        assert!(line.program.dump_spec_phase0 && line.talks());
+        assert_eq!((line.program.threads, line.program.drain.millis()), (Some(2), Some(3000)));
+        // Options of a session are those of a part.
+        let line = read("--compose -b --oneshot a: b: & c: d:").unwrap();
+        let oneshot: Vec<_> = line.sessions.parts().iter().map(|part| part.args.session.oneshot).collect();
+        assert_eq!(oneshot, [true, false]);
+    }
+
+    #[test]
+    fn errors_say_which_part_is_wrong() {
+        for (line, expected) in [
+            ("-b --compose a: b:", "argument 2, `--compose`, must be the very first one"),
+            ("--compose a: b: & --compose c:", "--compose, arguments 5 to 6: a part cannot have --compose"),
+            ("--compose a: b: ; -x file", "--compose, arguments 5 to 6: a part cannot have -x"),
+            (
+                "--compose --dump-spec-phase1 a: & b:",
+                "--compose, arguments 2 to 3: a part cannot have --dump-spec-phase1",
+            ),
+            ("--compose a: & --dump-spec-phase2", "--compose, argument 4: a part cannot have --dump-spec-phase2"),
+            (
+                "--compose a: --dump-spec-phase0 & b:",
+                "--compose, arguments 2 to 3: --dump-spec-phase0 must stand right",
+            ),
+            ("--compose a: & b: --no-such", "--compose, arguments 4 to 5: error: unexpected argument '--no-such'"),
+            ("--compose --random-seed 1 a: & --random-seed 2 b:", "--compose, arguments 6 to 8: --random-seed is one"),
+            ("--compose -q a: & -v b:", "--compose, arguments 5 to 6: -v here and -q elsewhere"),
+            ("--compose -b x: ( a: & b: )", "--compose: `x:` of arguments 2 to 3 needs `&`"),
+            ("--compose a: & b: ; c:", "--compose: argument 5, `;` stands beside argument 3, `&`"),
+        ] {
+            let e = read(line).map(|line| format!("{line:?}")).unwrap_err();
+            assert!(e.to_string().starts_with(expected), "{line}: {e}");
+        }
+    }
+}
