@@ -1,6 +1,6 @@
 //! Warnings about command lines that probably do not mean what they say.
 
-use super::Plan;
+use super::{Plan, unused::unused};
 use crate::{
     cli::{Join, Part, Tree},
     spec::SocketKind,
@@ -34,6 +34,9 @@ pub fn after(plan: &Plan) {
     let accepts = plan.left.accepts_websockets() || plan.right.accepts_websockets();
     if !accepts && plan.args.overlays.ws_accept.restricts() {
         tracing::warn!("--allow-origin and --restrict-uri have no effect: no side is a WebSocket server");
+    }
+    for (options, what) in unused(plan) {
+        tracing::warn!("without effect, since there is no {what} here: {options}");
     }
     let framer = &plan.args.overlays.ws_framer;
     if framer.print_ping_rtts && !plan.stacks().any(|stack| stack.sends_pings(framer)) {

@@ -10,6 +10,7 @@ mod lint;
 mod parse;
 mod rewrite;
 mod session;
+mod unused;
 #[cfg(feature = "without-option")]
 mod without_option;
 

@@ -194,6 +194,8 @@ fn options_without_effect_are_told() {
         ),
         (&["-b", "--print-ping-rtts", "--ping-interval", "1s", "ws-ll-s:tcp:127.0.0.1:1", "mirror:"], ""),
         (&["-b", "--print-ping-rtts", "ws://127.0.0.1:1", "mirror:"], ""),
+        (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
+        (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
     ] {
         let ended = run(&[&["--dump-spec"], line].concat());
         assert!(ended.stderr.contains(said) && ended.stderr.is_empty() == said.is_empty(), "{line:?}: {ended:?}");
