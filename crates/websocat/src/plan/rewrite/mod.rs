@@ -55,7 +55,7 @@ const PASSES: &[(&str, When, Pass)] = &[
     ("kinds", When::Always, kinds::check),
     ("reuse-raw: for what exists once", When::Unasked, reuse::put),
     ("reuse-raw:", When::Always, reuse::pass),
-    ("limits of length prefixes", When::Always, read_limits::pass),
+    ("limits of length prefixes", When::Usually, read_limits::pass),
     ("shared standard streams", When::Always, console::share),
     ("log kinds", When::Always, kinds::logs),
 ];
