@@ -21,6 +21,10 @@ pub fn before(plan: &Plan) {
     if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
     }
+    let splitoff = &plan.args.overlays.write_splitoff;
+    if splitoff.write_splitoff_omit_shutdown && splitoff.write_splitoff.is_none() {
+        tracing::warn!("--write-splitoff-omit-shutdown does nothing without --write-splitoff");
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }
