@@ -3,6 +3,7 @@
 use super::{Plan, unused::unused};
 use crate::{
     cli::{Join, Part, Tree},
+    overlays::Overlay,
     spec::SocketKind,
 };
 
@@ -20,6 +21,13 @@ pub fn before(plan: &Plan) {
     }
     if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
+    }
+    let joins = plan.stacks().flat_map(|stack| &stack.overlays).any(|overlay| matches!(overlay, Overlay::Tee(_)));
+    if joins && plan.tees.is_empty() {
+        tracing::warn!("tee: joins nothing; name with --tee SPEC what is to be joined");
+    }
+    if !joins && plan.tees.is_empty() && plan.args.overlays.tee.is_used() {
+        tracing::warn!("options of tee: have no effect: there is neither tee: nor --tee");
     }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
