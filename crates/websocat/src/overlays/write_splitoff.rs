@@ -20,7 +20,7 @@ pub struct WriteSplitoffArgs {
     #[arg(long, value_name = "SPEC")]
     pub write_splitoff: Option<OsString>,
     /// The side that is only read from is not told at once that nothing will be written to it
-    #[arg(long, requires = "write_splitoff")]
+    #[arg(long)]
     pub write_splitoff_omit_shutdown: bool,
 }
 
