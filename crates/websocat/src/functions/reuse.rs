@@ -11,7 +11,7 @@ use crate::{
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
 use sockets::{
-    overlay::reuse::{ReuserSlot, TornMessage},
+    overlay::reuse::{Reuser, ReuserSlot, TornMessage},
     socket::DatagramSocket,
 };
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,10 @@ struct SimpleReuserListener {
     failed: Arc<Mutex<Option<(Kind, String)>>>,
 }
 
+/// A shared socket that is there from the beginning.
+#[derive(Clone)]
+struct SimpleReuser(Reuser);
+
 /// Where an initialiser leaves the socket to be shared.
 #[derive(Clone, Default)]
 struct DatagramSocketSlot(Arc<Mutex<Option<DatagramSocket>>>);
@@ -47,6 +51,18 @@ impl DatagramSocketSlot {
 /// A shared socket that gets its inner socket later, from the first user.
 fn simple_reuser_listener() -> SimpleReuserListener {
     SimpleReuserListener::default()
+}
+
+/// Shares a datagram socket among many users. When one of them leaves in the middle of a message, that ends the socket for
+/// all, or, if the second argument is false, the message is finished as it is.
+fn simple_reuser(inner: Handle<DatagramSocket>, disconnect_on_torn_datagram: bool) -> RhResult<SimpleReuser> {
+    let torn = if disconnect_on_torn_datagram { TornMessage::Disconnect } else { TornMessage::Finish };
+    Ok(SimpleReuser(Reuser::with(inner.take("socket")?, torn)))
+}
+
+/// A new datagram socket that shares the reuser's inner one.
+fn connect(reuser: &mut SimpleReuser) -> Handle<DatagramSocket> {
+    handle(reuser.0.client())
 }
 
 /// Puts a datagram socket into the slot that an initialiser was given; gives a task that is over.
@@ -98,7 +114,8 @@ async fn initialize(initializer: &Callback) -> Result<DatagramSocket, Error> {
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SimpleReuserListener>("SimpleReuserListener");
     engine.register_type_with_name::<DatagramSocketSlot>("DatagramSocketSlot");
-    register!(engine, simple_reuser_listener, send, maybe_init_then_connect);
+    engine.register_type_with_name::<SimpleReuser>("SimpleReuser");
+    register!(engine, simple_reuser_listener, send, maybe_init_then_connect, simple_reuser, connect);
 }
 
 #[cfg(test)]
@@ -134,6 +151,18 @@ mod tests {
             let (e, out) = run_script(&script).await.unwrap_err();
             assert_eq!((e.exit_code(), &*out), (14, notes), "{e}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_there_is_shared_at_once() {
+        let script = r#"
+            let pool = simple_reuser(stream_chunks(mock_stream_socket("W one|W two")), true);
+            let say = |what| {
+                let from = read_stream_chunks(take_read_part(mock_stream_socket(what)));
+                copy_packets(9, from, take_sink_part(pool.connect()))
+            };
+            sequential([say.call("R one|X"), say.call("R two|X")])"#;
+        assert_eq!(run_script(script).await.unwrap(), "");
     }
 
     #[tokio::test]

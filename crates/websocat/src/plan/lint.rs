@@ -22,6 +22,10 @@ pub fn before(plan: &Plan) {
     if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
     }
+    let splits = &plan.args.overlays.write_splitoff;
+    if splits.write_splitoff_omit_shutdown && splits.write_splitoff.is_none() {
+        tracing::warn!("--write-splitoff-omit-shutdown has no effect without --write-splitoff");
+    }
     let joins = plan.stacks().flat_map(|stack| &stack.overlays).any(|overlay| matches!(overlay, Overlay::Tee(_)));
     if joins && plan.tees.is_empty() {
         tracing::warn!("tee: joins nothing; name with --tee SPEC what is to be joined");

@@ -207,6 +207,7 @@ fn options_without_effect_are_told() {
 fn doubtful_ways_to_join_and_to_share_are_warned_of() {
     for (line, says) in [
         (&["-b", "tee:empty:", "empty:"][..], "tee: joins nothing"),
+        (&["-b", "--write-splitoff-omit-shutdown", "empty:", "empty:"], "has no effect without --write-splitoff"),
         (&["-b", "--tee-propagate-eof", "empty:", "empty:"], "options of tee: have no effect"),
         (&["-b", "--global-timeout-ms", "20", "tcp-l:127.0.0.1:0", "-"], "share the right side without any order"),
     ] {
