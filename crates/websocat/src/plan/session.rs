@@ -92,6 +92,11 @@ fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
     if plan.all_filters().next().is_some() {
         return filters::around(plan, script, &mut |script, right| exchange(plan, script, left, right));
     }
+    if let Endpoint::RegistrySend(send) = &plan.right.endpoint {
+        let call = send.call(left);
+        script.line(&if end { format!("exit_process_after({call})") } else { call });
+        return Ok(());
+    }
     plan.right.emit(script, &mut |script, right| {
         let call = exchange(plan, script, left, &right)?;
         script.session_end(&call);
