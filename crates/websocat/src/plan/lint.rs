@@ -37,10 +37,6 @@ pub fn before(plan: &Plan) {
     if process.modifies_dup2() && process.exec_dup2.is_none() {
         tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
     }
-    let splitoff = &plan.args.overlays.write_splitoff;
-    if splitoff.write_splitoff_omit_shutdown && splitoff.write_splitoff.is_none() {
-        tracing::warn!("--write-splitoff-omit-shutdown does nothing without --write-splitoff");
-    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }

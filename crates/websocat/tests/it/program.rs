@@ -194,7 +194,6 @@ fn options_without_effect_are_told() {
         ),
         (&["-b", "--print-ping-rtts", "--ping-interval", "1s", "ws-ll-s:tcp:127.0.0.1:1", "mirror:"], ""),
         (&["-b", "--print-ping-rtts", "ws://127.0.0.1:1", "mirror:"], ""),
-        (&["-b", "--write-splitoff-omit-shutdown", "mirror:", "devnull:"], "does nothing without --write-splitoff"),
         (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
         (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
     ] {

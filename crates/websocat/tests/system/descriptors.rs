@@ -80,6 +80,12 @@ fn non_blocking_mode_is_taken_away_again_at_every_end() {
     type End = fn(Program);
     let ends: [(&[&str], End); 3] = [
         (&["-b", "async-fd:3", "mirror:"], |program| {
+            // Handlers are in place some time after the descriptor was taken.
+            super::program::until("it handles the signal", || {
+                let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+                let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+                (u64::from_str_radix(mask.trim(), 16).unwrap() & 1 << 14 != 0).then_some(())
+            });
             program.signal(Signal::TERM);
             program.over();
         }),
