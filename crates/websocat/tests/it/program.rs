@@ -204,6 +204,33 @@ fn options_without_effect_are_told() {
 }
 
 #[test]
+fn doubtful_ways_to_join_and_to_share_are_warned_of() {
+    for (line, says) in [
+        (&["-b", "tee:empty:", "empty:"][..], "tee: joins nothing"),
+        (&["-b", "--tee-propagate-eof", "empty:", "empty:"], "options of tee: have no effect"),
+        (&["-b", "--global-timeout-ms", "20", "tcp-l:127.0.0.1:0", "-"], "share the right side without any order"),
+    ] {
+        let told = run(line);
+        assert!(told.status == Some(0) && told.stderr.contains(says), "{told:?}");
+        let silent = run(&[&["--no-lints"], line].concat());
+        assert_eq!((silent.status, &*silent.stderr), (Some(0), ""), "{line:?}");
+    }
+    for line in
+        [&["-b", "--tee", "empty:", "empty:", "empty:"][..], &["-t", "--global-timeout-ms", "20", "ws-l:0", "-"]]
+    {
+        assert_eq!(run(line).stderr, "", "{line:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_name_says_so_when_asked() {
+    let line = ["-b", "--global-timeout-ms", "20", "registry-datagram-connect:nobody", "empty:"];
+    assert_eq!(run(&line).stderr, "");
+    let told = run(&[&["-v"], &line[..]].concat());
+    assert!(told.stderr.contains("registry-datagram-connect:nobody: nobody listens"), "{told:?}");
+}
+
+#[test]
 fn a_forced_end_by_the_global_timeout_is_an_error() {
     let line = ["-b", "--global-timeout-ms", "20", "mss:T 3600000|X", "devnull:"];
     assert_eq!(run(&line).status, Some(0));
