@@ -8,6 +8,7 @@ mod compression;
 mod console;
 mod early_resolve;
 mod expand;
+mod idle_filters;
 mod kinds;
 mod log_traffic;
 mod origins;
@@ -32,6 +33,7 @@ enum When {
 /// Later passes rely on what earlier ones did: URLs are expanded before names are resolved, kinds are known before
 /// chunkers are put in, chunkers before anything is shared.
 const PASSES: &[(&str, When, Pass)] = &[
+    ("filters of an idle direction", When::Always, idle_filters::pass),
     ("request URIs", When::Usually, expand::request_uris),
     ("URLs and compound overlays", When::Usually, expand::compounds),
     ("what was not expanded", When::Always, expand::check),
