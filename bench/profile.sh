@@ -39,6 +39,12 @@ case $workload in
   tcp-ws-1k)
     server=(-B 1024 "tcp-l:127.0.0.1:$port" "ws://127.0.0.1:$backend/")
     generator=(transfer --kind tcp-ws --size 1024) ;;
+  prefixed-64k)
+    server=("lengthprefixed:tcp-l:127.0.0.1:$port" "lengthprefixed:tcp:127.0.0.1:$backend")
+    generator=(transfer --kind tcp-tcp --framing length-prefixed --size 65536) ;;
+  lines-64k)
+    server=("lines:tcp-l:127.0.0.1:$port" "lines:tcp:127.0.0.1:$backend")
+    generator=(transfer --kind tcp-tcp --framing lines --size 65536) ;;
   start) ;;
   *) echo "unknown workload: $workload" && exit 2 ;;
 esac

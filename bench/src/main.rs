@@ -10,6 +10,7 @@ mod connect;
 mod cpu;
 mod deflate;
 mod echo;
+mod framing;
 mod handshake;
 mod idle;
 mod null;
@@ -30,6 +31,8 @@ load connect  --port P [--pid PID] [--parallel N] [--seconds S]
 load idle     --port P --pid PID [--clients N] [--baseline N] [--size BYTES] [--silence S]
 load transfer --kind tcp-tcp|ws-tcp|tcp-ws --port P --listen P [--pid PID] [--size BYTES] [--seconds S]
 load transfer --kind … --direct true --listen P
+load transfer --kind tcp-tcp --framing length-prefixed|lines …
+load framing  [--size BYTES] [--messages N] [--seconds S]
 load start    [--runs N] -- PROGRAM ARGUMENT…
 load null     --port P";
 
@@ -41,6 +44,7 @@ fn run() -> Result<()> {
         Some("echo") => echo::run(&arguments),
         Some("deflate") => deflate::run(&arguments),
         Some("connect") => connect::run(&arguments),
+        Some("framing") => framing::run(&arguments),
         Some("idle") => idle::run(&arguments),
         Some("transfer") => transfer::run(&arguments),
         Some("start") => start::run(&arguments),

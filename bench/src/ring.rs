@@ -63,6 +63,25 @@ impl Ring {
         Self { size, payload, masked, plain }
     }
 
+    /// The messages as they are on a byte stream: each behind its length, or a line.
+    pub fn framed(&self, framing: &str) -> Option<Vec<u8>> {
+        let mut framed = Vec::with_capacity(self.payload.len() + 4 * self.messages());
+        for message in self.payload.chunks_exact(self.size) {
+            match framing {
+                "length-prefixed" => {
+                    framed.extend_from_slice(&(self.size as u32).to_be_bytes());
+                    framed.extend_from_slice(message);
+                }
+                "lines" => {
+                    framed.extend(message.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+                    framed.push(b'\n');
+                }
+                _ => return None,
+            }
+        }
+        Some(framed)
+    }
+
     pub fn messages(&self) -> usize {
         self.payload.len() / self.size
     }

@@ -115,7 +115,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         _ => return Err(crate::USAGE.into()),
     };
     let size: usize = arguments.or("size", 64 << 10)?;
-    let ring = Ring::of_messages(size, (BLOCK / size).max(1));
+    let mut ring = Ring::of_messages(size, (BLOCK / size).max(1));
+    // Without a server between, the source speaks the sink's language.
+    let masks = if direct { ws_sink } else { ws_source };
+    let mut frame = if masks { (ring.masked_len() as u64, size as u64) } else { (1, 1) };
+    if let Some(framing) = arguments.optional::<String>("framing")? {
+        // A server that reads and writes the same framing sends what it was sent.
+        ring.payload = ring.framed(&framing).filter(|_| !ws_source && !ws_sink).ok_or(crate::USAGE)?;
+        let whole = (ring.payload.len() / (BLOCK / size).max(1)) as u64;
+        frame = (whole, whole);
+    }
+    let ring = ring;
 
     let listener = TcpListener::bind(("127.0.0.1", listen))?;
     let mut source = handshake::dial(port)?;
@@ -128,13 +138,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         sink.set_read_timeout(Some(PATIENCE))?;
         handshake::server(&mut sink)?;
     }
-    // Without a server between, the source speaks the sink's language.
-    let framed = if direct { ws_sink } else { ws_source };
-    let wire = if framed { &ring.masked } else { &ring.payload };
+    let wire = if masks { &ring.masked } else { &ring.payload };
 
     let mut poll = Poll::new()?;
     let nonblocking = |socket: std::net::TcpStream| socket.set_nonblocking(true).map(|()| TcpStream::from_std(socket));
-    let frame = if framed { (ring.masked_len() as u64, size as u64) } else { (1, 1) };
     let mut source = Source { socket: nonblocking(source)?, wire, frame, sent: 0, ready: true };
     let format = match ws_sink {
         true => Format::Messages(Box::new(Frames::new(MaskRule::Required, 0))),

@@ -129,6 +129,9 @@ impl Bench<'_> {
         let Some(words) = (self.subject.command)(program, self.cache, session)? else { return Ok(None) };
         let mut load = Command::new(self.load);
         load.args(self.workload.load).stdin(Stdio::null());
+        if self.workload.kind == workloads::Kind::Framing {
+            return finish(load, "");
+        }
         if words.is_empty() {
             // No server: the generator's two ends joined.
             load.args(["--direct", "true", "--listen", &backend.to_string()]);

@@ -1,16 +1,20 @@
-//! What lines, length prefixes, chunks and shared sockets cost for each message once everything is warm: no allocation.
+//! What lines, length prefixes, chunks, shared and joined sockets cost for each message once everything is warm: no
+//! allocation.
 
 mod counting;
 
 use sockets::{
+    backlog::SlowConsumer,
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     overlay::{
         chunks::{StreamChunks, StreamSink},
         length_prefixed::{HeaderFormat, LengthPrefixedOptions, LengthPrefixedReader, LengthPrefixedWriter},
         lines::{LineReader, LineWriter, LinesOptions},
         reuse::Reuser,
+        tee::{TeeOptions, tee},
+        ws::{WsOptions, ws_wrap},
     },
-    socket::DatagramSocket,
+    socket::{DatagramSocket, StreamSocket},
     stream::{StreamRead, StreamWrite},
 };
 use std::{
@@ -98,8 +102,16 @@ fn turn(read: &mut BoxDatagramRead, write: &mut BoxDatagramWrite, max: usize) {
     assert!(matches!(write.poll_flush(&mut cx), Poll::Ready(Ok(()))));
 }
 
-const KINDS: [&str; 6] =
-    ["lines", "chunks", "reuse", "length_prefixed", "length_prefixed, in fragments", "length_prefixed, joined"];
+const KINDS: [&str; 8] = [
+    "lines",
+    "chunks",
+    "reuse",
+    "tee",
+    "tee that drops",
+    "length_prefixed",
+    "length_prefixed, in fragments",
+    "length_prefixed, joined",
+];
 
 #[test]
 fn no_allocation_per_message() {
@@ -121,6 +133,15 @@ fn no_allocation_per_message() {
                 let inner = DatagramSocket { read: Some(read), write: Some(write), ..DatagramSocket::default() };
                 let client = Reuser::new(inner).client();
                 (read, write) = (client.read.unwrap(), client.write.unwrap());
+            }
+            if kind.starts_with("tee") {
+                // Beside the lines a sink that masks, and so needs a copy.
+                let stream = StreamSocket { write: Some(Box::new(Sink(Arc::default()))), ..StreamSocket::default() };
+                let main = DatagramSocket { read: Some(read), write: Some(write), ..DatagramSocket::default() };
+                let slow = if kind == "tee" { SlowConsumer::Block } else { SlowConsumer::DropOldest };
+                let nodes = vec![main, ws_wrap(WsOptions::default(), stream)];
+                let joined = tee(TeeOptions { slow, ..TeeOptions::default() }, nodes).unwrap();
+                (read, write) = (joined.read.unwrap(), joined.write.unwrap());
             }
             // Parts of messages, which some sinks join.
             let max = if kind.contains(',') { 1000 } else { usize::MAX };

@@ -2,7 +2,7 @@
 
 use super::{
     report::Results,
-    subjects::{FASTWEBSOCKETS, NODE_WS, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT},
+    subjects::{FASTWEBSOCKETS, NODE_WS, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT, WEBSOCAT_COPY},
     workloads::Workload,
 };
 use std::fmt::Write;
@@ -21,7 +21,7 @@ const fn bound(workload: &'static str, key: &'static str, factor: f64, peers: &'
     Bound { workload, key, factor, peers }
 }
 
-const BOUNDS: [Bound; 19] = [
+const BOUNDS: [Bound; 22] = [
     bound("echo-8x64", "rate", 20.0, &[FASTWEBSOCKETS]),
     // The kernel's time rules: nobody can be much faster.
     bound("echo-64x1", "rate", 0.97, &[FASTWEBSOCKETS, TUNGSTENITE, UPSTREAM_4]),
@@ -41,6 +41,9 @@ const BOUNDS: [Bound; 19] = [
     bound("tcp-ws-64k", "server_cpu_per_gib", 0.7, &[UPSTREAM_4]),
     bound("tcp-ws-1k", "gb_per_second", 2.5, &[UPSTREAM_4]),
     bound("tcp-ws-1k", "server_cpu_per_gib", 1.0 / 3.0, &[UPSTREAM_4]),
+    bound("prefixed-64k", "gb_per_second", 0.6, &[WEBSOCAT_COPY]),
+    bound("lines-64k", "gb_per_second", 0.6, &[WEBSOCAT_COPY]),
+    bound("prefixed-memory", "of_copy", 0.3, &[]),
     bound("start", "median_us", 1.0, &[UPSTREAM_4]),
 ];
 

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(first, page(&first, |_| None));
         let second = page(&first, |name| matches!(name, "idle" | "start").then(|| format!("## {name}\n\nnew\n")));
         assert!(second.contains("## connect\n\nold connect\n\n## idle\n\nnew\n\n## tcp-tcp\n\nold tcp-tcp\n"));
-        assert!(second.ends_with("old tcp-ws-1k\n\n## start\n\nnew\n"));
+        assert!(second.ends_with("old prefixed-memory\n\n## start\n\nnew\n"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ impl Subject {
 }
 
 pub(super) const WEBSOCAT: &str = "websocat";
+/// The same program, told not to splice.
+pub(super) const WEBSOCAT_COPY: &str = "websocat-no-splice";
 pub(super) const UPSTREAM_4: &str = "websocat-4.0.0-alpha3";
 pub(super) const UPSTREAM_1: &str = "websocat-1.14.1";
 pub(super) const FASTWEBSOCKETS: &str = "fastwebsockets";
@@ -48,19 +50,20 @@ pub(super) const NGINX: &str = "nginx";
 /// The generator against as good as nothing.
 pub(super) const NULL: &str = "null";
 
-pub(super) const SUBJECTS: [Subject; 9] = [
+pub(super) const SUBJECTS: [Subject; 10] = [
     Subject { name: WEBSOCAT, install: Cache::websocat, command: websocat_5, kinds: |_| true },
+    Subject { name: WEBSOCAT_COPY, install: Cache::websocat, command: websocat_copy, kinds: is_framed },
     Subject {
         name: UPSTREAM_4,
         install: |cache| cache.registry("websocat", "4.0.0-alpha3"),
         command: websocat_4,
-        kinds: |kind| kind != Kind::Deflate,
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing),
     },
     Subject {
         name: UPSTREAM_1,
         install: |cache| cache.registry("websocat", "1.14.1"),
         command: websocat_1,
-        kinds: |kind| kind != Kind::Deflate,
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing) && !is_framed(kind),
     },
     Subject {
         name: FASTWEBSOCKETS,
@@ -82,11 +85,21 @@ pub(super) const SUBJECTS: [Subject; 9] = [
     },
     Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_tcp },
     Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: is_tcp },
-    Subject { name: NULL, install: Cache::load_generator, command: null, kinds: |kind| kind != Kind::Deflate },
+    Subject {
+        name: NULL,
+        install: Cache::load_generator,
+        command: null,
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing),
+    },
 ];
 
 fn is_tcp(kind: Kind) -> bool {
     matches!(kind, Kind::Transfer(Join::TcpTcp, _))
+}
+
+/// TCP to TCP with messages between.
+fn is_framed(kind: Kind) -> bool {
+    matches!(kind, Kind::Transfer(Join::LengthPrefixed | Join::Lines, _))
 }
 
 fn words<const N: usize>(program: &Path, rest: [&str; N]) -> Words {
@@ -102,6 +115,14 @@ fn specifiers(session: Session) -> [String; 2] {
         Kind::Transfer(Join::TcpTcp, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
         Kind::Transfer(Join::WsTcp, _) => [format!("ws-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
         Kind::Transfer(Join::TcpWs, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("ws://127.0.0.1:{backend}/")],
+        Kind::Transfer(Join::LengthPrefixed, _) => {
+            [format!("lengthprefixed:tcp-l:127.0.0.1:{port}"), format!("lengthprefixed:tcp:127.0.0.1:{backend}")]
+        }
+        Kind::Transfer(Join::Lines, _) => {
+            [format!("lines:tcp-l:127.0.0.1:{port}"), format!("lines:tcp:127.0.0.1:{backend}")]
+        }
+        // Never asked for.
+        Kind::Framing => [String::new(), String::new()],
         Kind::Start => ["literal:abc".into(), "writefile:/dev/null".into()],
     }
 }
@@ -109,14 +130,27 @@ fn specifiers(session: Session) -> [String; 2] {
 fn websocat_5(program: &Path, _: &Cache, session: Session) -> Words {
     let [left, right] = specifiers(session);
     match session.kind {
+        // The generator does it all.
+        Kind::Framing => Ok(Some(Vec::new())),
         // -B is the size of messages made from a stream.
         Kind::Transfer(Join::TcpWs, size) => words(program, ["-b", "-B", &size.to_string(), &left, &right]),
         _ => words(program, ["-b", &left, &right]),
     }
 }
 
+/// Bytes through the same two sockets and a buffer: reads that are limited to more than a buffer holds are whole, but they do
+/// not come from a socket that could be spliced.
+fn websocat_copy(program: &Path, _: &Cache, session: Session) -> Words {
+    if !is_framed(session.kind) {
+        return Ok(None);
+    }
+    let left = format!("read_chunk_limiter:tcp-l:127.0.0.1:{}", session.port);
+    let right = format!("tcp:127.0.0.1:{}", session.backend);
+    words(program, ["-b", "--read-buffer-limit", "1073741824", &left, &right])
+}
+
 fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
-    if session.kind == Kind::Deflate {
+    if matches!(session.kind, Kind::Deflate | Kind::Framing) {
         return Ok(None);
     }
     let [left, right] = specifiers(session);
@@ -129,7 +163,7 @@ fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
 }
 
 fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
-    if session.kind == Kind::Deflate {
+    if matches!(session.kind, Kind::Deflate | Kind::Framing) || is_framed(session.kind) {
         return Ok(None);
     }
     let [left, right] = specifiers(session);
@@ -186,7 +220,7 @@ fn null(program: &Path, _: &Cache, session: Session) -> Words {
     match session.kind {
         Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
         Kind::Transfer(..) => Ok(Some(Vec::new())),
-        Kind::Deflate => Ok(None),
+        Kind::Deflate | Kind::Framing => Ok(None),
         Kind::Start => words(Path::new("true"), []),
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Deflate,
     /// Joins two connections; bytes of one message.
     Transfer(Join, usize),
+    /// Framing in memory, measured by the generator itself.
+    Framing,
     /// A whole process that copies three bytes to a file.
     Start,
 }
@@ -19,6 +21,9 @@ pub(super) enum Join {
     TcpTcp,
     WsTcp,
     TcpWs,
+    /// TCP to TCP, taken apart into messages and put together again.
+    LengthPrefixed,
+    Lines,
 }
 
 /// A number that the generator prints.
@@ -67,6 +72,11 @@ const MEMORY: &[Figure] = &[
     figure("private_at_baseline", "at 100 clients", false, 0),
     figure("private_at_all", "at 2,000 clients", false, 0),
 ];
+const OF_COPY: &[Figure] = &[
+    figure("of_copy", "share of a copy's rate", true, 3),
+    figure("gb_per_second", "GB/s", true, 2),
+    figure("copy_gb_per_second", "copy, GB/s", true, 2),
+];
 const TIME: &[Figure] = &[figure("median_us", "median µs", false, 0), figure("fastest_us", "fastest µs", false, 0)];
 
 const fn echo(name: &'static str, title: &'static str, load: &'static [&'static str]) -> Workload {
@@ -83,7 +93,7 @@ const fn transfer(
     Workload { name, title, kind: Kind::Transfer(join, size), load, figures: BYTES, most_rounds: usize::MAX }
 }
 
-pub(super) const WORKLOADS: [Workload; 13] = [
+pub(super) const WORKLOADS: [Workload; 16] = [
     echo(
         "echo-1x1",
         "Echo: 1 connection, 1 message of 32 bytes in flight",
@@ -150,6 +160,28 @@ pub(super) const WORKLOADS: [Workload; 13] = [
         1024,
         &["transfer", "--kind", "tcp-ws", "--size", "1024"],
     ),
+    transfer(
+        "prefixed-64k",
+        "TCP to TCP through `lengthprefixed:` on both sides, messages of 64 KiB",
+        Join::LengthPrefixed,
+        65536,
+        &["transfer", "--kind", "tcp-tcp", "--framing", "length-prefixed", "--size", "65536"],
+    ),
+    transfer(
+        "lines-64k",
+        "TCP to TCP through `lines:` on both sides, lines of 64 KiB",
+        Join::Lines,
+        65536,
+        &["transfer", "--kind", "tcp-tcp", "--framing", "lines", "--size", "65536"],
+    ),
+    Workload {
+        name: "prefixed-memory",
+        title: "Length prefixes in memory: messages of 1 KiB written to a pipe and read from it, beside a copy of them",
+        kind: Kind::Framing,
+        load: &["framing", "--size", "1024"],
+        figures: OF_COPY,
+        most_rounds: usize::MAX,
+    },
     Workload {
         name: "start",
         title: "Start to finish of `-b literal:abc writefile:/dev/null`, 200 runs",

@@ -72,6 +72,12 @@ pub struct MirrorWriter {
     batch: Window,
     /// Most bytes of data per batch.
     limit: usize,
+    /// Writes for nobody are errors instead of being thrown away.
+    strict: bool,
+    /// There are data in the batch, not only control chunks.
+    has_data: bool,
+    /// Such data found no reader any more.
+    lost: bool,
     /// Bytes of the current chunk that went into earlier batches.
     done: usize,
 }
@@ -92,7 +98,14 @@ pub fn mirror(options: MirrorDatagramOptions) -> (MirrorReader, MirrorWriter) {
         eof: false,
     };
     let limit = options.max_buf_size.map_or(LONGEST, |n| n.clamp(1, LONGEST));
-    (reader, MirrorWriter { pipe, batch: window(), limit, done: 0 })
+    (reader, MirrorWriter { pipe, batch: window(), limit, strict: false, has_data: false, lost: false, done: 0 })
+}
+
+/// One direction of a connection: writes fail when nobody reads any more.
+pub fn datagram_pipe(options: MirrorDatagramOptions) -> (MirrorReader, MirrorWriter) {
+    let (reader, mut writer) = mirror(options);
+    writer.strict = true;
+    (reader, writer)
 }
 
 /// A mirror as a socket. It can end one direction alone, so nobody needs to linger for it.
@@ -118,17 +131,25 @@ impl MirrorWriter {
             return Poll::Ready(());
         }
         let mut shared = lock(&self.pipe);
+        let has_data = mem::take(&mut self.has_data);
         if shared.reader_gone {
+            self.lost |= self.strict && has_data;
             self.batch.skip(self.batch.len());
             self.batch.release();
             return Poll::Ready(());
         }
         if !shared.batch.is_empty() {
+            self.has_data = has_data;
             remember(&mut shared.writer, cx);
             return Poll::Pending;
         }
         mem::swap(&mut shared.batch, &mut self.batch);
         Poll::Ready(())
+    }
+
+    /// The error, once, if data found no reader.
+    fn check(&mut self) -> io::Result<()> {
+        if mem::take(&mut self.lost) { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
     }
 
     /// Wakes the reader if what was published has not been fetched meanwhile.
@@ -167,6 +188,7 @@ impl DatagramWrite for MirrorWriter {
                     self.wake_reader();
                     return Poll::Pending;
                 }
+                self.check().inspect_err(|_| self.done = 0)?;
                 continue;
             }
             let flags = if last { flags } else { flags | Flags::PARTIAL };
@@ -174,12 +196,13 @@ impl DatagramWrite for MirrorWriter {
             self.batch.push(&[flags.bits()]);
             self.batch.push(part);
             self.done += part.len();
+            self.has_data |= !flags.any(Flags::CONTROL);
             if last {
                 self.done = 0;
                 if !flags.any(Flags::MORE) {
                     let _ = self.poll_publish(cx); // Pending: then it waits for the flush
                 }
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(self.check());
             }
         }
     }
@@ -187,7 +210,7 @@ impl DatagramWrite for MirrorWriter {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let published = self.poll_publish(cx);
         self.wake_reader();
-        published.map(Ok)
+        published.map(|()| self.check())
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -31,6 +31,8 @@ struct Shared {
     window: Window,
     limit: usize,
     ended: bool,
+    /// Writes for nobody are errors instead of being thrown away.
+    strict: bool,
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -57,22 +59,32 @@ pub struct MirrorStreamWriter(Pipe);
 
 /// A byte mirror as a socket.
 pub fn mirror_stream(options: MirrorStreamOptions) -> StreamSocket {
-    let limit = options.max_buf_size.map_or(USUAL, |n| n.clamp(1, LARGEST));
+    let (read, write) = halves(options.max_buf_size.unwrap_or(USUAL), false);
+    let info = SocketInfo { specifier: Some("mirror:".into()), ..SocketInfo::default() };
+    StreamSocket {
+        read: Some(Box::new(read)),
+        write: Some(Box::new(write)),
+        info: Arc::new(info),
+        ..StreamSocket::default()
+    }
+}
+
+/// One direction of a connection: writes fail when nobody reads any more.
+pub fn stream_pipe(max_buf_size: usize) -> (MirrorStreamReader, MirrorStreamWriter) {
+    halves(max_buf_size, true)
+}
+
+fn halves(limit: usize, strict: bool) -> (MirrorStreamReader, MirrorStreamWriter) {
     let pipe = Arc::new(Mutex::new(Shared {
         window: Window::new(3),
-        limit,
+        limit: limit.clamp(1, LARGEST),
         ended: false,
+        strict,
         reader_gone: false,
         reader: None,
         writer: None,
     }));
-    let info = SocketInfo { specifier: Some("mirror:".into()), ..SocketInfo::default() };
-    StreamSocket {
-        read: Some(Box::new(MirrorStreamReader(pipe.clone()))),
-        write: Some(Box::new(MirrorStreamWriter(pipe))),
-        info: Arc::new(info),
-        ..StreamSocket::default()
-    }
+    (MirrorStreamReader(pipe.clone()), MirrorStreamWriter(pipe))
 }
 
 impl Shared {
@@ -137,7 +149,7 @@ impl StreamWrite for MirrorStreamWriter {}
 impl AsyncWrite for MirrorStreamWriter {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let mut shared = lock(&self.0);
-        if shared.ended {
+        if shared.ended || (shared.strict && shared.reader_gone) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if shared.reader_gone || buf.is_empty() {
@@ -185,11 +197,9 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn halves(max_buf_size: Option<usize>) -> (MirrorStreamReader, MirrorStreamWriter, Pipe) {
-        let limit = max_buf_size.unwrap_or(USUAL);
-        let window = Window::new(3);
-        let shared = Shared { window, limit, ended: false, reader_gone: false, reader: None, writer: None };
-        let pipe = Arc::new(Mutex::new(shared));
-        (MirrorStreamReader(pipe.clone()), MirrorStreamWriter(pipe.clone()), pipe)
+        let (read, write) = super::halves(max_buf_size.unwrap_or(USUAL), false);
+        let pipe = read.0.clone();
+        (read, write, pipe)
     }
 
     #[tokio::test]

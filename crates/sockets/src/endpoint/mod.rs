@@ -6,6 +6,7 @@ pub mod file;
 pub mod literal;
 pub mod mirror_datagram;
 pub mod mirror_stream;
+pub mod pipe;
 pub mod process;
 pub mod random;
 pub mod stdio;

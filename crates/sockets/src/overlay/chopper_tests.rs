@@ -1,6 +1,7 @@
 //! One row for each overlay of bytes, and stacks of several: every schedule gives the same output.
 //!
-//! Overlays with rules of their own (lines, lengthprefixed, chunks, defragment, reuse, ws) have their tables beside their code.
+//! Overlays with rules of their own (lines, lengthprefixed, chunks, defragment, reuse, tee, ws) have their tables beside their
+//! code.
 
 use crate::{
     datagram::{BoxDatagramWrite, Flags},

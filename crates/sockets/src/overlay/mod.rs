@@ -9,6 +9,7 @@ pub mod lines;
 pub mod read_limiter;
 pub mod reuse;
 pub mod stream_log;
+pub mod tee;
 mod terminal_escape;
 pub mod traffic_log;
 pub mod write_buffer;

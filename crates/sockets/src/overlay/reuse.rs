@@ -49,7 +49,8 @@ impl ReuseError {
 
     fn to_io(&self) -> io::Error {
         let kind = match self {
-            Self::Torn => io::ErrorKind::BrokenPipe,
+            // Not a broken pipe: that is a reader who has seen enough, and no fault.
+            Self::Torn => io::ErrorKind::Other,
             Self::Failed { kind, .. } => *kind,
         };
         io::Error::new(kind, self.clone())
@@ -255,7 +256,7 @@ impl Writing {
             TornMessage::Finish => ready!(writer.poll_write(cx, &mut [], torn.flags - Flags::PARTIAL)),
             TornMessage::Disconnect => {
                 if !torn.told {
-                    // Code 1011 and a reason: 39 bytes, a Close body may have 125.
+                    // Code 1011 and a reason: 40 bytes, a Close body may have 125.
                     let mut body = *b"\x03\xf3client left in the middle of a message";
                     if let Err(e) = ready!(writer.poll_write(cx, &mut body, Flags::EOF)) {
                         return Poll::Ready(Err(self.fail(e)));
@@ -302,5 +303,7 @@ impl Wake for Wakers {
     }
 }
 
+#[cfg(test)]
+mod model_tests;
 #[cfg(test)]
 mod tests;

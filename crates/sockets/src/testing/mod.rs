@@ -6,6 +6,7 @@
 pub mod chopper;
 pub mod collect;
 pub mod datagram_pair;
+pub mod dice;
 pub mod drive;
 pub mod faults;
 pub mod pair;
@@ -18,6 +19,7 @@ pub use collect::{
     Chunk, Recorder, chunk_source, collect_chunks, collect_messages, collect_stream, messages, write_chunks,
 };
 pub use datagram_pair::datagram_pair;
+pub use dice::Dice;
 pub use drive::drive;
 pub use pair::{Reset, pair};
 pub use script::ScriptError;

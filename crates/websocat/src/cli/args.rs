@@ -3,6 +3,7 @@
 //! Options of one endpoint or overlay stand in its own file; here are those that concern sessions and the process.
 
 use super::value::{Duration, Size};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use std::ffi::OsString;
 
 /// The command line as typed.
@@ -34,6 +35,36 @@ pub struct Args {
     pub endpoints: crate::endpoints::EndpointArgs,
     #[command(flatten)]
     pub overlays: crate::overlays::OverlayArgs,
+    /// Which options were typed, whatever their values
+    #[arg(skip)]
+    pub typed: Vec<Typed>,
+}
+
+/// An option that was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// Its long name, with dashes.
+    pub name: String,
+    /// The heading under which it stands in the help.
+    pub heading: String,
+}
+
+impl Args {
+    /// Parses the words of one session, with the name of the program in front, and remembers which options there were.
+    pub fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+        let typed = |option: &&clap::Arg| {
+            matches.value_source(option.get_id().as_str()) == Some(clap::parser::ValueSource::CommandLine)
+        };
+        let typed = command.get_arguments().filter(typed).filter_map(|option| {
+            let name = format!("--{}", option.get_long()?);
+            Some(Typed { name, heading: option.get_help_heading()?.to_owned() })
+        });
+        args.typed = typed.collect();
+        Ok(args)
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -189,8 +220,8 @@ pub enum LogFormat {
 
 #[cfg(test)]
 mod tests {
-    use super::Args;
-    use clap::{CommandFactory as _, Parser as _};
+    use super::*;
+    use clap::Parser as _;
 
     #[test]
     fn the_definition_is_consistent() {

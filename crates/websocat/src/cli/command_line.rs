@@ -12,7 +12,6 @@ use crate::{
     error::{Error, Kind},
     plan,
 };
-use clap::Parser as _;
 use std::{ffi::OsString, fmt, io::Write as _, sync::Arc};
 
 /// What is to be done.
@@ -139,7 +138,7 @@ impl CommandLine {
 
 fn arguments(words: &[OsString], place: Option<&Place>) -> Result<Args, ReadError> {
     let line = std::iter::once("websocat".into()).chain(words.iter().cloned());
-    Args::try_parse_from(plan::arguments(line)).map_err(|error| ReadError::Options { error, place: place.cloned() })
+    Args::parse_words(plan::arguments(line)).map_err(|error| ReadError::Options { error, place: place.cloned() })
 }
 
 /// Options of the process, as they are gathered from the parts of a composed line.

@@ -18,11 +18,15 @@ pub mod mirror;
 pub mod mock_stream_socket;
 pub mod process;
 pub mod random;
+pub mod registry_datagram;
+pub mod registry_send;
+pub mod registry_stream;
 pub mod reuser;
 pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
+pub mod tee;
 pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
@@ -38,10 +42,14 @@ endpoints! {
     mock_stream_socket::MockStreamSocket,
     process::Process,
     random::Random,
+    registry_datagram::RegistryDatagram,
+    registry_send::RegistrySend,
+    registry_stream::RegistryStream,
     reuser::Reuser,
     stdio::Stdio,
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
+    tee::Tee,
     write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
@@ -65,6 +73,8 @@ pub struct EndpointArgs {
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
     pub file: file::FileOpts,
+    #[command(flatten, next_help_heading = "Connections within the program")]
+    pub registry: registry_stream::RegistryArgs,
     #[command(flatten, next_help_heading = "Other endpoints")]
     pub dummy: empty::DummyArgs,
     #[command(flatten)]
@@ -145,15 +155,21 @@ impl Endpoint {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
     }
 
-    /// A process, a file or the terminal.
+    /// A process, a file or the terminal, or another part of the program, which may lead to one.
     pub fn is_private(&self) -> bool {
-        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_))
+        matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_)) || self.is_registered()
+    }
+
+    /// Another part of the program is behind it.
+    pub fn is_registered(&self) -> bool {
+        matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))
     }
 
     /// The stacks that it is made of, if passes made it of some.
     pub fn parts(&self) -> Vec<&Stack> {
         match self {
             Self::Reuser(reuser) => vec![&reuser.inner],
+            Self::Tee(tee) => tee.nodes.iter().collect(),
             Self::WriteSplitoff(split) => vec![&split.read, &split.write],
             _ => vec![],
         }
@@ -163,6 +179,7 @@ impl Endpoint {
     pub fn parts_mut(&mut self) -> Vec<&mut Stack> {
         match self {
             Self::Reuser(reuser) => vec![&mut reuser.inner],
+            Self::Tee(tee) => tee.nodes.iter_mut().collect(),
             Self::WriteSplitoff(split) => vec![&mut split.read, &mut split.write],
             _ => vec![],
         }

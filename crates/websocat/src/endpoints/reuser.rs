@@ -26,9 +26,11 @@ impl EndpointSpec for Reuser {
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let slot = script.var("slot");
+        let tolerant = script.args.overlays.reuse.reuser_tolerate_torn_msgs;
         let open = format!(
-            "{}.maybe_init_then_connect(#{{connect_again: true, disconnect_on_broken_message: true}}, |{slot}| {{",
-            self.reuser
+            "{}.maybe_init_then_connect(#{{connect_again: true{}}}, |{slot}| {{",
+            self.reuser,
+            if tolerant { "" } else { ", disconnect_on_broken_message: true" }
         );
         script.line(&open);
         // The first connection is what is shared; a listener that goes on would never give it.

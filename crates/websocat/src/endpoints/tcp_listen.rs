@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     error::{Error, Kind, Result},
-    functions::lookup_error,
+    functions::{
+        lookup_error,
+        serve::{Connection, Serving, Source, serve},
+    },
     register,
     scenario::{
         Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
@@ -26,18 +29,12 @@ use sockets::{
         resolve::{Resolver as _, SystemResolver},
     },
     socket::StreamSocket,
-    stop::Stop,
-    testing::MockMismatch,
 };
 use std::{
     ffi::OsStr,
-    future::{Future as _, poll_fn},
     net::{Ipv4Addr, SocketAddr},
-    pin::pin,
     sync::Arc,
-    task::Poll,
 };
-use tokio::task::{JoinError, JoinSet};
 
 /// A TCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,63 +229,33 @@ fn listen_tcp(
         }
         let stop = on_accept.stop().clone();
         let _finisher = finishers.enter();
-        let Listening { autospawn, oneshot } = Listening { autospawn: opts.autospawn, oneshot: opts.oneshot };
-        serve(listener, on_accept, &stop, ClientLimits::new(limits), autospawn, oneshot).await
+        let connections = Connections { listener, limits: ClientLimits::new(limits), on_accept };
+        serve(connections, &stop, Serving { autospawn: opts.autospawn, oneshot: opts.oneshot }).await
     }))
 }
 
-async fn serve(
-    mut listener: Listener,
-    on_accept: Callback,
-    stop: &Stop,
+/// A TCP listener with its limits.
+struct Connections {
+    listener: Listener,
     limits: ClientLimits,
-    autospawn: bool,
-    oneshot: bool,
-) -> Result<Flow> {
-    let mut sessions = JoinSet::new();
-    let mut drained = pin!(stop.drained());
-    loop {
-        let next = {
-            let mut accept = pin!(listener.accept());
-            poll_fn(|cx| {
-                while let Poll::Ready(Some(ended)) = sessions.poll_join_next(cx) {
-                    session_ended(ended);
-                }
-                if drained.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(None);
-                }
-                accept.as_mut().poll(cx).map(Some)
-            })
-            .await
-        };
-        let Some(accepted) = next else {
-            break;
-        };
-        let socket = accepted.map_err(|e| {
-            let addrs: Vec<_> = listener.addresses().iter().map(ToString::to_string).collect();
-            Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
-        })?;
-        let Some((socket, seat)) = admit(&limits, socket) else { continue };
-        let (name, session) = session(on_accept.for_session(stop.child()), socket);
-        if oneshot {
-            drop(listener);
-            return run(session).await.map(|()| Flow::Done);
-        }
-        if autospawn {
-            sessions.spawn(async move {
-                log_failure(&name, run(session).await);
-                drop(seat);
-            });
-        } else {
-            log_failure(&name, run(session).await);
+    on_accept: Callback,
+}
+
+impl Source for Connections {
+    type Seat = Seat;
+
+    async fn next(&mut self) -> Result<Connection<Seat>> {
+        loop {
+            let socket = self.listener.accept().await.map_err(|e| {
+                let addrs: Vec<_> = self.listener.addresses().iter().map(ToString::to_string).collect();
+                Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
+            })?;
+            if let Some((socket, seat)) = admit(&self.limits, socket) {
+                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket);
+                return Ok(Connection { name, session, seat });
+            }
         }
     }
-    // Nobody new gets in; those inside are told to finish by the same token.
-    drop(listener);
-    while let Some(ended) = sessions.join_next().await {
-        session_ended(ended);
-    }
-    Ok(Flow::Done)
 }
 
 /// The connection with its seat, or None: it is closed, there are too many.
@@ -325,28 +292,6 @@ fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
         _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
     };
     (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
-}
-
-fn log_failure(name: &str, result: Result<()>) {
-    if let Err(error) = result
-        && !error.is_logged()
-    {
-        // An error of this very socket says its name already.
-        let error = if error.to_string().contains(name) { error } else { error.context(name) };
-        tracing::warn!("{error}");
-    }
-}
-
-/// A panic ends only its session, except that of a test peer, which is there to end the program.
-fn session_ended(ended: Result<(), JoinError>) {
-    if let Err(e) = ended
-        && let Ok(panic) = e.try_into_panic()
-    {
-        if panic.is::<MockMismatch>() {
-            std::panic::resume_unwind(panic);
-        }
-        tracing::error!("a session panicked; this is a bug");
-    }
 }
 
 pub(super) fn register(engine: &mut Engine) {

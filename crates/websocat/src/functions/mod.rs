@@ -8,7 +8,9 @@ mod hangups;
 pub mod http;
 mod initialisers;
 mod process;
+mod registry;
 mod reuse;
+pub mod serve;
 mod sockets;
 mod strings;
 mod tasks;
@@ -16,6 +18,7 @@ mod tasks;
 pub(crate) mod testing;
 
 pub use addresses::{Addresses, lookup_error};
+pub use registry::offer;
 pub use strings::decode_base64;
 
 /// Makes the functions of all families known to a script engine.
@@ -28,6 +31,7 @@ pub fn register(engine: &mut rhai::Engine) {
     http::register(engine);
     initialisers::register(engine);
     process::register(engine);
+    registry::register(engine);
     reuse::register(engine);
     sockets::register(engine);
     strings::register(engine);

@@ -72,18 +72,6 @@ impl LengthPrefixedArgs {
         )
     }
 
-    /// Some of them was typed.
-    pub fn is_wanted(&self) -> bool {
-        self.lengthprefixed_nbytes.is_some()
-            || self.lengthprefixed_little_endian
-            || self.lengthprefixed_continuations
-            || self.lengthprefixed_include_control
-            || self.lengthprefixed_tag_text
-            || self.lengthprefixed_skip_read_direction
-            || self.lengthprefixed_skip_write_direction
-            || self.lengthprefixed_max_message_size.is_some()
-    }
-
     fn max_written(&self) -> u64 {
         self.lengthprefixed_max_message_size.map_or(MAX_MESSAGE_SIZE, |size| size.0)
     }

@@ -14,6 +14,7 @@ pub mod lines;
 pub mod log;
 pub mod read_chunk_limiter;
 pub mod reuse;
+pub mod tee;
 #[cfg(test)]
 mod tests;
 pub mod tls;
@@ -34,6 +35,7 @@ overlays! {
     log::Log,
     read_chunk_limiter::ReadChunkLimiter,
     reuse::ReuseRaw,
+    tee::Tee,
     tls::Tls,
     write_buffer::WriteBuffer,
     write_chunk_limiter::WriteChunkLimiter,
@@ -58,6 +60,10 @@ pub struct OverlayArgs {
     pub log: log::LogArgs,
     #[command(flatten, next_help_heading = "Many sockets as one")]
     pub write_splitoff: write_splitoff::WriteSplitoffArgs,
+    #[command(flatten)]
+    pub tee: tee::TeeArgs,
+    #[command(flatten)]
+    pub reuse: reuse::ReuseArgs,
     #[command(flatten, next_help_heading = "WebSocket")]
     pub ws_request: ws_request::RequestArgs,
     #[command(flatten)]

@@ -13,6 +13,14 @@ use rhai::Engine;
 #[derive(Clone, Debug, Default)]
 pub struct ReuseRaw;
 
+/// What happens when a client leaves in the middle of a message.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ReuseArgs {
+    /// A message whose sender leaves in its middle is finished as it is, instead of ending the shared connection
+    #[arg(long)]
+    pub reuser_tolerate_torn_msgs: bool,
+}
+
 impl OverlaySpec for ReuseRaw {
     const FORMS: &'static [Form] = &[Form {
         name: "reuse_raw",

@@ -1,6 +1,6 @@
 //! Warnings about command lines that probably do not mean what they say.
 
-use super::Plan;
+use super::{Plan, unused::unused};
 use crate::{
     cli::{Join, Part, Tree},
     endpoints::Endpoint,
@@ -29,6 +29,13 @@ pub fn before(plan: &Plan) {
     if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
     }
+    let joins = plan.stacks().flat_map(|stack| &stack.overlays).any(|overlay| matches!(overlay, Overlay::Tee(_)));
+    if joins && plan.tees.is_empty() {
+        tracing::warn!("tee: joins nothing; name with --tee SPEC what is to be joined");
+    }
+    if !joins && plan.tees.is_empty() && plan.args.overlays.tee.is_used() {
+        tracing::warn!("options of tee: have no effect: there is neither tee: nor --tee");
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }
@@ -43,6 +50,9 @@ pub fn after(plan: &Plan) {
     if !accepts && plan.args.overlays.ws_accept.restricts() {
         tracing::warn!("--allow-origin and --restrict-uri have no effect: no side is a WebSocket server");
     }
+    for (options, what) in unused(plan) {
+        tracing::warn!("without effect, since there is no {what} here: {options}");
+    }
     let framer = &plan.args.overlays.ws_framer;
     if framer.print_ping_rtts && !plan.stacks().any(|stack| stack.sends_pings(framer)) {
         tracing::warn!("--print-ping-rtts has no effect: no pings are sent here without --ping-interval");
@@ -56,11 +66,8 @@ pub fn after(plan: &Plan) {
     if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
         tracing::warn!("separator options have no effect: both sides are byte streams");
     }
-    let uses = |wanted: fn(&Overlay) -> bool| plan.stacks().any(|stack| stack.any(&|s| s.overlays.iter().any(wanted)));
-    if plan.args.overlays.lengthprefixed.is_wanted() && !uses(|o| matches!(o, Overlay::LengthPrefixed(_))) {
-        tracing::warn!("--lengthprefixed options have no effect: lengthprefixed: stands nowhere");
-    }
-    if plan.args.overlays.defragment.defragment_max_size.is_some() && !uses(|o| matches!(o, Overlay::Defragment(_))) {
+    let joins = |s: &Stack| s.overlays.iter().any(|o| matches!(o, Overlay::Defragment(_)));
+    if plan.args.overlays.defragment.defragment_max_size.is_some() && !plan.stacks().any(|stack| stack.any(&joins)) {
         tracing::warn!("--defragment-max-size has no effect: defragment: stands nowhere");
     }
     let byte_mirror = |s: &Stack| matches!(&s.endpoint, Endpoint::Mirror(m) if m.kind == Some(SocketKind::Stream));

@@ -10,6 +10,7 @@ mod lint;
 mod parse;
 mod rewrite;
 mod session;
+mod unused;
 #[cfg(feature = "without-option")]
 mod without_option;
 
@@ -39,6 +40,8 @@ pub struct Plan {
     pub filters: Vec<Stack>,
     /// The same from right to left.
     pub reverse_filters: Vec<Stack>,
+    /// What `tee:` joins with the stack below it, until a pass does.
+    pub tees: Vec<Stack>,
     /// Byte streams are cut into lines (text messages) rather than chunks.
     pub text: bool,
     /// Other sessions, or others of this one, use standard input and output, too.
@@ -98,7 +101,7 @@ impl Plan {
 
     /// All stacks, left and right first.
     pub fn stacks(&self) -> impl Iterator<Item = &Stack> {
-        [&self.left, &self.right].into_iter().chain(&self.write_splitoff).chain(self.all_filters())
+        [&self.left, &self.right].into_iter().chain(&self.write_splitoff).chain(self.all_filters()).chain(&self.tees)
     }
 
     /// All stacks, left and right first.
@@ -110,7 +113,7 @@ impl Plan {
     pub fn stacks_and_prelude(&mut self) -> (Vec<&mut Stack>, &mut Vec<Prelude>, &mut Names) {
         let stacks = [&mut self.left, &mut self.right].into_iter();
         let stacks = stacks.chain(&mut self.write_splitoff).chain(&mut self.filters).chain(&mut self.reverse_filters);
-        (stacks.collect(), &mut self.prelude, &mut self.names)
+        (stacks.chain(&mut self.tees).collect(), &mut self.prelude, &mut self.names)
     }
 
     /// Works on every stack, on those that others are made of first.

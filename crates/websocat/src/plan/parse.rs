@@ -50,6 +50,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
             .transpose()?,
         filters: all("--filter", &session.filter)?,
         reverse_filters: all("--filter-reverse", &session.filter_reverse)?,
+        tees: all("--tee", &args.overlays.tee.tee)?,
         // With both flags -b decides how streams are cut.
         text: !session.binary && (session.text || one),
         shares_stdio: false,

@@ -5,7 +5,7 @@
 
 use super::{Plan, Prelude, filters};
 use crate::{
-    endpoints::tcp_connect::lookup_options,
+    endpoints::{Endpoint, tcp_connect::lookup_options},
     error::{Error, Result},
     spec::{Listening, OptionMap, Script, SocketKind, Stack, Var, string_literal},
 };
@@ -89,6 +89,11 @@ fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
     let end = plan.args.session.exit_after_one_session;
     if plan.all_filters().next().is_some() {
         return filters::around(plan, script, &mut |script, right| exchange(plan, script, left, right));
+    }
+    if let Endpoint::RegistrySend(send) = &plan.right.endpoint {
+        let call = send.call(left);
+        script.line(&if end { format!("exit_process_after({call})") } else { call });
+        return Ok(());
     }
     plan.right.emit(script, &mut |script, right| {
         let call = exchange(plan, script, left, &right)?;

@@ -5,6 +5,7 @@ mod drain;
 mod handle;
 pub mod limits;
 mod options;
+mod registry;
 mod session;
 mod task;
 
@@ -12,6 +13,7 @@ pub use callback::{Callback, script_error};
 pub use drain::{Finisher, Finishers};
 pub use handle::{Handle, Take, handle, missing};
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};
+pub use registry::{Registry, Wanted, WrongKind};
 pub use session::{stop_for, under};
 pub use task::{Flow, Task, TaskHandle, run, task};
 
@@ -42,6 +44,8 @@ pub struct Scenario {
     serves: AtomicBool,
     /// Tasks that finish by themselves when `stop` drains.
     pub finishers: Finishers,
+    /// Names under which its parts find each other.
+    pub registry: Registry,
 }
 
 impl Scenario {
@@ -58,6 +62,7 @@ impl Scenario {
                 random: Mutex::new(random),
                 serves: AtomicBool::new(false),
                 finishers: Finishers::default(),
+                registry: Registry::default(),
             }
         }))
     }

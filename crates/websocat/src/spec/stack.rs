@@ -64,7 +64,7 @@ impl Stack {
 
     /// It gives a socket for each of many connections. What is shared or joined with others gives one.
     pub fn is_multi(&self) -> bool {
-        let is_one = |o: &Overlay| matches!(o, Overlay::ReuseRaw(_) | Overlay::WriteSplitoff(_));
+        let is_one = |o: &Overlay| matches!(o, Overlay::ReuseRaw(_) | Overlay::WriteSplitoff(_) | Overlay::Tee(_));
         self.endpoint.is_listener() && !self.overlays.iter().any(is_one)
     }
 
@@ -113,7 +113,7 @@ impl Stack {
 
     /// Making the socket can go wrong for reasons outside of the program.
     pub fn may_fail_to_open(&self) -> bool {
-        self.any(&|s| s.endpoint.is_external() || matches!(s.endpoint, Endpoint::File(_)))
+        self.any(&|s| s.endpoint.is_external() || s.endpoint.is_registered() || matches!(s.endpoint, Endpoint::File(_)))
     }
 
     /// A process, a file or the terminal is in it: what the user can reach, but pages that his browser shows should not.

@@ -39,6 +39,11 @@ async fn run(line: &[&str]) -> Result<()> {
     scenario::run(task).await
 }
 
+/// The arguments cannot be meant.
+pub(super) fn refused(line: &[&str]) -> bool {
+    CommandLine::read([&["websocat"], line].concat().into_iter().map(OsString::from)).is_err()
+}
+
 pub(super) fn play(cases: &[Case]) {
     for case in cases {
         let shown = case.line.join(" ");

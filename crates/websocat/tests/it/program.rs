@@ -197,13 +197,15 @@ fn options_without_effect_are_told() {
         (&["-b", "-u", "--filter-reverse", "mirror:", "mirror:", "devnull:"], "--filter-reverse has no effect"),
         (&["-b", "-U", "--filter", "mirror:", "mirror:", "devnull:"], "--filter has no effect"),
         (&["-b", "-u", "--filter", "mirror:", "mirror:", "devnull:"], ""),
-        (&["-b", "--lengthprefixed-nbytes", "2", "mirror:", "devnull:"], "--lengthprefixed options have no effect"),
+        (&["-b", "--lengthprefixed-nbytes", "2", "mirror:", "devnull:"], "since there is no lengthprefixed: here"),
         (&["-b", "--lengthprefixed-nbytes", "2", "--filter", "lengthprefixed:mirror:", "mirror:", "devnull:"], ""),
         (&["-b", "--defragment-max-size", "2", "mirror:", "empty:"], "--defragment-max-size has no effect"),
         (&["-b", "--defragment-max-size", "2", "mirror:", "defragment:empty:"], ""),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "empty:"], "--mirror-bufsize has no effect"),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "devnull:"], ""),
         (&["-b", "--separator-trim-cr", "mirror:", "devnull:"], "separator options have no effect"),
+        (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
+        (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
     ] {
         let ended = run(&[&["--dump-spec"], line].concat());
         assert!(ended.stderr.contains(said) && ended.stderr.is_empty() == said.is_empty(), "{line:?}: {ended:?}");
@@ -222,6 +224,33 @@ fn a_filter_that_fails_is_named() {
     let line = ["-b", "--filter", "mirror:", "--filter", "mss:ER", "mss:T 1000|X", "mss:X"];
     let ended = run(&line);
     assert!(ended.status == Some(27) && ended.stderr.contains("behind filter 2: "), "{ended:?}");
+}
+
+#[test]
+fn doubtful_ways_to_join_and_to_share_are_warned_of() {
+    for (line, says) in [
+        (&["-b", "tee:empty:", "empty:"][..], "tee: joins nothing"),
+        (&["-b", "--tee-propagate-eof", "empty:", "empty:"], "options of tee: have no effect"),
+        (&["-b", "--global-timeout-ms", "20", "tcp-l:127.0.0.1:0", "-"], "share the right side without any order"),
+    ] {
+        let told = run(line);
+        assert!(told.status == Some(0) && told.stderr.contains(says), "{told:?}");
+        let silent = run(&[&["--no-lints"], line].concat());
+        assert_eq!((silent.status, &*silent.stderr), (Some(0), ""), "{line:?}");
+    }
+    for line in
+        [&["-b", "--tee", "empty:", "empty:", "empty:"][..], &["-t", "--global-timeout-ms", "20", "ws-l:0", "-"]]
+    {
+        assert_eq!(run(line).stderr, "", "{line:?}");
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_name_says_so_when_asked() {
+    let line = ["-b", "--global-timeout-ms", "20", "registry-datagram-connect:nobody", "empty:"];
+    assert_eq!(run(&line).stderr, "");
+    let told = run(&[&["-v"], &line[..]].concat());
+    assert!(told.stderr.contains("registry-datagram-connect:nobody: nobody listens"), "{told:?}");
 }
 
 #[test]

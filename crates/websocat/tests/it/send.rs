@@ -57,6 +57,8 @@ types![
     sockets::overlay::read_limiter::ReadLimiter,
     sockets::overlay::stream_log::StreamLogReader,
     sockets::overlay::stream_log::StreamLogWriter,
+    sockets::overlay::tee::TeeReader,
+    sockets::overlay::tee::TeeWriter,
     sockets::overlay::write_buffer::WriteBuffer,
     sockets::overlay::write_limiter::WriteLimiter,
     sockets::overlay::ws::LossyReader,

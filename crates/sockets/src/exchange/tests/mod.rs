@@ -2,12 +2,13 @@
 
 mod ends;
 mod errors;
+mod filters;
 mod keepalive;
 mod moving;
 mod peer;
 mod websockets;
 
-use super::{Direction, ExchangeError, ExchangeOptions, ExchangePackets, Part};
+use super::{CopyPackets, Direction, ExchangeError, ExchangeOptions, ExchangePackets, Part};
 use crate::stop::Stop;
 use peer::Peer;
 use std::{io, time::Duration};

@@ -14,6 +14,8 @@ mod log_traffic;
 mod origins;
 mod read_limits;
 mod reuse;
+mod senders;
+mod tee;
 mod tls_connector;
 mod write_splitoff;
 
@@ -33,6 +35,7 @@ enum When {
 /// Later passes rely on what earlier ones did: URLs are expanded before names are resolved, kinds are known before
 /// chunkers are put in, chunkers before anything is shared.
 const PASSES: &[(&str, When, Pass)] = &[
+    ("registry-send:", When::Always, senders::pass),
     ("filters of an idle direction", When::Always, idle_filters::pass),
     ("request URIs", When::Usually, expand::request_uris),
     ("URLs and compound overlays", When::Usually, expand::compounds),
@@ -44,13 +47,15 @@ const PASSES: &[(&str, When, Pass)] = &[
     ("traffic log", When::Usually, log_traffic::pass),
     ("write-splitoff: for its option", When::Unasked, write_splitoff::put),
     ("write-splitoff:", When::Always, write_splitoff::pass),
+    ("tee: for its option", When::Unasked, tee::put),
+    ("tee:", When::Always, tee::pass),
     ("mirror kinds", When::Always, kinds::mirrors),
     ("chunkers", When::Usually, chunkers::pass),
     ("console", When::Usually, console::pass),
     ("kinds", When::Always, kinds::check),
     ("reuse-raw: for what exists once", When::Unasked, reuse::put),
     ("reuse-raw:", When::Always, reuse::pass),
-    ("limits of length prefixes", When::Always, read_limits::pass),
+    ("limits of length prefixes", When::Usually, read_limits::pass),
     ("shared standard streams", When::Always, console::share),
     ("log kinds", When::Always, kinds::logs),
 ];

@@ -35,3 +35,41 @@ fn share(stack: &mut Stack, prelude: &mut Vec<Prelude>, names: &mut Names) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{cli::Args, endpoints::Endpoint, plan};
+    use clap::Parser as _;
+    use std::{ffi::OsString, sync::Arc};
+
+    #[test]
+    fn what_exists_once_is_shared_by_many_and_by_nobody_else() {
+        for (line, shared) in [
+            (&["-b", "ws-l:1", "-"][..], true),
+            (&["-b", "ws-l:1", "writefile:x"], true),
+            (&["-b", "ws-l:1", "appendfile:x"], true),
+            (&["-b", "ws-l:1", "regdg-c:x", "--tee", "-"], true),
+            (&["-b", "ws-l:1", "readfile:x", "--write-splitoff", "writefile:y"], true),
+            (&["-b", "regdg-l:x", "-"], true),
+            // Each client gets a file of its own, or an error.
+            (&["-b", "--write-file-auto-rename", "ws-l:1", "writefile:x"], false),
+            (&["-b", "--write-file-no-overwrite", "ws-l:1", "writefile:x"], false),
+            (&["-b", "--write-file-auto-rename", "ws-l:1", "appendfile:x"], true),
+            // Each client hears its own echo.
+            (&["-b", "ws-l:1", "mirror:"], false),
+            (&["-b", "ws-l:1", "readfile:x"], false),
+            // One client, or no messages.
+            (&["-b", "--oneshot", "ws-l:1", "-"], false),
+            (&["-b", "reuse-raw:ws-l:1", "-"], false),
+            (&["-b", "write-splitoff:ws-l:1", "-", "--write-splitoff", "mirror:"], false),
+            (&["-b", "tee:ws-l:1", "-", "--tee", "mirror:"], false),
+            (&["-b", "tcp-l:1", "-"], false),
+        ] {
+            let words = [&["websocat"], line].concat().into_iter().map(OsString::from);
+            let args = Arc::new(Args::try_parse_from(words).unwrap());
+            let mut plan = plan::parse(&args).unwrap();
+            plan::rewrite(&mut plan).unwrap();
+            assert_eq!(matches!(plan.right.endpoint, Endpoint::Reuser(_)), shared, "{line:?}");
+        }
+    }
+}

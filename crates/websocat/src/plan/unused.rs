@@ -1,0 +1,93 @@
+//! Options that were typed but belong to something that is not there: a warning, not an error, since scripts around the
+//! program may give them always.
+//!
+//! Options stand under the heading of what they belong to; headings that are missing here belong to sessions in general or
+//! have conditions of their own in `lint.rs`.
+
+use super::Plan;
+use crate::{
+    endpoints::{Endpoint, file},
+    overlays::Overlay,
+    spec::Stack,
+};
+
+/// Heading, what a stack must have, and how that is called.
+type Need = (&'static str, fn(&Stack) -> bool, &'static str);
+
+const NEEDS: &[Need] = &[
+    ("Processes", |stack| matches!(stack.endpoint, Endpoint::Process(_)), "cmd: or exec:"),
+    ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
+    ("Length prefixes", |stack| has(stack, |o| matches!(o, Overlay::LengthPrefixed(_))), "lengthprefixed:"),
+    ("WebSocket", |stack| has(stack, is_web_socket), "WebSocket"),
+    ("TLS", |stack| has(stack, |o| matches!(o, Overlay::Tls(_))), "TLS"),
+];
+
+fn has(stack: &Stack, is_it: fn(&Overlay) -> bool) -> bool {
+    stack.overlays.iter().any(is_it)
+}
+
+fn is_web_socket(overlay: &Overlay) -> bool {
+    // Time limits of handshakes hold for TLS, too.
+    matches!(overlay, Overlay::WsFramer(_) | Overlay::WsRequest(_) | Overlay::WsAccept(_) | Overlay::Tls(_))
+}
+
+/// Of what will be run: the options without effect by what they need.
+pub fn unused(plan: &Plan) -> Vec<(String, &'static str)> {
+    let mut found = vec![];
+    for (heading, is_there, name) in NEEDS {
+        let typed = plan.args.typed.iter().filter(|typed| typed.heading == *heading);
+        let names: Vec<&str> = typed.map(|typed| &*typed.name).collect();
+        if !names.is_empty() && !plan.stacks().any(|stack| stack.any(is_there)) {
+            found.push((names.join(", "), *name));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::{CommandLine, Tree};
+    use clap::CommandFactory as _;
+
+    fn unused(line: &[&str]) -> Vec<(String, &'static str)> {
+        let words = [&["websocat", "-b"], line].concat().into_iter().map(Into::into);
+        let Tree::Part(part) = CommandLine::read(words).unwrap().sessions else { panic!() };
+        let mut plan = crate::plan::parse(&part.args).unwrap();
+        crate::plan::rewrite(&mut plan).unwrap();
+        super::unused(&plan)
+    }
+
+    #[test]
+    fn options_of_what_is_not_there_are_found() {
+        let one = |options: &str, what| vec![(options.to_owned(), what)];
+        for (line, expected) in [
+            (
+                &["--lengthprefixed-nbytes", "2", "tcp:h:1", "mirror:"][..],
+                one("--lengthprefixed-nbytes", "lengthprefixed:"),
+            ),
+            (&["--write-file-no-overwrite", "readfile:x", "mirror:"], one("--write-file-no-overwrite", "writefile:")),
+            (&["-n", "--origin", "x", "tcp:h:1", "mirror:"], one("--no-close, --origin", "WebSocket")),
+            (&["-k", "ws://h", "mirror:"], one("--insecure", "TLS")),
+            (&["exec:ls", "mirror:", "--exec-args", "x"], vec![]),
+            (&["-n", "reuse-raw:ws-l:1", "mirror:"], vec![]),
+            (&["-n", "-k", "--filter", "wss://h/", "tcp:h:1", "mirror:"], vec![]),
+            (&["--handshake-timeout", "1s", "tls:tcp:h:1", "mirror:"], vec![]),
+        ] {
+            let mut found = unused(line);
+            for (options, _) in &mut found {
+                let mut names: Vec<_> = options.split(", ").collect();
+                names.sort_unstable();
+                *options = names.join(", ");
+            }
+            assert_eq!(found, expected, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn headings_are_those_of_the_options() {
+        let command = crate::cli::Args::command();
+        for (heading, ..) in super::NEEDS {
+            assert!(command.get_arguments().any(|option| option.get_help_heading() == Some(heading)), "{heading}");
+        }
+    }
+}
