@@ -108,10 +108,11 @@ impl Assembly {
 
     /// The input has ended: a message that is not whole must not pass for a whole one.
     pub fn drop_torn(&mut self) {
-        if self.midway {
+        // What was too long has been refused already.
+        if self.midway && !self.too_long {
             tracing::warn!(bytes = self.len(), "the input ended inside a message, which is dropped");
-            self.forget();
         }
+        self.forget();
     }
 }
 
@@ -151,5 +152,10 @@ mod tests {
         assert_eq!(assembly.feed(b"", false), Ok(Fed::Kept));
         assert_eq!(assembly.feed(b"12345", true), Ok(Fed::Joined));
         assert_eq!(assembly.joined_mut(), b"12345");
+        // Its end may never come.
+        assembly.forget();
+        assert_eq!(assembly.feed(b"123456", false), Err(TooLong));
+        assembly.drop_torn();
+        assert_eq!(assembly.feed(b"1", true), Ok(Fed::Whole));
     }
 }

@@ -52,6 +52,11 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Something was typed that nothing takes.
+    fn is_unknown_argument(&self) -> bool {
+        matches!(self, Self::Options { error, .. } if error.kind() == clap::error::ErrorKind::UnknownArgument)
+    }
+
     /// Tells the user and gives the exit status.
     pub fn tell(&self) -> u8 {
         // Nobody is left to tell if printing fails, here and below.
@@ -96,11 +101,13 @@ impl CommandLine {
         if words.first().is_some_and(|word| word == COMPOSE) {
             return Self::composed(words.split_off(1));
         }
-        let args = arguments(&words, None)?;
-        if args.program.compose {
-            let at = words.iter().position(|word| word == COMPOSE).map_or(0, |at| at + 1);
-            return Err(Error::usage(format!("argument {at}, `{COMPOSE}`, must be the very first one")).into());
+        let args = arguments(&words, None);
+        // Also where the operators behind it are too many specifiers.
+        let composed = args.as_ref().map_or_else(ReadError::is_unknown_argument, |args| args.program.compose);
+        if let Some(at) = words.iter().position(|word| word == COMPOSE).filter(|_| composed) {
+            return Err(Error::usage(format!("argument {}, `{COMPOSE}`, must be the very first one", at + 1)).into());
         }
+        let args = args?;
         let program = args.program.clone();
         Ok(Self { program, sessions: Tree::Part(Part { args: Arc::new(args), place: None }) })
     }
@@ -183,22 +190,29 @@ impl Whole {
         if part.log_format != self.defaults.log_format {
             whole.log_format = part.log_format;
         }
-        let same = one(&mut whole.random_seed, part.random_seed, None).map_err(|other| ("random-seed", other));
-        let same = same.and(one(&mut whole.threads, part.threads, None).map_err(|other| ("threads", other)));
-        let same = same.and(one(&mut whole.drain, part.drain, self.defaults.drain).map_err(|other| ("drain", other)));
-        same.or_else(|(option, values)| refuse(format!("--{option} is one for all parts, but {values} were given")))
+        let other = |option: &str, [first, second]: [String; 2]| {
+            refuse(format!("--{option} is one for all parts, but {first} and {second} were given"))
+        };
+        if let Some(two) = one(&mut whole.random_seed, part.random_seed, None) {
+            return other("random-seed", two.map(|seed| seed.unwrap_or_default().to_string()));
+        }
+        if let Some(two) = one(&mut whole.threads, part.threads, None) {
+            return other("threads", two.map(|threads| threads.unwrap_or_default().to_string()));
+        }
+        if let Some(two) = one(&mut whole.drain, part.drain, self.defaults.drain) {
+            return other("drain", two.map(|drain| drain.to_string()));
+        }
+        Ok(())
     }
 }
 
 /// Keeps the one value of an option that all parts share; gives both if there are two.
-fn one<T: Copy + PartialEq + fmt::Debug>(whole: &mut T, part: T, absent: T) -> Result<(), String> {
-    if part != absent {
-        if *whole != absent && *whole != part {
-            return Err(format!("{whole:?} and {part:?}"));
-        }
-        *whole = part;
+fn one<T: Copy + PartialEq>(whole: &mut T, part: T, absent: T) -> Option<[T; 2]> {
+    if part == absent {
+        return None;
     }
-    Ok(())
+    let former = std::mem::replace(whole, part);
+    (former != absent && former != part).then_some([former, part])
 }
 
 #[cfg(test)]
@@ -233,6 +247,15 @@ mod tests {
     fn errors_say_which_part_is_wrong() {
         for (line, expected) in [
             ("-b --compose a: b:", "argument 2, `--compose`, must be the very first one"),
+            ("-b --compose a: b: ; c: d:", "argument 2, `--compose`, must be the very first one"),
+            (
+                "--compose --random-seed 1 a: & --random-seed 2 --drain inf b:",
+                "--compose, arguments 6 to 10: --random-seed is one for all parts, but 1 and 2 were given",
+            ),
+            (
+                "--compose --drain 3s a: & --drain inf b:",
+                "--compose, arguments 6 to 8: --drain is one for all parts, but 3s and inf were given",
+            ),
             ("--compose a: b: & --compose c:", "--compose, arguments 5 to 6: a part cannot have --compose"),
             ("--compose a: b: ; -x file", "--compose, arguments 5 to 6: a part cannot have -x"),
             (

@@ -38,7 +38,10 @@ fn exchange_through_filters(
     exchange: RhFn<()>,
 ) -> RhResult<TaskHandle> {
     let opts: FiltersOpts = OptsReader::read(opts)?;
-    let copiers = all(copiers)?;
+    // Which one: what it is called is known to sockets, of which it has halves only.
+    let copiers = all(copiers)?.into_iter().enumerate();
+    let copiers = copiers
+        .map(|(i, copier)| async move { run(copier).await.map_err(|e| e.context(format!("behind filter {}", i + 1))) });
     let callback = Callback::new(&ctx, exchange)?;
     let finisher = Scenario::of(&ctx)?.finishers.enter();
     Ok(task(async move {
@@ -46,7 +49,7 @@ fn exchange_through_filters(
         // Its own one: a filter that fails must end this session and no other.
         let stop = callback.stop().child();
         let exchange = callback.for_session(stop.clone()).task(())?;
-        let mut copiers: JoinSet<_> = copiers.into_iter().map(run).collect();
+        let mut copiers: JoinSet<_> = copiers.collect();
         let (result, failure) = until_exchanged(exchange, &mut copiers, &opts, &stop).await;
         let in_order = result.is_ok() && failure.is_none() && !opts.exit_on_eof;
         let rest = finish(&mut copiers, in_order, &stop).await;
@@ -68,7 +71,7 @@ async fn until_exchanged(
         tokio::select! {
             result = &mut exchange => return (result, failure),
             Some(ended) = copiers.join_next() => {
-                let error = outcome(ended).err().map(|e| e.context("filter"));
+                let error = outcome(ended).err();
                 if opts.exit_on_eof || (opts.end_on_error && error.is_some()) {
                     stop.drain();
                 }
@@ -95,7 +98,7 @@ async fn finish(copiers: &mut JoinSet<Result<(), Error>>, in_order: bool, stop: 
             ended = copiers.join_next() => {
                 let Some(ended) = ended else { return failure };
                 if let Err(error) = outcome(ended) {
-                    failure = Some(worse(failure, error.context("filter")));
+                    failure = Some(worse(failure, error));
                 }
             }
             () = &mut too_long => {

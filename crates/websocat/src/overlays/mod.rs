@@ -130,7 +130,12 @@ impl OverlayArgs {
     /// Options were typed that only text framing looks at.
     pub fn has_separator_options(&self) -> bool {
         let lines = &self.lines;
-        lines.separator.is_some() || lines.separator_n.is_some() || lines.null_terminated
+        lines.separator.is_some()
+            || lines.separator_n.is_some()
+            || lines.null_terminated
+            || lines.separator_inline
+            || lines.separator_inhibit_substitution
+            || lines.separator_trim_cr
     }
 }
 

@@ -3,8 +3,9 @@
 use super::{Plan, unused::unused};
 use crate::{
     cli::{Join, Part, Tree},
+    endpoints::Endpoint,
     overlays::Overlay,
-    spec::SocketKind,
+    spec::{SocketKind, Stack},
 };
 
 /// On both sides as typed.
@@ -18,6 +19,12 @@ pub fn before(plan: &Plan) {
     let session = &plan.args.session;
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         tracing::warn!("--global-timeout-force-exit does nothing without --global-timeout-ms");
+    }
+    if session.unidirectional && !plan.reverse_filters.is_empty() {
+        tracing::warn!("--filter-reverse has no effect: with -u nothing is moved from right to left");
+    }
+    if session.unidirectional_reverse && !plan.filters.is_empty() {
+        tracing::warn!("--filter has no effect: with -U nothing is moved from left to right");
     }
     if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
         tracing::warn!("--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection");
@@ -66,6 +73,14 @@ pub fn after(plan: &Plan) {
     }
     if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
         tracing::warn!("separator options have no effect: both sides are byte streams");
+    }
+    let joins = |s: &Stack| s.overlays.iter().any(|o| matches!(o, Overlay::Defragment(_)));
+    if plan.args.overlays.defragment.defragment_max_size.is_some() && !plan.stacks().any(|stack| stack.any(&joins)) {
+        tracing::warn!("--defragment-max-size has no effect: defragment: stands nowhere");
+    }
+    let byte_mirror = |s: &Stack| matches!(&s.endpoint, Endpoint::Mirror(m) if m.kind == Some(SocketKind::Stream));
+    if plan.args.endpoints.mirror.mirror_bufsize.is_some() && !plan.stacks().any(|stack| stack.any(&byte_mirror)) {
+        tracing::warn!("--mirror-bufsize has no effect: no mirror: of bytes is here");
     }
     if plan.args.overlays.compress.is_wanted() && !plan.left.compresses() && !plan.right.compresses() {
         tracing::warn!("compression options have no effect: only ws://, wss://, ws-l:, ws-c: and ws-u: compress");

@@ -64,6 +64,12 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
             "only one side can be stdio: (standard input and output)"
         }));
     }
+    let uses = plan.stacks().filter(|stack| stack.endpoint.is_stdio()).count();
+    if uses > 1 && plan.all_filters().any(|filter| filter.endpoint.is_stdio()) {
+        return Err(Error::usage(
+            "a filter cannot be stdio: where standard input and output have another use, as for a side that is not named",
+        ));
+    }
     Ok(plan)
 }
 

@@ -63,11 +63,18 @@ fn filters_and_the_end() {
         // What a filter makes of its end is waited for; with -E two seconds are enough.
         takes(5000, &["-b", "--filter", "mss:W abc|D|T 5000|R late|X", "mss:R abc|X|D", "mss:X|W late|D"]),
         takes(2000, &["-bE", "--filter", "mss:W abc|D|T 5000|X", "mss:R abc|X", "mss:T 9000|X"]),
+        // What is moved in one direction only does not wait for the other one.
+        ok(&["-b", "-u", "--filter-reverse", "mirror:", "mss:D|R abc|X", "mss:W abc|D|T 9000|X"]),
+        ok(&["-b", "-U", "--filter", "mss:D|T 9000|X", "mss:W abc|D|T 9000|X", "mss:D|R abc|X"]),
+        ok(&["-b", "-u", "-U", "--filter", "mirror:", "--filter-reverse", "mirror:", "mss:D", "mss:D"]),
         // A filter that cannot be opened, one that fails.
         fails(25, &["-b", "--filter", "readfile:/nonexistent/x", "mss:", "mss:"]),
         fails(27, &["-b", "--filter", "mss:W abc|D|ER", "mss:R abc|X|D", "mss:X"]),
         fails(1, &["-b", "--filter", "no-such-thing:", "mss:", "mss:"]),
         fails(1, &["-b", "--filter-reverse", "no-such-thing:", "mss:", "mss:"]),
+        // Both would read the same input.
+        fails(2, &["-b", "--filter", "-", "mss:", "-"]),
+        fails(2, &["-b", "--filter", "lines:-", "--filter-reverse", "-", "mss:", "mss:"]),
     ]);
 }
 

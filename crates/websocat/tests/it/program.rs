@@ -194,12 +194,36 @@ fn options_without_effect_are_told() {
         ),
         (&["-b", "--print-ping-rtts", "--ping-interval", "1s", "ws-ll-s:tcp:127.0.0.1:1", "mirror:"], ""),
         (&["-b", "--print-ping-rtts", "ws://127.0.0.1:1", "mirror:"], ""),
+        (&["-b", "-u", "--filter-reverse", "mirror:", "mirror:", "devnull:"], "--filter-reverse has no effect"),
+        (&["-b", "-U", "--filter", "mirror:", "mirror:", "devnull:"], "--filter has no effect"),
+        (&["-b", "-u", "--filter", "mirror:", "mirror:", "devnull:"], ""),
+        (&["-b", "--lengthprefixed-nbytes", "2", "mirror:", "devnull:"], "since there is no lengthprefixed: here"),
+        (&["-b", "--lengthprefixed-nbytes", "2", "--filter", "lengthprefixed:mirror:", "mirror:", "devnull:"], ""),
+        (&["-b", "--defragment-max-size", "2", "mirror:", "empty:"], "--defragment-max-size has no effect"),
+        (&["-b", "--defragment-max-size", "2", "mirror:", "defragment:empty:"], ""),
+        (&["-b", "--mirror-bufsize", "2", "mirror:", "empty:"], "--mirror-bufsize has no effect"),
+        (&["-b", "--mirror-bufsize", "2", "mirror:", "devnull:"], ""),
+        (&["-b", "--separator-trim-cr", "mirror:", "devnull:"], "separator options have no effect"),
         (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
         (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
     ] {
         let ended = run(&[&["--dump-spec"], line].concat());
         assert!(ended.stderr.contains(said) && ended.stderr.is_empty() == said.is_empty(), "{line:?}: {ended:?}");
     }
+}
+
+#[test]
+fn a_message_that_is_too_long_is_told_once() {
+    let line = ["-b", "-u", "-B", "3", "--lengthprefixed-max-message-size", "4", "lines:mss:R abcdefghi|X"];
+    let ended = run(&[&line[..], &["lengthprefixed:mss:X"]].concat());
+    assert_eq!((ended.status, ended.stderr.lines().count()), (Some(27), 1), "{ended:?}");
+}
+
+#[test]
+fn a_filter_that_fails_is_named() {
+    let line = ["-b", "--filter", "mirror:", "--filter", "mss:ER", "mss:T 1000|X", "mss:X"];
+    let ended = run(&line);
+    assert!(ended.status == Some(27) && ended.stderr.contains("behind filter 2: "), "{ended:?}");
 }
 
 #[test]

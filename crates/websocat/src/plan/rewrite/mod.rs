@@ -9,6 +9,7 @@ mod console;
 mod early_resolve;
 mod expand;
 mod handover;
+mod idle_filters;
 mod kinds;
 mod log_traffic;
 mod origins;
@@ -36,6 +37,7 @@ enum When {
 /// chunkers are put in, chunkers before anything is shared.
 const PASSES: &[(&str, When, Pass)] = &[
     ("registry-send:", When::Always, senders::pass),
+    ("filters of an idle direction", When::Always, idle_filters::pass),
     ("request URIs", When::Usually, expand::request_uris),
     ("URLs and compound overlays", When::Usually, expand::compounds),
     ("what was not expanded", When::Always, expand::check),
