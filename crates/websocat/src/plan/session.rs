@@ -94,7 +94,7 @@ fn right_side(plan: &Plan, script: &mut Script, left: &Var) -> Result<()> {
     }
     if let Endpoint::RegistrySend(send) = &plan.right.endpoint {
         let call = send.call(left);
-        script.line(&if end { format!("exit_process_after({call})") } else { call });
+        script.session_end(&call);
         return Ok(());
     }
     plan.right.emit(script, &mut |script, right| {
