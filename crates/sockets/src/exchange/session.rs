@@ -322,6 +322,13 @@ impl ExchangePackets {
                     () => Body::INTERNAL_ERROR,
                 };
                 self.mover(other).end(End::Eof(why));
+                let answers = !session.mirrored && self.mover(other).answers();
+                let mover = self.mover(direction);
+                if answers && mover.from.is_some() && !refused {
+                    // Its answer to our Close is read, or what it still sends would be met by a reset that can overtake
+                    // the Close.
+                    (mover.state, mover.to, mover.quiet) = (State::Discard, None, true);
+                }
                 if refused {
                     let mover = self.mover(direction);
                     (mover.state, mover.quiet) = (State::Eof(Body::INTERNAL_ERROR), true);

@@ -186,6 +186,27 @@ async fn a_peer_that_breaks_off_is_no_normal_end_for_the_other_websocket() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_is_heard_out_after_the_other_side_has_failed() {
+    for answers in [true, false] {
+        let ((mut wire, ws), disk) = (websocket(options(Role::Server)), Peer::bytes());
+        let mut running = run_ws(ws, disk.socket(), 1000);
+        disk.fails_writing(io::ErrorKind::StorageFull);
+        wire.send(0x82, b"x").await;
+        assert_eq!(wire.receive().await, (0x88, b"\x03\xf3".to_vec()));
+        // Data on the way and an answer that takes its time.
+        at(1_900, running.start).await;
+        wire.send(0x82, b"late").await;
+        if answers {
+            wire.send(0x88, b"\x03\xf3").await;
+        }
+        let (result, ms) = running.ended().await;
+        assert_eq!(what(&result), (Direction::Forward, Part::Sink, io::ErrorKind::StorageFull));
+        assert_eq!(ms, if answers { 1_900 } else { 2_000 });
+        wire.ends().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_its_sink_cannot_hold_ends_with_a_code_that_says_so() {
     use crate::overlay::defragment::defragment_writes;
     for (len, fits) in [(100, true), (101, false)] {
