@@ -92,7 +92,8 @@ fn exec_monitor_exits_does_not_wait_for_output() {
     };
     // Three seconds of words are more than the silence after which descendants are forgotten.
     assert_eq!(lines(&[], 30), 30);
-    assert!(lines(&["--exec-monitor-exits"], 3000) < 3000);
+    // Thirty seconds of them, if nobody ends it.
+    assert!(lines(&["--exec-monitor-exits"], 300) < 300);
 }
 
 #[test]
