@@ -5,10 +5,11 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Once, mpsc},
     thread,
     time::{Duration, Instant},
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Catches a hang; nothing here takes as long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,6 +31,21 @@ pub struct Over {
 impl Over {
     pub fn code(&self) -> Option<i32> {
         self.status.code()
+    }
+}
+
+/// Where whoever runs the tests has them ignore signals (nohup, a job in the background), the program and its children would
+/// inherit that. A signal with a handler is a usual one again for whatever is started.
+fn heed_signals() {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    for kind in [SignalKind::hangup(), SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate()] {
+        if ignored & 1 << (kind.as_raw_value() - 1) != 0 {
+            drop(signal(kind).unwrap());
+        }
     }
 }
 
@@ -59,6 +75,8 @@ pub fn run(args: &[&str], stdin: &[u8]) -> (Over, Vec<u8>) {
 
 impl Program {
     pub fn spawn(command: &mut Command) -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(heed_signals);
         let mut child = command.spawn().expect("it starts");
         let (send, stderr) = mpsc::channel();
         if let Some(mut errors) = child.stderr.take() {
