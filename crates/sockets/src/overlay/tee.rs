@@ -2,7 +2,7 @@
 //!
 //! Messages stay whole on the way in: a socket that has begun one is read alone until it has ended it; otherwise all are
 //! read in turn. Written chunks go to every socket, to those that change bytes (masking) as a copy. A socket that ends or
-//! fails is left out from then on. What becomes of one that does not keep up is a matter of [`SlowConsumer`].
+//! fails is left out from then on, in both directions if it cannot be read. What becomes of one that does not keep up is a matter of [`SlowConsumer`].
 
 mod reader;
 #[cfg(test)]
@@ -126,10 +126,20 @@ pub fn tee(options: TeeOptions, sockets: Vec<DatagramSocket>) -> Result<Datagram
     })
 }
 
+/// An error of one socket as that of the whole: a reset of one is not one of the others.
+fn of_whole(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => io::Error::other(error),
+        _ => error,
+    }
+}
+
 /// What the two halves tell each other about the sockets.
 struct Shared {
     /// Their peers have left for good, as the reader tells the writer.
     gone: News,
+    /// They cannot be read any more, and whoever is there need not be told.
+    failed: News,
     /// They were let go by the writer, which the reader has to do as well.
     let_go: News,
 }
@@ -144,7 +154,7 @@ struct News {
 
 impl Shared {
     fn new(n: usize) -> Self {
-        Self { gone: News::new(n), let_go: News::new(n) }
+        Self { gone: News::new(n), failed: News::new(n), let_go: News::new(n) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading from several sockets: whole messages, in turn.
 
-use super::{Shared, TeeError, TeeOptions};
+use super::{Shared, TeeError, TeeOptions, of_whole};
 use crate::{
     datagram::{BoxDatagramRead, DatagramRead, Flags},
     hangup::Hangup,
@@ -90,25 +90,37 @@ impl TeeReader {
 
     /// A node has no more. What is announced for that, if anything.
     fn node_ended(&mut self, node: usize, error: Option<io::Error>) -> io::Result<Option<Announced>> {
-        if let Some(node) = self.nodes.get_mut(node) {
-            node.read = None;
-            if let Some(error) = &error
-                && !self.options.fail_reads
-            {
-                tracing::warn!("tee: goes on without reading from {}: {error}", node.info.describe());
-            }
+        if let Some(ended) = self.nodes.get_mut(node) {
+            ended.read = None;
+        }
+        match &error {
+            None => {}
+            // It broke the rules of its protocol, and may be told so.
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => self.shared.gone.tell(node),
+            Some(_) => self.shared.failed.tell(node),
         }
         let torn = self.midway.take_if(|(midway, _)| *midway == node).map(|(_, flags)| flags - Flags::PARTIAL);
         let last = !self.nodes.iter().any(Node::lives);
         self.over = last || self.options.propagate_eofs && error.is_none();
+        let goes_on = |error: Option<io::Error>| {
+            if let (Some(error), Some(node)) = (error, self.nodes.get(node)) {
+                tracing::warn!("tee: goes on without {}: {error}", node.info.describe());
+            }
+        };
         match (error, torn) {
-            (Some(error), _) if self.options.fail_reads => Err(error),
-            (_, Some(flags)) if self.options.tolerate_torn => Ok(Some(Announced::Mend(flags))),
-            (Some(error), Some(_)) => Err(error),
+            (Some(error), _) if self.options.fail_reads => Err(of_whole(error)),
+            (error, Some(flags)) if self.options.tolerate_torn => {
+                goes_on(error);
+                Ok(Some(Announced::Mend(flags)))
+            }
+            (Some(error), Some(_)) => Err(of_whole(error)),
             (None, Some(_)) => Err(TeeError::Torn.into()),
-            (Some(error), None) if last => Err(error),
+            (Some(error), None) if last => Err(of_whole(error)),
             (None, None) if self.over => Ok(Some(self.end())),
-            (_, None) => Ok(None),
+            (error, None) => {
+                goes_on(error);
+                Ok(None)
+            }
         }
     }
 

@@ -10,7 +10,8 @@ use crate::{
 };
 use std::{
     future::poll_fn,
-    task::{Poll, ready},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    task::{Poll, Wake, ready},
 };
 
 const PART: Flags = Flags::PARTIAL;
@@ -314,7 +315,8 @@ fn failures() {
         assert_eq!(
             got.map_err(|e| e.kind()),
             match options.fail_reads {
-                true => Err(io::ErrorKind::ConnectionReset),
+                // Not a reset: that would be handed on to those that are well.
+                true => Err(io::ErrorKind::Other),
                 false => Ok(vec![chunk(b"a", Flags::TEXT), chunk(b"", Flags::EOF)]),
             }
         );
@@ -331,6 +333,38 @@ fn failures() {
         assert!(drive(write(&mut *tee, b"x", Flags::NONE)).is_err());
         let mut tee = reader(options, vec![reads(Box::new(Broken)), reads(Box::new(Broken))]);
         assert!(drive(collect_chunks(&mut *tee, 9)).is_err());
+    }
+}
+
+#[test]
+fn one_that_cannot_be_read_holds_up_nobody() {
+    let ((stuck, _far_stuck), (well, mut far)) = (datagram_pair(1), datagram_pair(9));
+    let stuck = DatagramSocket { read: Some(Box::new(Broken)), ..stuck };
+    let DatagramSocket { read, write: out, .. } = tee(TeeOptions::default(), vec![well, stuck]).unwrap();
+    let (mut read, mut out) = (read.unwrap(), out.unwrap());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(out.poll_write(&mut cx, &mut b"1".to_vec(), Flags::TEXT).is_ready());
+    assert!(out.poll_write(&mut cx, &mut b"2".to_vec(), Flags::TEXT).is_pending());
+    let before = wakes.0.load(Relaxed);
+    assert_eq!(poll_read(&mut *read), Poll::Pending, "the other one is well");
+    assert!(wakes.0.load(Relaxed) > before, "whoever writes hears of it");
+    for text in [b"2", b"3", b"4"] {
+        assert!(matches!(out.poll_write(&mut cx, &mut text.to_vec(), Flags::TEXT), Poll::Ready(Ok(()))));
+    }
+    assert!(out.poll_shutdown(&mut cx).is_ready());
+    for text in [b"1", b"2", b"3", b"4"] {
+        assert_eq!(poll_read(&mut **far.read.as_mut().unwrap()), Poll::Ready(chunk(text, Flags::TEXT)));
+    }
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Relaxed);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writing to several sockets: each chunk to all of them, at the pace that the policy allows.
 
-use super::{Shared, TeeOptions};
+use super::{Shared, TeeOptions, of_whole};
 use crate::{
     backlog::{Backlog, Offer, SlowConsumer, TooSlow},
     buffer::{LARGEST, Window},
@@ -252,13 +252,14 @@ pub struct TeeWriter {
     nodes: Vec<Node>,
     options: TeeOptions,
     shared: Arc<Shared>,
-    /// What the reader was told to wake.
+    /// What the reader was told to wake, of either kind of news.
     waker: Option<Waker>,
+    failure_waker: Option<Waker>,
 }
 
 impl TeeWriter {
     pub(super) fn new(nodes: Vec<Node>, options: TeeOptions, shared: Arc<Shared>) -> Self {
-        Self { nodes, options, shared, waker: None }
+        Self { nodes, options, shared, waker: None, failure_waker: None }
     }
 
     /// Does `work` with every socket that is there; Pending when one of them is. A socket that fails is left out, and an error
@@ -290,16 +291,23 @@ impl TeeWriter {
             }
         }
         match failed {
-            Some(error) if self.options.fail_writes || !self.nodes.iter().any(Node::lives) => Poll::Ready(Err(error)),
+            Some(error) if self.options.fail_writes || !self.nodes.iter().any(Node::lives) => {
+                Poll::Ready(Err(of_whole(error)))
+            }
             _ if pending => Poll::Pending,
             _ => Poll::Ready(Ok(())),
         }
     }
 
-    /// Lets those say good-bye whose peers have left.
+    /// Lets those say good-bye whose peers have left, and leaves those out at once that failed.
     fn see_off(&mut self, cx: &mut Context<'_>) {
         let news = self.shared.gone.any(cx, &mut self.waker);
+        let failures = self.shared.failed.any(cx, &mut self.failure_waker);
         for (i, node) in self.nodes.iter_mut().enumerate() {
+            if failures && node.lives() && self.shared.failed.is_true_of(i) {
+                node.leave_out();
+                node.begun = false;
+            }
             node.leaving |= news && self.shared.gone.is_true_of(i);
             if node.leaving {
                 // In the middle of a chunk it can say nothing.
