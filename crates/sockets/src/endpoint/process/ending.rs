@@ -97,6 +97,11 @@ impl Ending {
     pub fn is_told(&self) -> bool {
         matches!(self.phase, Phase::Told(_) | Phase::Killed)
     }
+
+    /// It was told to end, or is going to be because its session was cut.
+    pub fn is_inevitable(&self) -> bool {
+        self.is_told() || matches!(self.phase, Phase::Cut(_))
+    }
 }
 
 #[cfg(test)]

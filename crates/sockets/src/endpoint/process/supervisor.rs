@@ -57,11 +57,15 @@ pub(super) async fn supervise(mut child: impl Subject, supervision: Supervision,
         Err(e) => tracing::warn!("cannot wait for {name}: {e}"),
     }
     bond.report(status.map_err(Arc::new));
-    if ending.is_told() {
+    // The child may have ended of the cut before that was heard of here.
+    if bond.news().cut && !ending.is_inevitable() {
+        ending.handle_cut(Instant::now());
+    }
+    if ending.is_inevitable() {
         while child.has_survivors() {
             match ending.next_time() {
                 None => break,
-                Some(at) if at <= Instant::now() => tell(&mut child, &mut ending),
+                Some(at) if at <= Instant::now() => tell(&mut child, "what was started by ", &mut ending),
                 Some(_) => sleep(LOOK).await,
             }
         }
@@ -104,14 +108,14 @@ async fn until_end(child: &mut impl Subject, ending: &mut Ending, bond: &Bond) -
         if news.output {
             ending.handle_output(now);
         }
-        tell(child, ending);
+        tell(child, "", ending);
     }
 }
 
-/// Sends the signal that is due, if one is.
-fn tell(child: &mut impl Subject, ending: &mut Ending) {
+/// Sends the signal that is due, if one is. `who` comes before the child's name in messages.
+fn tell(child: &mut impl Subject, who: &str, ending: &mut Ending) {
     let Some(signal) = ending.handle_time(Instant::now()) else { return };
-    let name = child.name();
+    let name = format!("{who}{}", child.name());
     match signal {
         Signal::HangUp => tracing::info!("{name} goes on after the end of its input: SIGHUP (--exec-grace)"),
         Signal::Terminate => tracing::info!("{name} goes on although its session was cut: SIGTERM"),
@@ -262,5 +266,22 @@ mod tests {
     async fn descendants_do_not_outlive_a_child_that_was_told_to_end() {
         let got = told(Some(0), Some(HangUp), true, async |bond| bond.left_alone());
         assert_eq!(got.await, (vec![(0, HangUp), (5, Kill)], 5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn descendants_do_not_outlive_a_cut_session_even_if_the_child_ends_at_once() {
+        for cut in [true, false] {
+            let (told, (_, ended)) = (Arc::new(Mutex::new(vec![])), oneshot::channel());
+            let child =
+                Fake { start: Instant::now(), dies_of: None, told: told.clone(), end: None, ended, survivors: true };
+            let bond = Arc::new(Bond::new(false));
+            if cut {
+                bond.cut();
+            }
+            bond.left_alone();
+            supervise(child, Supervision { grace: None, status_counts: false }, bond).await;
+            let expected = if cut { vec![(1, Terminate), (3, Kill)] } else { vec![] };
+            assert_eq!(*told.lock().unwrap(), expected);
+        }
     }
 }
