@@ -2,7 +2,8 @@
 //!
 //! Messages stay whole on the way in: a socket that has begun one is read alone until it has ended it; otherwise all are
 //! read in turn. Written chunks go to every socket, to those that change bytes (masking) as a copy. A socket that ends or
-//! fails is left out from then on, in both directions if it cannot be read. What becomes of one that does not keep up is a matter of [`SlowConsumer`].
+//! fails is left out from then on, in both directions if its peer is lost. What becomes of one that does not keep up is a
+//! matter of [`SlowConsumer`].
 
 mod reader;
 #[cfg(test)]
@@ -138,7 +139,7 @@ fn of_whole(error: io::Error) -> io::Error {
 struct Shared {
     /// Their peers have left for good, as the reader tells the writer.
     gone: News,
-    /// They cannot be read any more, and whoever is there need not be told.
+    /// Their peers are lost: nobody is there to be told anything.
     failed: News,
     /// They were let go by the writer, which the reader has to do as well.
     let_go: News,

@@ -93,11 +93,10 @@ impl TeeReader {
         if let Some(ended) = self.nodes.get_mut(node) {
             ended.read = None;
         }
-        match &error {
-            None => {}
-            // It broke the rules of its protocol, and may be told so.
-            Some(error) if error.kind() == io::ErrorKind::InvalidData => self.shared.gone.tell(node),
-            Some(_) => self.shared.failed.tell(node),
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, TimedOut};
+        // Whoever only broke a rule, or off, may still take what is written, and a good-bye.
+        if let Some(ConnectionReset | ConnectionAborted | TimedOut) = error.as_ref().map(io::Error::kind) {
+            self.shared.failed.tell(node);
         }
         let torn = self.midway.take_if(|(midway, _)| *midway == node).map(|(_, flags)| flags - Flags::PARTIAL);
         let last = !self.nodes.iter().any(Node::lives);
