@@ -292,60 +292,26 @@ fn parts_of_one_program_find_each_other() {
     ]);
 }
 
+/// Somebody listens to a name for another kind of socket than the one that comes.
+macro_rules! mismatch {
+    ($listens:literal, $comes:literal) => {
+        fails_after(
+            1000,
+            14,
+            &["--compose", "-b", "--global-timeout-ms", "1000", $listens, "mss:", "&", "-b", "mss:T 9000|X", $comes],
+        )
+    };
+}
+
 #[test]
 fn names_that_lead_nowhere() {
     play(&[
         takes(1000, &["-b", "--global-timeout-ms", "1000", "mss:T 9000|X", "regstr-c:nobody"]),
         takes(1000, &["-b", "--global-timeout-ms", "1000", "regdg-l:nobody", "mss:T 9000|X"]),
         // Who listens takes something else, and goes on listening.
-        fails_after(
-            1000,
-            14,
-            &[
-                "--compose",
-                "-b",
-                "--global-timeout-ms",
-                "1000",
-                "regdg-l:x",
-                "mss:",
-                "&",
-                "-b",
-                "mss:T 9000|X",
-                "regstr-c:x",
-            ],
-        ),
-        fails_after(
-            1000,
-            14,
-            &[
-                "--compose",
-                "-b",
-                "--global-timeout-ms",
-                "1000",
-                "regstr-l:x",
-                "mss:",
-                "&",
-                "-b",
-                "mss:T 9000|X",
-                "regdg-c:x",
-            ],
-        ),
-        fails_after(
-            1000,
-            14,
-            &[
-                "--compose",
-                "-b",
-                "--global-timeout-ms",
-                "1000",
-                "regdg-l:x",
-                "mss:",
-                "&",
-                "-b",
-                "mss:T 9000|X",
-                "regsend:x",
-            ],
-        ),
+        mismatch!("regdg-l:x", "regstr-c:x"),
+        mismatch!("regstr-l:x", "regdg-c:x"),
+        mismatch!("regdg-l:x", "regsend:x"),
         ok(&["--compose", "-b", "--oneshot", "regstr-l:x", "mss:W abc|D|X", "&", "-b", "mss:R abc|X|D", "regstr-c:x"]),
         fails(2, &["-b", "regsend:x", "mss:"]),
         fails(2, &["-b", "mss:", "log:regsend:x"]),
