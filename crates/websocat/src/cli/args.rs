@@ -168,6 +168,9 @@ pub struct ProgramArgs {
     /// Print the script that would run, and leave
     #[arg(long)]
     pub dump_spec: bool,
+    /// Say in plain words what would be connected to what, through which layers and with which limits, and leave
+    #[arg(long, conflicts_with = "scenario")]
+    pub explain: bool,
     /// Print the arguments as parsed to stderr, and leave
     #[arg(long)]
     pub dump_spec_phase0: bool,

@@ -182,6 +182,7 @@ impl Whole {
         }
         let whole = &mut self.program;
         whole.dump_spec |= part.dump_spec;
+        whole.explain |= part.explain;
         whole.verbose = whole.verbose.max(part.verbose);
         whole.quiet = whole.quiet.max(part.quiet);
         if whole.verbose > 0 && whole.quiet > 0 {

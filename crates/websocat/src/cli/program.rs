@@ -85,6 +85,7 @@ fn work(line: &CommandLine) -> Result<u8> {
             }
             return dump(&format!("{planned:#?}"));
         }
+        _ if program.explain => return print(&plan::explain(line)?),
         _ => plan::script(line)?,
     };
     if program.dump_spec {

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{Handle, RhResult, handle, throw},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use sockets::{endpoint::async_fd::async_fd_socket, socket::StreamSocket};
@@ -46,6 +46,10 @@ impl EndpointSpec for AsyncFd {
 
     fn is_single(&self) -> bool {
         true
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        format!("Reads and writes descriptor {}, which was inherited.", self.fd)
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

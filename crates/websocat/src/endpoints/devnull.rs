@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use sockets::{endpoint::empty::empty_stream, socket::StreamSocket};
@@ -29,6 +29,10 @@ impl EndpointSpec for DummyStream {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        super::empty::explain("bytes", about)
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, Var},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use sockets::{endpoint::empty::empty_datagram, info::SocketInfo, socket::DatagramSocket};
@@ -39,11 +39,21 @@ impl EndpointSpec for DummyDatagrams {
         Some(SocketKind::Datagram)
     }
 
+    fn explain(&self, about: &About<'_>) -> String {
+        explain("messages", about)
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let dummy = script.assign("dummy", "dummy_datagram_socket()");
         hang_up(script, &dummy);
         then(script, dummy)
     }
+}
+
+/// In words, for `--explain`.
+pub(super) fn explain(what: &str, about: &About<'_>) -> String {
+    let hangup = if about.args.endpoints.dummy.dummy_hangup { " Hangs up at once." } else { "" };
+    format!("Gives no {what} and discards those that come from the other side.{hangup}")
 }
 
 /// The statement that `--dummy-hangup` asks for.

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, os_literal},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, os_literal},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,22 @@ impl EndpointSpec for File {
     /// Files to write to are: a second one of them would write over what the first one wrote.
     fn is_single(&self) -> bool {
         self.mode != Mode::Read
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let path = self.path.display();
+        let options = &about.args.endpoints.file;
+        match self.mode {
+            Mode::Read => format!("Reads the file {path}; what comes from the other side is discarded."),
+            Mode::Append => format!("Appends to the file {path}; gives no data."),
+            Mode::Write if options.no_overwrite => {
+                format!("Writes a new file {path}, which must not exist yet; gives no data.")
+            }
+            Mode::Write if options.auto_rename => {
+                format!("Writes the file {path}, or a numbered one beside it if that exists; gives no data.")
+            }
+            Mode::Write => format!("Writes the file {path}, whose old content is lost; gives no data."),
+        }
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -59,6 +59,18 @@ impl ListenAddress {
         }
     }
 
+    /// In words, for `--explain`.
+    pub fn explain(&self) -> String {
+        match self {
+            Self::Address(addr) if addr.port() == 0 => format!("a free port of {}", addr.ip()),
+            Self::Address(addr) if addr.ip().is_unspecified() => format!("port {} of every address", addr.port()),
+            Self::Address(addr) => addr.to_string(),
+            Self::Port(0) => "a free port of the loopback addresses".to_owned(),
+            Self::Port(port) => format!("port {port} of the loopback addresses"),
+            Self::Name(name) => format!("all addresses of {name}"),
+        }
+    }
+
     /// The key of `listen_tcp` that says this.
     pub fn option_map(&self) -> OptionMap {
         match self {

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     register,
     scenario::{Handle, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
 use sockets::{endpoint::literal::literal, socket::StreamSocket};
@@ -29,6 +29,10 @@ impl EndpointSpec for Literal {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        format!("Gives a text of {} bytes, then its end; what comes from the other side is discarded.", self.0.len())
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::{
     functions::decode_base64,
     register,
     scenario::{Handle, RhResult, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
 use sockets::{endpoint::literal::literal, socket::StreamSocket};
@@ -31,6 +31,10 @@ impl EndpointSpec for LiteralBase64 {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Gives the bytes of a base64 text, then their end; what comes from the other side is discarded.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

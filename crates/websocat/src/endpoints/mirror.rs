@@ -5,7 +5,7 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,10 @@ impl EndpointSpec for Mirror {
 
     fn kind(&self) -> Option<SocketKind> {
         self.kind
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Sends everything back to where it came from.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

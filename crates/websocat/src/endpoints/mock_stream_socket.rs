@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     register,
     scenario::{Handle, RhResult, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, string_literal},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, string_literal},
 };
 use rhai::Engine;
 use sockets::{
@@ -35,6 +35,10 @@ impl EndpointSpec for MockStreamSocket {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Plays the scripted test peer; anything else than the script says ends the program with status 101.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Stack, Then},
 };
 use sockets::{info::SocketInfo, socket::StreamSocket};
 use std::{ffi::OsStr, sync::Arc};
@@ -134,6 +134,9 @@ macro_rules! endpoints {
             }
             pub fn is_single(&self) -> bool {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.is_single(), )* }
+            }
+            pub fn explain(&self, about: &About<'_>) -> String {
+                match self { $( $(#[$cfg])* Self::$Variant(x) => x.explain(about), )* }
             }
             pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.emit(script, then), )* }

@@ -4,7 +4,10 @@
 use crate::{
     cli::value::Duration,
     error::{Error, Result},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, os_literal, string_literal},
+    spec::{
+        About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, duration_in_words, os_literal,
+        string_literal,
+    },
 };
 use rhai::Engine;
 use std::{
@@ -144,6 +147,34 @@ impl EndpointSpec for Process {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let options = &about.args.endpoints.process;
+        let command = self.command.display();
+        let mut text = match self.shell {
+            true => format!("Runs `{command}` in a shell"),
+            false => {
+                let args: Vec<_> = options.exec_args.iter().flatten().map(|arg| arg.display().to_string()).collect();
+                format!("Runs the program `{}`", [vec![command.to_string()], args].concat().join(" "))
+            }
+        };
+        if let Some(directory) = &options.exec_chdir {
+            text.push_str(&format!(" in {}", directory.display()));
+        }
+        match (options.exec_uid, options.exec_gid) {
+            (Some(uid), Some(gid)) => text.push_str(&format!(" as user {uid} and group {gid}")),
+            (Some(uid), None) => text.push_str(&format!(" as user {uid}")),
+            (None, Some(gid)) => text.push_str(&format!(" as group {gid}")),
+            (None, None) => {}
+        }
+        if options.exec_dup2.is_some() {
+            return text + ", which gets the connection itself and does the rest.";
+        }
+        text.push_str(" and talks to its standard input and output. ");
+        let grace = duration_in_words(options.exec_grace);
+        text.push_str(&format!("It may go on for {grace} after its input has ended."));
+        text
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

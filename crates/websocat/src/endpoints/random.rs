@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, handle},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rand_core::{Rng as _, SeedableRng as _};
 use rhai::{Engine, NativeCallContext};
@@ -41,6 +41,10 @@ impl EndpointSpec for Random {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Gives random bytes without end; what comes from the other side is discarded.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

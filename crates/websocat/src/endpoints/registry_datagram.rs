@@ -8,7 +8,7 @@ use crate::{
     scenario::{
         Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, handle, task,
     },
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
 use serde::Deserialize;
@@ -50,6 +50,10 @@ impl EndpointSpec for RegistryDatagram {
 
     fn is_listener(&self) -> bool {
         self.listens
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        super::registry_stream::explain(self.listens, &self.name, about)
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -5,7 +5,7 @@
 use super::registry_stream::registry_name;
 use crate::{
     error::{Error, Result},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, Var, string_literal},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, Var, string_literal},
 };
 use std::ffi::OsStr;
 
@@ -38,6 +38,10 @@ impl EndpointSpec for RegistrySend {
     /// Neither: whatever the left side is.
     fn kind(&self) -> Option<SocketKind> {
         None
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        format!("Hands the connection over to who listens at the name `{}` within this program.", self.name)
     }
 
     fn emit(&self, _: &mut Script, _: &mut Then<'_>) -> Result<()> {

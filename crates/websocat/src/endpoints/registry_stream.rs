@@ -10,7 +10,7 @@ use crate::{
     scenario::{
         Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, handle, task,
     },
-    spec::{EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
 use serde::Deserialize;
@@ -36,6 +36,15 @@ pub struct RegistryArgs {
 
 /// Bytes in each direction unless told otherwise.
 const BUFFER: u64 = 1024;
+
+/// In words, for `--explain`.
+pub(super) fn explain(listens: bool, name: &str, about: &About<'_>) -> String {
+    match (listens, about.one_connection) {
+        (false, _) => format!("Connects to who listens at the name `{name}` within this program."),
+        (true, true) => format!("Waits for one connection to the name `{name}` from within this program."),
+        (true, false) => format!("Accepts connections to the name `{name}` from within this program."),
+    }
+}
 
 impl EndpointSpec for RegistryStream {
     const FORMS: &'static [Form] = &[
@@ -63,6 +72,10 @@ impl EndpointSpec for RegistryStream {
 
     fn is_listener(&self) -> bool {
         self.listens
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        explain(self.listens, &self.name, about)
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

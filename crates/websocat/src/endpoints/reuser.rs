@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, Listening, Script, SocketKind, Stack, Then, Var},
+    spec::{About, EndpointSpec, Form, Listening, Script, SocketKind, Stack, Then, Var},
 };
 use std::ffi::OsStr;
 
@@ -22,6 +22,11 @@ impl EndpointSpec for Reuser {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Datagram)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Shares one connection among all clients: what they say goes there in turn, each message from there to one of them:"
+            .to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

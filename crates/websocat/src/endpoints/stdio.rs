@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,10 @@ impl EndpointSpec for Stdio {
 
     fn is_single(&self) -> bool {
         true
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Reads standard input and writes standard output.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::{
     functions::Addresses,
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
@@ -111,6 +111,21 @@ impl EndpointSpec for TcpConnect {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let options = &about.args.endpoints.tcp_connect;
+        let limit = match options.connect_timeout.limit_millis() {
+            Some(ms) => format!("within {}", time_in_words(ms)),
+            None => "with no other time limit than the system's".to_owned(),
+        };
+        match &self.target {
+            TcpTarget::Address(addr) => format!("Connects to {addr} by TCP, {limit}."),
+            TcpTarget::Early { name, .. } => {
+                format!("Connects to {name} by TCP, {limit}; its address is looked up once, at the start.")
+            }
+            TcpTarget::Late(name) => format!("Looks up {name} and connects to it by TCP, {limit} each."),
+        }
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::{
     scenario::{
         Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
     },
-    spec::{EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
+    spec::{About, EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
@@ -100,6 +100,24 @@ impl EndpointSpec for TcpListen {
 
     fn is_listener(&self) -> bool {
         true
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let place = self.address.explain();
+        if about.one_connection {
+            return format!("Waits for one TCP connection on {place}.");
+        }
+        let limits = about.args.endpoints.client_limits;
+        let mut text = format!("Accepts TCP connections on {place}");
+        match (limits.max_clients, limits.max_clients_per_ip) {
+            (None, None) => text.push_str(", any number at a time"),
+            (Some(all), None) => text.push_str(&format!(", at most {all} at a time")),
+            (None, Some(each)) => text.push_str(&format!(", at most {each} at a time from one address")),
+            (Some(all), Some(each)) => {
+                text.push_str(&format!(", at most {all} at a time and {each} from one address"));
+            }
+        }
+        text + "."
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Stack, Then, emit_together},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Stack, Then, emit_together},
 };
 use std::ffi::OsStr;
 
@@ -21,6 +21,11 @@ impl EndpointSpec for Tee {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Datagram)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Joins several connections as one: what is written goes to each of them, and what any of them says is read:"
+            .to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then, emit_together},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Stack, Then, emit_together},
 };
 use std::ffi::OsStr;
 
@@ -23,6 +23,10 @@ impl EndpointSpec for WriteSplitoff {
 
     fn kind(&self) -> Option<SocketKind> {
         self.read.kind().or_else(|| self.write.kind())
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Reads from the first and writes to the second of these:".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::listen_address::{FORMAT, ListenAddress};
 use crate::{
     error::Result,
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use std::ffi::OsStr;
@@ -32,6 +32,10 @@ impl EndpointSpec for WsListen {
 
     fn is_listener(&self) -> bool {
         true
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        format!("Serves WebSockets on {}.", self.address.explain())
     }
 
     fn emit(&self, _: &mut Script, _: &mut Then<'_>) -> Result<()> {

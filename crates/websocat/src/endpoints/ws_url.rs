@@ -3,7 +3,7 @@
 use super::tcp_connect::TcpTarget;
 use crate::{
     error::Result,
-    spec::{EndpointSpec, Form, Script, SocketKind, Then, url::WsAddress},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, url::WsAddress},
 };
 use rhai::Engine;
 use std::ffi::OsStr;
@@ -49,6 +49,10 @@ impl EndpointSpec for WsUrl {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Datagram)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Connects to the WebSocket of a URL.".to_owned()
     }
 
     fn emit(&self, _: &mut Script, _: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, handle},
-    spec::{EndpointSpec, Form, Script, SocketKind, Then},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then},
 };
 use rhai::Engine;
 use sockets::{endpoint::zero::zero, socket::StreamSocket};
@@ -29,6 +29,10 @@ impl EndpointSpec for Zero {
 
     fn kind(&self) -> Option<SocketKind> {
         Some(SocketKind::Stream)
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Gives zero bytes without end; what comes from the other side is discarded.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use sockets::{
@@ -36,6 +36,10 @@ impl OverlaySpec for StreamChunks {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Makes a binary message of the bytes of each read, and writes the bytes of messages as they are.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,11 @@ impl OverlaySpec for Defragment {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let limit = bytes_in_words(about.args.overlays.defragment.limit());
+        format!("Puts messages that come in parts together, up to {limit}.")
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

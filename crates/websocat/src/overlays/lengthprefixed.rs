@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -173,6 +173,16 @@ impl OverlaySpec for LengthPrefixed {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let args = &about.args.overlays.lengthprefixed;
+        let bytes = args.lengthprefixed_nbytes.unwrap_or(NBYTES);
+        let order = if args.lengthprefixed_little_endian { "little-endian" } else { "big-endian" };
+        format!(
+            "Puts the length of each message in front of it ({bytes} bytes, {order}); writes messages of up to {}.",
+            bytes_in_words(args.max_written())
+        )
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

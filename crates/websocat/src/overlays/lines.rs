@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,18 @@ impl OverlaySpec for LineChunks {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let args = &about.args.overlays.lines;
+        let byte = if args.null_terminated { 0 } else { args.separator.unwrap_or(b'\n') };
+        let separator = match (byte, args.separator_n.unwrap_or(1)) {
+            (b'\n', 1) => return "Makes a text message of each line, and writes each message as a line.".to_owned(),
+            (0, 1) => "a zero byte".to_owned(),
+            (byte, 1) => format!("byte {byte}"),
+            (byte, n) => format!("{n} times byte {byte}"),
+        };
+        format!("Makes a text message of everything up to {separator}, and ends each message that it writes with that.")
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,10 @@ impl OverlaySpec for Log {
 
     fn gives(&self, inner: SocketKind) -> SocketKind {
         inner
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Prints what passes here on standard error.".to_owned()
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

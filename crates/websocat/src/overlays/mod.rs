@@ -4,7 +4,7 @@ use crate::{
     cli::value::{Duration, Size},
     error::{Error, Kind, Result},
     functions::http::{HeadOpts, MOST_HEADERS},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 
 pub mod chunks;
@@ -179,6 +179,9 @@ macro_rules! overlays {
             }
             pub fn gives(&self, inner: SocketKind) -> SocketKind {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.gives(inner), )* }
+            }
+            pub fn explain(&self, about: &About<'_>) -> String {
+                match self { $( $(#[$cfg])* Self::$Variant(x) => x.explain(about), )* }
             }
             pub fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.emit(script, inner, then), )* }

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{overlay::read_limiter::ReadLimiter, stream::BoxStreamRead};
@@ -39,6 +39,11 @@ impl OverlaySpec for ReadChunkLimiter {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let limit = about.args.overlays.read_limiter.read_buffer_limit.map_or(1, std::num::NonZero::get);
+        format!("Reads at most {} at a time.", bytes_in_words(limit.into()))
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

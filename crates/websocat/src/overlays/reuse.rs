@@ -5,7 +5,7 @@
 
 use crate::{
     error::Result,
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 
@@ -40,6 +40,10 @@ impl OverlaySpec for ReuseRaw {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Shares what is below among all clients.".to_owned()
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::{Array, Engine};
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,10 @@ impl OverlaySpec for Tee {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Joins what is below with others.".to_owned()
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {

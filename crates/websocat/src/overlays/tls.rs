@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result, shown},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, task, throw},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::{Engine, NativeCallContext};
 use rustls::pki_types::ServerName;
@@ -100,6 +100,18 @@ impl OverlaySpec for Tls {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let args = &about.args.overlays.tls;
+        let name = args.domain.as_ref().or(self.domain.as_ref());
+        let whom = name.map(|name| format!(" with {name}")).unwrap_or_default();
+        if args.insecure {
+            return format!(
+                "Encrypts with TLS{whom}. The certificate is NOT checked (-k): anybody may be at the other end."
+            );
+        }
+        format!("Encrypts with TLS{whom}, whose certificate must be valid.")
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

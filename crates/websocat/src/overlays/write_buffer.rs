@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{
@@ -37,6 +37,10 @@ impl OverlaySpec for WriteBuffer {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        format!("Gathers small writes, up to {}.", bytes_in_words(CAPACITY as u64))
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{overlay::write_limiter::WriteLimiter, stream::BoxStreamWrite};
@@ -39,6 +39,11 @@ impl OverlaySpec for WriteChunkLimiter {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let limit = about.args.overlays.write_limiter.write_buffer_limit.map_or(1, std::num::NonZero::get);
+        format!("Writes at most {} at a time.", bytes_in_words(limit.into()))
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@
 
 use crate::{
     error::Result,
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 use std::ffi::OsString;
@@ -42,6 +42,10 @@ impl OverlaySpec for WriteSplitoff {
 
     fn gives(&self, inner: SocketKind) -> SocketKind {
         inner
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Only reads from what is below.".to_owned()
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use super::ws_request::{Header, header, header_map};
 use crate::{
     error::Result,
     functions::http::{AcceptOpts, CompressOpts, ServeOpts, check_origin, check_subprotocols},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, time_in_words},
 };
 use rhai::Engine;
 
@@ -103,6 +103,30 @@ impl OverlaySpec for WsAccept {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let overlays = &about.args.overlays;
+        let args = &overlays.ws_accept;
+        let place = args.restrict_uri.as_ref().map_or("at any path".to_owned(), |path| format!("at {path} only"));
+        let mut text = format!("Takes requests for WebSockets {place}");
+        text.push_str(&match args.origins(self.guarded) {
+            None => ", from web pages of any origin".to_owned(),
+            Some(origins) if origins == ["same"] => ", from web pages of the same host and port only".to_owned(),
+            Some(origins) => format!(", from web pages of {} only", origins.join(", ")),
+        });
+        if let Some(protocol) = &args.server_protocol {
+            text.push_str(&format!(", with subprotocol {protocol}"));
+        }
+        let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
+        if let Some(ms) = overlays.handshake.timeout_ms().filter(|_| limited) {
+            text.push_str(&format!(". A request must come within {}", time_in_words(ms)));
+        }
+        text.push_str(&overlays.handshake.heads().explain());
+        if self.compress.is_some() {
+            text.push_str(". Compresses with who offers it");
+        }
+        text + "."
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

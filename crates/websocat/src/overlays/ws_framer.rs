@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, handle},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
@@ -169,6 +169,10 @@ impl OverlaySpec for WsFramer {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        about.args.overlays.ws_framer.explain(self.client, self.complete, about.console)
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

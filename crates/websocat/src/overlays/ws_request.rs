@@ -5,7 +5,10 @@
 use crate::{
     error::Result,
     functions::http::{CompressOpts, UpgradeOpts, check_header, check_subprotocols},
-    spec::{Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, string_literal, url::RequestUri},
+    spec::{
+        About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, string_literal, time_in_words,
+        url::RequestUri,
+    },
 };
 use rhai::Engine;
 
@@ -145,6 +148,28 @@ impl OverlaySpec for WsRequest {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Stream
+    }
+
+    fn explain(&self, about: &About<'_>) -> String {
+        let overlays = &about.args.overlays;
+        let mut text = format!("Asks for a WebSocket at {}", self.uri);
+        if let Some(host) = self.host.as_deref().filter(|host| !host.is_empty()) {
+            text.push_str(&format!(" on host {host}"));
+        }
+        if let Some(protocol) = &overlays.ws_request.protocol {
+            text.push_str(&format!(", subprotocol {protocol}"));
+        }
+        let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
+        if let Some(ms) = overlays.handshake.timeout_ms().filter(|_| limited) {
+            text.push_str(&format!(". The answer must come within {}", time_in_words(ms)));
+        }
+        if self.compress.is_some() {
+            text.push_str(". Offers compression");
+        }
+        if overlays.handshake.ws_dont_check_headers {
+            text.push_str(". Takes any answer");
+        }
+        text + "."
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::Engine;
 
@@ -30,6 +30,10 @@ impl OverlaySpec for WsServe {
 
     fn gives(&self, _: SocketKind) -> SocketKind {
         SocketKind::Datagram
+    }
+
+    fn explain(&self, _: &About<'_>) -> String {
+        "Serves a WebSocket.".to_owned()
     }
 
     fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod compose;
+mod explain;
 mod filters;
 mod lint;
 mod parse;
@@ -23,6 +24,7 @@ use std::{collections::HashMap, sync::Arc};
 
 pub use arguments::arguments;
 pub use compose::script;
+pub use explain::explain;
 pub use parse::{parse, specifier};
 pub use session::print;
 #[cfg(feature = "without-option")]

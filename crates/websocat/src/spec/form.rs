@@ -3,7 +3,7 @@
 //! A form is data: parser, generated pages and tests read the same table. The traits are implemented once per file of
 //! `endpoints/` and `overlays/`.
 
-use super::{Script, Then, Var};
+use super::{About, Script, Then, Var};
 use crate::error::Result;
 use std::{ffi::OsStr, fmt};
 
@@ -51,6 +51,8 @@ pub trait EndpointSpec: Clone + fmt::Debug + Sized {
     fn is_single(&self) -> bool {
         false
     }
+    /// What it does, for `--explain`: a sentence or two without a subject.
+    fn explain(&self, about: &About<'_>) -> String;
     /// Writes the call that makes the socket; `then` writes what is done with it.
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()>;
 }
@@ -67,6 +69,8 @@ pub trait OverlaySpec: Clone + fmt::Debug + Sized {
     fn takes(&self) -> Option<SocketKind>;
     /// Kind of socket that it gives, on top of `inner`.
     fn gives(&self, inner: SocketKind) -> SocketKind;
+    /// What it does, for `--explain`: a sentence or two without a subject.
+    fn explain(&self, about: &About<'_>) -> String;
     /// Writes the call that wraps `inner`.
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()>;
 }

@@ -4,6 +4,7 @@ mod client_limits;
 mod commands;
 mod compose;
 mod compression;
+mod explain;
 mod fixups;
 mod framing;
 mod golden;

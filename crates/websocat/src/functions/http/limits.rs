@@ -2,6 +2,7 @@
 //!
 //! hyper keeps both limits exactly; its buffer is never much larger than the first.
 
+use crate::spec::bytes_in_words;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of a head; larger ones are attacks or accidents (browsers stay below 16 KiB).
@@ -32,6 +33,12 @@ impl HeadOpts {
             Some(n) if n > MOST_HEADERS => Err(format!("option `max_headers`: {n} is more than {MOST_HEADERS}")),
             _ => Ok(self),
         }
+    }
+
+    /// In words, for `--explain`.
+    pub fn explain(self) -> String {
+        let bytes = bytes_in_words(self.bytes() as u64);
+        format!(", with at most {} headers of {bytes} in all", self.max_headers.unwrap_or(HEADERS_LIMIT))
     }
 
     pub(super) fn bytes(self) -> usize {

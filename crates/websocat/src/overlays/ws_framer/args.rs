@@ -4,6 +4,7 @@ use super::WrapOpts;
 use crate::{
     cli::value::{Duration, Size},
     error::{Error, Result},
+    spec::{bytes_in_words, time_in_words},
 };
 use serde::{Deserialize, Serialize};
 use sockets::overlay::ws::TextInvalid;
@@ -153,6 +154,35 @@ impl FramerArgs {
             max_message_length: self.max_ws_message_length.map(|size| size.0),
             ..WrapOpts::default()
         })
+    }
+
+    /// In words, for `--explain`; arguments as for `options`.
+    pub(super) fn explain(&self, client: bool, complete: bool, console: bool) -> String {
+        let role = if client { "client" } else { "server" };
+        let mut text = format!("Speaks WebSocket as a {role}");
+        // What is wrong with the options is said when they are used.
+        let options = self.options(client, complete, console).unwrap_or_default();
+        let unless = if options.no_pings_at_prompt { " unless somebody types here" } else { "" };
+        match (options.ping_interval_ms.map(time_in_words), options.ping_timeout_ms.map(time_in_words)) {
+            (Some(interval), None) => text.push_str(&format!(". Sends a ping after {interval} of silence{unless}")),
+            (None, Some(timeout)) => text.push_str(&format!(". Gives up after {timeout} of silence{unless}")),
+            (Some(interval), Some(timeout)) => text.push_str(&format!(
+                ". Sends a ping after {interval} of silence and gives up after {timeout} of it{unless}"
+            )),
+            (None, None) => {}
+        }
+        if let Some(n) = options.max_control_rate {
+            text.push_str(&format!(". Takes at most {n} pings and pongs a second"));
+        }
+        if let Some(n) = options.max_message_length {
+            text.push_str(&format!(". Takes messages of up to {}", bytes_in_words(n)));
+        }
+        if options.no_close_frame {
+            text.push_str(". Never sends Close");
+        } else if let Some(code) = options.close_code.filter(|code| *code != NORMAL_CLOSE) {
+            text.push_str(&format!(". Closes with {code}"));
+        }
+        text + "."
     }
 
     /// Milliseconds between pings and until the end.
