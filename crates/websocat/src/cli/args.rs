@@ -192,6 +192,9 @@ pub struct ProgramArgs {
     /// Print the Sec-WebSocket-Accept that answers this Sec-WebSocket-Key, and leave
     #[arg(long, value_name = "KEY", conflicts_with = "just_generate_key")]
     pub just_generate_accept: Option<String>,
+    /// Print what this build can do (specifiers, options, version) as JSON, and leave
+    #[arg(long)]
+    pub list_features: bool,
     /// Worker threads; by default one for every two cores for servers, one in all for clients
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

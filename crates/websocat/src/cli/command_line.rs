@@ -171,6 +171,7 @@ impl Whole {
             (part.dump_spec_phase2, "--dump-spec-phase2"),
             (part.just_generate_key, "--just-generate-key"),
             (part.just_generate_accept.is_some(), "--just-generate-accept"),
+            (part.list_features, "--list-features"),
             (part.generate.is_some(), "--generate"),
         ] {
             if used {

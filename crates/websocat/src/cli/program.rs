@@ -3,7 +3,10 @@
 //! The one place that knows both the text side (`cli`, `plan`) and what runs it (`exec`). It chooses the runtime, and
 //! every way out gives a status of the table in `error.rs`.
 
-use super::{Args, CommandLine, Tree, args::ProgramArgs, generate, logging, signals::Signals, value::Duration};
+use super::{
+    Args, CommandLine, Tree, args::ProgramArgs, features::features, generate, logging, signals::Signals,
+    value::Duration,
+};
 use crate::{
     error::{Error, Kind, Result},
     exec,
@@ -58,6 +61,9 @@ fn work(line: &CommandLine) -> Result<u8> {
     let program = &line.program;
     if let Some(page) = program.generate {
         return print(&generate::page(page));
+    }
+    if program.list_features {
+        return print(&features());
     }
     if program.just_generate_key {
         let key = http::fresh_key(program.random_seed)
