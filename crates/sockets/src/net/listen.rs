@@ -41,7 +41,8 @@ pub struct ListenOptions {
     pub bind_options: BindOptions,
     /// Set on the listening socket (buffer sizes have to be) and on each accepted one.
     pub route_options: RouteOptions,
-    /// Set on each accepted socket. One that refuses them is closed, with a warning.
+    /// Set on the listening socket, so that what is refused is known at once, and on each accepted one, which may not
+    /// inherit all. One that refuses them is closed, with a warning.
     pub stream_options: StreamOptions,
     /// Connections that may wait to be accepted; [`BACKLOG`] if absent.
     pub backlog: Option<u32>,
@@ -190,6 +191,7 @@ fn bind_one(address: SocketAddr, options: &ListenOptions, several: bool) -> Resu
     before.apply(&socket, address.is_ipv6()).map_err(refused)?;
     socket.bind(&address.into()).map_err(failed)?;
     options.route_options.apply(&socket, address.is_ipv6()).map_err(refused)?;
+    options.stream_options.apply(&socket).map_err(refused)?;
     socket.listen(i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX)).map_err(failed)?;
     TcpListener::from_std(socket.into()).map_err(failed)
 }
@@ -369,8 +371,11 @@ mod tests {
         let from = client.local_addr().unwrap();
         tokio::time::pause();
         const EMFILE: i32 = 24;
+        // Whatever there is too little of is waited for.
+        const ENFILE: i32 = 23;
+        const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
         let errors = std::iter::once(io::ErrorKind::ConnectionAborted.into())
-            .chain((0..12).map(|_| io::Error::from_raw_os_error(EMFILE)));
+            .chain((0..12).map(|i| io::Error::from_raw_os_error([EMFILE, ENFILE, ENOBUFS][i % 3])));
         let script = errors.map(Err).chain([Ok((accepted, from))]).collect();
         let source = Faulty { script, asked: 0 };
         let mut listener =
