@@ -6,7 +6,7 @@
 //! port, there is one attempt at a time.
 
 use super::sockopts::{BindOptions, OptionError, RouteOptions, StreamOptions};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -151,10 +151,9 @@ async fn attempt(address: SocketAddr, options: &TcpOptions) -> Result<TcpStream,
         socket.bind(&local.into()).map_err(failed(ConnectPhase::Bind(local)))?;
     }
     options.route_options.apply(&socket, v6).map_err(refused)?;
-    let tcp =
-        TcpSocket::from_std_stream(socket.into()).connect(address).await.map_err(failed(ConnectPhase::Connect))?;
-    options.stream_options.apply(&SockRef::from(&tcp)).map_err(refused)?;
-    Ok(tcp)
+    // Before there is a connection, too: nothing arrives that they do not hold for, and nobody is called in vain.
+    options.stream_options.apply(&socket).map_err(refused)?;
+    TcpSocket::from_std_stream(socket.into()).connect(address).await.map_err(failed(ConnectPhase::Connect))
 }
 
 /// Alternates between IP versions, beginning with that of the first address; what cannot be reached from the address

@@ -1,8 +1,8 @@
 //! Socket options of TCP connections and listeners, one struct for each phase in which the kernel wants them.
 //!
 //! [`BindOptions`] before bind, [`RouteOptions`] before connect or listen (the handshake must already have them, or window
-//! scaling depends on them), [`StreamOptions`] on the connected or accepted socket, and on the listener, whose connections
-//! then begin with them. A new option is one field and one line
+//! scaling depends on them), [`StreamOptions`] before connect, on the listener, whose connections then begin with
+//! them, and on the accepted socket. A new option is one field and one line
 //! in `apply`. What a platform lacks is refused by name, never skipped; options of the other IP version are skipped, so
 //! that one set of options serves a race over both.
 
@@ -74,7 +74,7 @@ pub struct RouteOptions {
     pub user_timeout_s: Option<u32>,
 }
 
-/// On a connected or accepted socket.
+/// Of a connection: before it is made, on the listener and on what that accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamOptions {
     /// TCP_NODELAY
@@ -83,7 +83,8 @@ pub struct StreamOptions {
     pub linger_s: Option<u32>,
     /// SO_OOBINLINE
     pub out_of_band_inline: bool,
-    /// SO_INCOMING_CPU
+    /// SO_INCOMING_CPU: decides among sockets that wait at one address (SO_REUSEPORT). Of a connection the kernel overwrites
+    /// it with each packet.
     pub cpu_affinity: Option<usize>,
     /// TCP_THIN_LINEAR_TIMEOUTS
     pub thin_linear_timeouts: Option<bool>,
