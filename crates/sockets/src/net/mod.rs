@@ -7,3 +7,4 @@ pub mod listen;
 pub mod resolve;
 pub mod sockopts;
 pub mod tcp;
+pub mod udp;
