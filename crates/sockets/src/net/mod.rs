@@ -3,6 +3,7 @@
 pub mod connect;
 #[cfg(unix)]
 pub mod inherited;
+pub mod inherited_socket;
 pub mod listen;
 pub mod resolve;
 pub mod sockopts;
