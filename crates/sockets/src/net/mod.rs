@@ -10,3 +10,4 @@ pub mod listen;
 pub mod resolve;
 pub mod sockopts;
 pub mod tcp;
+pub mod unix;
