@@ -194,7 +194,7 @@ impl SpliceCopy {
 
 /// Reads what splicing does not get past: the kernel stops it in front of a byte that was sent as urgent, for ever, and
 /// after a FIN takes that for the end. An ordinary read takes the byte along (SO_OOBINLINE) or skips it. `pipe` is empty.
-fn pass_mark(from: &TcpStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
+fn pass_mark(from: &KernelStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
     // What usually comes back is EAGAIN, or the end, once more. Less than a pipe always takes at once.
     let mut few = [0; 512];
     let room = limit.min(few.len());
