@@ -1,4 +1,5 @@
-//! TCP to TCP inside the kernel: `splice(2)` through a pipe, for byte exchanges with nothing between two sockets.
+//! Socket to socket, TCP or UNIX, inside the kernel: `splice(2)` through a pipe, for byte exchanges with nothing
+//! between the two.
 //!
 //! Pipes of 1 MiB come from a per-worker pool and go back when nothing is in them, so an idle connection owns none. Where
 //! pipes cannot be made (descriptors or the user's pipe quota used up) the caller goes on with a plain copy.
@@ -6,6 +7,7 @@
 use crate::{
     copy::StreamCopy,
     exchange::Failed,
+    net::kernel_stream::KernelStream,
     stream::{BoxStreamRead, BoxStreamWrite, wrote},
 };
 use rustix::{
@@ -20,7 +22,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{io::Interest, net::TcpStream};
+use tokio::io::Interest;
 
 /// Capacity asked for; the kernel's usual limit for ordinary users.
 const CAPACITY: usize = 1 << 20;
@@ -83,7 +85,7 @@ pub(crate) enum Spliced {
     Unsupported,
 }
 
-/// One direction between two TCP sockets.
+/// One direction between two sockets of the kernel.
 ///
 /// Pending: readable or writable is awaited, what was read waits in the pipe. EOF: the sink is shut down. Drop midway:
 /// loses what is in the pipe.
@@ -100,9 +102,9 @@ pub struct SpliceCopy {
 pub(crate) type Halves = (BoxStreamRead, BoxStreamWrite);
 
 impl SpliceCopy {
-    /// Gives the halves back when one of the two is not simply a TCP socket.
+    /// Gives the halves back when one of the two is not simply a socket of the kernel.
     pub(crate) fn new(from: BoxStreamRead, to: BoxStreamWrite, limit: Option<usize>) -> Result<Self, Halves> {
-        if from.tcp().is_none() || to.tcp().is_none() {
+        if from.kernel().is_none() || to.kernel().is_none() {
             return Err((from, to));
         }
         let limit = limit.map_or(CAPACITY, |n| n.clamp(1, CAPACITY));
@@ -118,7 +120,7 @@ impl SpliceCopy {
     /// Writes what is in the pipe.
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(Pipe { ends: Some((read, _)), held }) = self.pipe.as_mut().filter(|p| p.held > 0) {
-            let to = tcp(self.to.tcp().map(|tcp| &**tcp))?;
+            let to = kernel(self.to.kernel().map(|socket| &**socket))?;
             ready!(to.poll_write_ready(cx))?;
             match to.try_io(Interest::WRITABLE, || Ok(splice(&*read, None, to, None, *held, FLAGS)?)) {
                 Ok(n) => *held = held.saturating_sub(wrote(n)?),
@@ -132,7 +134,7 @@ impl SpliceCopy {
     /// Fills the empty pipe. `Ok(false)`: it cannot be done this way.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
-            let from = tcp(self.from.tcp().map(|tcp| &**tcp))?;
+            let from = kernel(self.from.kernel().map(|socket| &**socket))?;
             if from.poll_read_ready(cx)?.is_pending() {
                 self.pipe = None;
                 return Poll::Pending;
@@ -192,7 +194,7 @@ impl SpliceCopy {
 
 /// Reads what splicing does not get past: the kernel stops it in front of a byte that was sent as urgent, for ever, and
 /// after a FIN takes that for the end. An ordinary read takes the byte along (SO_OOBINLINE) or skips it. `pipe` is empty.
-fn pass_mark(from: &TcpStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
+fn pass_mark(from: &KernelStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
     // What usually comes back is EAGAIN, or the end, once more. Less than a pipe always takes at once.
     let mut few = [0; 512];
     let most = limit.min(few.len());
@@ -206,7 +208,7 @@ fn pass_mark(from: &TcpStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Resu
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
 
-fn tcp(socket: Option<&TcpStream>) -> io::Result<&TcpStream> {
+fn kernel(socket: Option<&KernelStream>) -> io::Result<&KernelStream> {
     socket.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 

@@ -74,8 +74,8 @@ types![
     sockets::endpoint::stdio::StdinRead,
     sockets::endpoint::stdio::StdoutWrite,
     sockets::net::listen::Listener,
-    sockets::net::tcp::TcpRead,
-    sockets::net::tcp::TcpWrite,
+    sockets::net::kernel_stream::KernelRead,
+    sockets::net::kernel_stream::KernelWrite,
     sockets::split::Joined,
     sockets::split::Prefixed,
     // Test sockets, which are endpoints too.
