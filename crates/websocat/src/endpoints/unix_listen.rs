@@ -12,7 +12,7 @@ use crate::{
     functions::serve::{Connection, Serving, Source, serve},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task, throw,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task,
     },
     spec::{EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then, os_literal},
 };
@@ -354,7 +354,7 @@ where
             })?;
             let Some(seat) = self.limits.seat(None, &mut info) else { continue };
             let name = info.describe().into();
-            let (give, on_accept) = (self.give.clone(), self.on_accept.for_session(self.on_accept.stop().child()));
+            let (give, on_accept) = (self.give.clone(), self.on_accept.for_session(self.on_accept.stop().session()));
             let session = Box::pin(async move { Ok(Flow::Then(give(&on_accept, socket, info)?)) });
             return Ok(Connection { name, session, seat });
         }
@@ -400,9 +400,8 @@ fn listen_seqpacket(
 /// Removes a file, whatever it is. With the flag a failure throws; otherwise it is nothing to speak of.
 fn unlink_file(path: OsString, bail_if_fails: bool) -> RhResult<()> {
     match std::fs::remove_file(&path) {
-        Err(e) if bail_if_fails => {
-            Err(throw(Error::with_source(Kind::File, format!("cannot remove {}", path.display()), e)))
-        }
+        // Something that the script can catch.
+        Err(e) if bail_if_fails => Err(format!("cannot remove {}: {e}", path.display()).into()),
         Err(error) => {
             tracing::debug!(%error, "cannot remove {}", path.display());
             Ok(())
