@@ -11,7 +11,8 @@ use crate::{
     stream::{BoxStreamRead, BoxStreamWrite, wrote},
 };
 use rustix::{
-    io::Errno,
+    io::{Errno, write},
+    net::{RecvFlags, recv},
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
@@ -147,11 +148,16 @@ impl SpliceCopy {
                     }
                 }
             }
-            let Some(Pipe { ends: Some((_, write)), held }) = &mut self.pipe else {
+            let Some(Pipe { ends: Some((_, into)), held }) = &mut self.pipe else {
                 return Poll::Ready(Ok(false));
             };
             // The pipe is empty, so that WouldBlock can only mean the socket.
-            match from.try_io(Interest::READABLE, || Ok(splice(from, None, &*write, None, self.limit, FLAGS)?)) {
+            let limit = self.limit;
+            let fill = || match splice(from, None, &*into, None, limit, FLAGS) {
+                Ok(0) | Err(Errno::AGAIN) => pass_mark(from, into, limit),
+                result => result,
+            };
+            match from.try_io(Interest::READABLE, || Ok(fill()?)) {
                 Ok(n) => {
                     (*held, self.eof) = (n, n == 0);
                     return Poll::Ready(Ok(true));
@@ -184,6 +190,16 @@ impl SpliceCopy {
     pub(crate) fn offer_rest(&mut self, cx: &mut Context<'_>) {
         let _ = self.poll_empty(cx); // the session has failed already
     }
+}
+
+/// Reads what splicing does not get past: the kernel stops it in front of a byte that was sent as urgent, for ever, and
+/// after a FIN takes that for the end. An ordinary read takes the byte along (SO_OOBINLINE) or skips it. `pipe` is empty.
+fn pass_mark(from: &KernelStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
+    // What usually comes back is EAGAIN, or the end, once more. Less than a pipe always takes at once.
+    let mut few = [0; 512];
+    let room = limit.min(few.len());
+    let (n, _) = recv(from, &mut few[..room], RecvFlags::DONTWAIT)?;
+    if n == 0 { Ok(0) } else { write(pipe, &few[..n]) }
 }
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);

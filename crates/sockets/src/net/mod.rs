@@ -10,4 +10,5 @@ pub mod listen;
 pub mod resolve;
 pub mod sockopts;
 pub mod tcp;
+pub mod udp;
 pub mod unix;

@@ -1,4 +1,4 @@
-//! Socket options of TCP connections and listeners, one struct for each phase in which the kernel wants them.
+//! Socket options of TCP and UDP sockets, one struct for each phase in which the kernel wants them.
 //!
 //! [`BindOptions`] before bind, [`RouteOptions`] before connect or listen (the handshake must already have them, or window
 //! scaling depends on them), [`StreamOptions`] on the connected or accepted socket. A new option is one field and one line
@@ -8,6 +8,10 @@
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "sockopts/elsewhere.rs")]
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sockopts/linux.rs")]
 mod os;
+
+mod datagram;
+
+pub use datagram::{DatagramOptions, Interface, MulticastError};
 
 use socket2::{Socket, TcpKeepalive};
 use std::{io, time::Duration};

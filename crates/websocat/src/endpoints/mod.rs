@@ -24,6 +24,7 @@ pub mod registry_datagram;
 pub mod registry_send;
 pub mod registry_stream;
 pub mod reuser;
+pub mod socket_args;
 pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
@@ -73,10 +74,8 @@ pub struct EndpointArgs {
     pub listen: tcp_listen::ListenArgs,
     #[command(flatten)]
     pub client_limits: client_limits::ClientLimitOpts,
-    #[command(flatten)]
-    pub tcp_bind: sockopts::BindOpts,
-    #[command(flatten)]
-    pub tcp: sockopts::TcpStreamOpts,
+    #[command(flatten, next_help_heading = socket_args::HEADING)]
+    pub sockets: socket_args::SocketArgs,
     #[command(flatten, next_help_heading = "UNIX socket files")]
     pub socket_file: unix_listen::SocketFileArgs,
     #[command(flatten, next_help_heading = "SEQPACKET sockets")]
@@ -144,6 +143,9 @@ macro_rules! endpoints {
             }
             pub fn is_single(&self) -> bool {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.is_single(), )* }
+            }
+            pub fn sockets(&self) -> socket_args::Sockets {
+                match self { $( $(#[$cfg])* Self::$Variant(x) => x.sockets(), )* }
             }
             pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.emit(script, then), )* }

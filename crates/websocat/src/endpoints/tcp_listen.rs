@@ -7,7 +7,8 @@ use super::{
     client_limits::{ClientLimitOpts, ClientLimits, Seat},
     inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
     listen_address::{FORMAT, ListenAddress},
-    sockopts::{BindOpts, TcpStreamOpts},
+    socket_args::{OptionGroup, Sockets},
+    sockopts::{BacklogOpts, BindOpts, PacketOpts, TcpOpts},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -121,6 +122,16 @@ impl EndpointSpec for TcpListen {
         true
     }
 
+    fn sockets(&self) -> Sockets {
+        const GROUPS: &[OptionGroup] =
+            &[OptionGroup::Backlog, OptionGroup::Bind, OptionGroup::Packet, OptionGroup::Tcp];
+        let v6 = match &self.address {
+            ListenAddress::Address(addr) => Some(addr.is_ipv6()),
+            ListenAddress::Port(_) | ListenAddress::Name(_) | ListenAddress::Inherited(_) => None,
+        };
+        Sockets { groups: GROUPS, v6 }
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let Listening { autospawn, oneshot } = script.listening;
         let mut map = self.address.option_map();
@@ -130,8 +141,11 @@ impl EndpointSpec for TcpListen {
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
         }
-        map.extend(&script.args.endpoints.tcp_bind)?;
-        map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
+        let sockets = script.socket_options();
+        map.extend(&sockets.backlog)?;
+        map.extend(&sockets.bind)?;
+        map.extend(&sockets.packet)?;
+        map.extend(&sockets.tcp.for_session(script.nodelay))?;
         let addr = script.var("addr");
         let tasks = script.args.endpoints.listen.tasks("tcp", Some(&addr));
         let (tcp, from) = (script.var("tcp"), script.var("from"));
@@ -158,8 +172,6 @@ struct ListenTcpOpts {
     autospawn: bool,
     /// One connection only
     oneshot: bool,
-    /// Connections that may wait to be accepted; 1024, or 1 with oneshot
-    backlog: Option<u32>,
 }
 
 impl ListenTcpOpts {
@@ -188,7 +200,7 @@ impl ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, InheritedOpts, ClientLimitOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ListenTcpOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
@@ -196,15 +208,16 @@ fn listen_tcp(
     let opts: ListenTcpOpts = reader.take()?;
     let inherited: InheritedOpts = reader.take()?;
     let limits: ClientLimitOpts = reader.take()?;
-    let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
+    let (BacklogOpts { backlog }, bind): (BacklogOpts, BindOpts) = (reader.take()?, reader.take()?);
+    let (packet, tcp): (PacketOpts, TcpOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
     let which = inherited.which()?;
     opts.check(which.as_ref())?;
     let options = ListenOptions {
         bind_options: bind.options(),
-        route_options: stream.route_options(),
-        stream_options: stream.stream_options(),
-        backlog: opts.backlog.or(opts.oneshot.then_some(1)),
+        route_options: tcp.route_options(&packet),
+        stream_options: tcp.stream_options(&packet),
+        backlog: backlog.or(opts.oneshot.then_some(1)),
     };
     if !opts.oneshot {
         Scenario::of(&ctx)?.mark_server();

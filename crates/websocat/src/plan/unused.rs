@@ -6,7 +6,10 @@
 
 use super::Plan;
 use crate::{
-    endpoints::{Endpoint, file},
+    endpoints::{
+        Endpoint, file,
+        socket_args::{self, OptionGroup, only_version},
+    },
     overlays::Overlay,
     spec::Stack,
 };
@@ -45,12 +48,43 @@ fn is_web_socket(overlay: &Overlay) -> bool {
 
 /// Of what will be run: the options without effect by what they need.
 pub fn unused(plan: &Plan) -> Vec<(String, &'static str)> {
-    let mut found = vec![];
+    let mut found = socket_options(plan);
     for (heading, is_there, name) in NEEDS {
         let typed = plan.args.typed.iter().filter(|typed| typed.heading == *heading);
         let names: Vec<&str> = typed.map(|typed| &*typed.name).collect();
         if !names.is_empty() && !plan.stacks().any(|stack| stack.any(is_there)) {
             found.push((names.join(", "), *name));
+        }
+    }
+    found
+}
+
+/// Socket options that no socket takes.
+fn socket_options(plan: &Plan) -> Vec<(String, &'static str)> {
+    let exclude = plan.args.endpoints.sockets.exclude_ws_from_sockopts;
+    let endpoints: Vec<_> = plan.stacks().flat_map(Stack::endpoints).collect();
+    let sockets: Vec<_> = endpoints.iter().filter(|(_, ws)| !(*ws && exclude)).map(|(e, _)| e.sockets()).collect();
+    let mut found: Vec<(String, &'static str)> = vec![];
+    for typed in plan.args.typed.iter().filter(|typed| typed.heading == socket_args::HEADING) {
+        let needs = match OptionGroup::of(&typed.name) {
+            None if endpoints.iter().any(|(_, ws)| *ws) => continue,
+            None => "WebSocket",
+            Some(group) => {
+                let version = only_version(&typed.name);
+                let fits = |v6: Option<bool>| version.is_none() || v6.is_none() || v6 == version;
+                if sockets.iter().any(|s| s.groups.contains(&group) && fits(s.v6)) {
+                    continue;
+                }
+                match version {
+                    Some(true) => "IPv6 socket",
+                    Some(false) => "IPv4 socket",
+                    None => group.owner(),
+                }
+            }
+        };
+        match found.iter_mut().find(|(_, what)| *what == needs) {
+            Some((names, _)) => *names = format!("{names}, {}", typed.name),
+            None => found.push((typed.name.clone(), needs)),
         }
     }
     found
@@ -84,6 +118,21 @@ mod tests {
             (&["-n", "reuse-raw:ws-l:1", "mirror:"], vec![]),
             (&["-n", "-k", "--filter", "wss://h/", "tcp:h:1", "mirror:"], vec![]),
             (&["--handshake-timeout", "1s", "tls:tcp:h:1", "mirror:"], vec![]),
+            (&["--socket-nodelay", "true", "--reuseport", "tcp:h:1", "mirror:"], vec![]),
+            (&["--socket-ttl", "9", "mirror:", "--tee", "ws://h/"], vec![]),
+            (
+                &["--socket-mss", "900", "--socket-mark", "1", "mirror:", "-"],
+                vec![("--socket-mark".into(), "TCP or UDP socket"), ("--socket-mss".into(), "TCP socket")],
+            ),
+            (&["--socket-listen-backlog", "9", "tcp:h:1", "mirror:"], one("--socket-listen-backlog", "listener")),
+            (&["--bind-before-connect", "127.0.0.1", "ws-l:1", "mirror:"], one("--bind-before-connect", "TCP client")),
+            (&["--socket-tos-v4", "8", "tcp:[::1]:1", "mirror:"], one("--socket-tos-v4", "IPv4 socket")),
+            (&["--socket-only-v6", "true", "tcp-l:1", "mirror:"], vec![]),
+            (&["--exclude-ws-from-sockopts", "tcp:h:1", "mirror:"], one("--exclude-ws-from-sockopts", "WebSocket")),
+            (
+                &["--exclude-ws-from-sockopts", "--socket-ttl", "9", "ws-l:1", "reuse-raw:ws-c:tcp:h:1"],
+                one("--socket-ttl", "TCP or UDP socket"),
+            ),
         ] {
             let mut found = unused(line);
             for (options, _) in &mut found {

@@ -5,6 +5,7 @@
 use super::string_literal;
 use crate::{
     cli::Args,
+    endpoints::socket_args::SocketArgs,
     error::{Error, Kind, Result},
     plan::Names,
 };
@@ -125,6 +126,8 @@ pub struct Script {
     pub stdio_stays_open: bool,
     /// What comes first on a connection of the stack that is being written is an HTTP request.
     pub http_first: bool,
+    /// The stack that is being written carries a WebSocket, or is part of one that does.
+    pub carries_websocket: bool,
     text: String,
     indent: usize,
     names: Names,
@@ -142,10 +145,20 @@ impl Script {
             stdio_stays_open: false,
             nodelay: false,
             http_first: false,
+            carries_websocket: false,
             text: String::new(),
             indent: 0,
             names,
         }
+    }
+
+    /// Socket options for the endpoint that is being written: it puts those groups into its map that its function knows.
+    pub fn socket_options(&self) -> SocketArgs {
+        let sockets = &self.args.endpoints.sockets;
+        if sockets.exclude_ws_from_sockopts && self.carries_websocket {
+            return SocketArgs::default();
+        }
+        sockets.clone()
     }
 
     pub fn line(&mut self, text: &str) {
