@@ -12,6 +12,7 @@ pub mod client_limits;
 pub mod devnull;
 pub mod empty;
 pub mod file;
+pub mod inherited_fd;
 pub mod listen_address;
 pub mod literal;
 pub mod literal_base64;
@@ -29,6 +30,9 @@ pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
 pub mod tee;
+pub mod unix_connect;
+pub mod unix_listen;
+pub mod unix_place;
 pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
@@ -53,6 +57,8 @@ endpoints! {
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
     tee::Tee,
+    unix_connect::UnixConnect,
+    unix_listen::UnixListen,
     write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
@@ -70,6 +76,10 @@ pub struct EndpointArgs {
     pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten, next_help_heading = socket_args::HEADING)]
     pub sockets: socket_args::SocketArgs,
+    #[command(flatten, next_help_heading = "UNIX socket files")]
+    pub socket_file: unix_listen::SocketFileArgs,
+    #[command(flatten, next_help_heading = "SEQPACKET sockets")]
+    pub seqpacket: unix_place::SeqpacketArgs,
     #[command(flatten, next_help_heading = "Processes")]
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
@@ -158,12 +168,15 @@ impl Endpoint {
 
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
-        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+        let network = matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_));
+        network || matches!(self, Self::UnixConnect(_) | Self::UnixListen(_))
     }
 
-    /// A process, a file, the terminal, an inherited descriptor, or another part of the program, which may lead to one.
+    /// A process, a file, the terminal, an inherited descriptor, a UNIX socket, or another part of the program, which may lead
+    /// to one.
     pub fn is_private(&self) -> bool {
-        let own = matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
+        let own = matches!(self, Self::UnixConnect(_) | Self::UnixListen(_));
+        let own = own || matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
         own || self.is_registered()
     }
 
