@@ -4,7 +4,11 @@ use crate::{
     error::{Error, Kind, Result},
     spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then},
 };
-use sockets::{info::SocketInfo, socket::StreamSocket};
+use sockets::{
+    info::SocketInfo,
+    net::unix::{UnixAddress, UnixPlace},
+    socket::StreamSocket,
+};
 use std::{ffi::OsStr, sync::Arc};
 
 pub mod async_fd;
@@ -183,6 +187,18 @@ impl Endpoint {
     /// Another part of the program is behind it.
     pub fn is_registered(&self) -> bool {
         matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))
+    }
+
+    /// A UNIX socket whose path others would take for an abstract name.
+    pub fn path_like_abstract_name(&self) -> Option<UnixAddress> {
+        let address = match self {
+            Self::UnixConnect(unix) => unix.address.clone(),
+            Self::UnixListen(unix) => unix.address()?,
+            _ => return None,
+        };
+        let looks =
+            matches!(&address.place, UnixPlace::Path(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@"));
+        looks.then_some(address)
     }
 
     /// The stacks that it is made of, if passes made it of some.

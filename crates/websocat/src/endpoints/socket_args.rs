@@ -38,7 +38,12 @@ pub enum OptionGroup {
     Bind,
     Packet,
     Tcp,
+    /// Of `Packet` what UNIX sockets know, too.
+    Buffers,
 }
+
+/// The options of `OptionGroup::Buffers`.
+const BUFFERS: [&str; 2] = ["--socket-recv-buffer-size", "--socket-send-buffer-size"];
 
 /// What the socket options have to do with an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,13 +63,18 @@ impl OptionGroup {
         Self::ALL.into_iter().find(|group| group.command().get_arguments().any(is_it))
     }
 
+    /// Whether it has this option.
+    pub fn has(self, option: &str) -> bool {
+        if self == Self::Buffers { BUFFERS.contains(&option) } else { Self::of(option) == Some(self) }
+    }
+
     fn command(self) -> Command {
         let command = Command::new("group");
         match self {
             Self::Local => LocalOpts::augment_args(command),
             Self::Backlog => BacklogOpts::augment_args(command),
             Self::Bind => BindOpts::augment_args(command),
-            Self::Packet => PacketOpts::augment_args(command),
+            Self::Packet | Self::Buffers => PacketOpts::augment_args(command),
             Self::Tcp => TcpOpts::augment_args(command),
         }
     }
@@ -76,6 +86,7 @@ impl OptionGroup {
             Self::Backlog => "listener",
             Self::Bind | Self::Packet => "TCP or UDP socket",
             Self::Tcp => "TCP socket",
+            Self::Buffers => "socket",
         }
     }
 }
