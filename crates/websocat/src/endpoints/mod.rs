@@ -9,6 +9,7 @@ use std::{ffi::OsStr, sync::Arc};
 
 pub mod async_fd;
 pub mod client_limits;
+pub mod datagram_sockopts;
 pub mod devnull;
 pub mod empty;
 pub mod file;
@@ -29,6 +30,9 @@ pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
 pub mod tee;
+pub mod udp;
+pub mod udp_server;
+pub mod udp_socket;
 pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
@@ -53,6 +57,8 @@ endpoints! {
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
     tee::Tee,
+    udp_server::UdpServer,
+    udp_socket::UdpSocket,
     write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
@@ -70,6 +76,8 @@ pub struct EndpointArgs {
     pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten, next_help_heading = socket_args::HEADING)]
     pub sockets: socket_args::SocketArgs,
+    #[command(flatten, next_help_heading = "UDP")]
+    pub udp: udp::UdpArgs,
     #[command(flatten, next_help_heading = "Processes")]
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
@@ -159,6 +167,11 @@ impl Endpoint {
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
         matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+    }
+
+    /// UDP of either form.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::UdpSocket(_) | Self::UdpServer(_))
     }
 
     /// A process, a file, the terminal, an inherited descriptor, or another part of the program, which may lead to one.
