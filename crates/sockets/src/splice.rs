@@ -197,9 +197,13 @@ impl SpliceCopy {
 fn pass_mark(from: &KernelStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
     // What usually comes back is EAGAIN, or the end, once more. Less than a pipe always takes at once.
     let mut few = [0; 512];
-    let room = limit.min(few.len());
-    let (n, _) = recv(from, &mut few[..room], RecvFlags::DONTWAIT)?;
-    if n == 0 { Ok(0) } else { write(pipe, &few[..n]) }
+    let most = limit.min(few.len());
+    let room = few.get_mut(..most).unwrap_or_default();
+    let (n, _) = recv(from, &mut *room, RecvFlags::DONTWAIT)?;
+    match room.get(..n) {
+        Some(read) if n > 0 => write(pipe, read),
+        _ => Ok(0),
+    }
 }
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);

@@ -98,8 +98,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn errors_pause_without_spinning_and_it_recovers() {
         const EMFILE: i32 = 24;
+        // Whatever there is too little of is waited for.
+        const ENFILE: i32 = 23;
+        const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
         let errors = std::iter::once(io::ErrorKind::ConnectionAborted.into())
-            .chain((0..12).map(|_| io::Error::from_raw_os_error(EMFILE)));
+            .chain((0..12).map(|i| io::Error::from_raw_os_error([EMFILE, ENFILE, ENOBUFS][i % 3])));
         let script = errors.map(Err).chain([Ok(7)]).collect();
         let mut accepting = Accepting::new(Faulty { script, asked: 0 });
         let begin = Instant::now();

@@ -31,7 +31,8 @@ pub struct ListenOptions {
     pub bind_options: BindOptions,
     /// Set on the listening socket (buffer sizes have to be) and on each accepted one.
     pub route_options: RouteOptions,
-    /// Set on each accepted socket. One that refuses them is closed, with a warning.
+    /// Set on the listening socket, so that what is refused is known at once, and on each accepted one, which may not
+    /// inherit all. One that refuses them is closed, with a warning.
     pub stream_options: StreamOptions,
     /// Connections that may wait to be accepted; [`BACKLOG`] if absent.
     pub backlog: Option<u32>,
@@ -183,6 +184,7 @@ fn bind_one(address: SocketAddr, options: &ListenOptions, several: bool) -> Resu
     before.apply(&socket, address.is_ipv6()).map_err(refused)?;
     socket.bind(&address.into()).map_err(failed)?;
     options.route_options.apply(&socket, address.is_ipv6()).map_err(refused)?;
+    options.stream_options.apply(&socket).map_err(refused)?;
     socket.listen(i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX)).map_err(failed)?;
     TcpListener::from_std(socket.into()).map_err(failed)
 }

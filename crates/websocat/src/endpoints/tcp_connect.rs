@@ -257,7 +257,7 @@ fn connect_error(e: ConnectError) -> Error {
     let kind = match &e {
         ConnectError::NoAddresses => Kind::NoAddresses,
         ConnectError::TimedOut { .. } => Kind::ConnectTimeout,
-        ConnectError::Failed { .. } | ConnectError::Option { .. } => Kind::Connect,
+        ConnectError::Failed { .. } | ConnectError::Option { .. } | ConnectError::OtherVersion { .. } => Kind::Connect,
     };
     Error::with_source(kind, e.to_string(), e)
 }

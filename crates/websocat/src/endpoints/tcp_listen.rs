@@ -27,7 +27,7 @@ use sockets::{
     info::Address,
     net::{
         listen::{ListenOptions, Listener, loopback},
-        resolve::{Resolver as _, SystemResolver},
+        resolve::{Resolver, SystemResolver},
     },
     socket::StreamSocket,
 };
@@ -190,12 +190,12 @@ impl ListenTcpOpts {
         Ok(())
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
+    async fn addresses(&self, resolver: &dyn Resolver) -> Result<Vec<SocketAddr>> {
         if let Some(name) = &self.host {
             return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-                // Whatever the hosts file says of it: both loopback addresses.
-                Some(("localhost", Ok(port))) => Ok(loopback(port).to_vec()),
-                _ => SystemResolver.lookup(name).await.map_err(lookup_error),
+                // Whatever the hosts file says of it: both loopback addresses (RFC 6761, 6.3).
+                Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => Ok(loopback(port).to_vec()),
+                _ => resolver.lookup(name).await.map_err(lookup_error),
             };
         }
         Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.addr).collect())
@@ -231,7 +231,7 @@ fn listen_tcp(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let addrs = opts.addresses().await?;
+        let addrs = opts.addresses(&SystemResolver).await?;
         let listener =
             Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?;
         if let Some(addr) = listener.addresses().first() {
@@ -309,4 +309,29 @@ fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, listen_tcp);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockets::net::resolve::FixedResolver;
+
+    #[tokio::test]
+    async fn a_name_is_listened_on_at_all_its_addresses() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let both = vec![addr("192.0.2.7:80"), addr("[2001:db8::7]:80")];
+        // A localhost that somebody else has.
+        let resolver =
+            FixedResolver::new([("h:80", both.clone()), ("localhost:80", both.clone()), ("none:80", vec![])]);
+        let addresses = async |host: &str| {
+            let opts = ListenTcpOpts { host: Some(host.to_owned()), ..ListenTcpOpts::default() };
+            opts.addresses(&resolver).await
+        };
+        assert_eq!(addresses("h:80").await.unwrap(), both);
+        for local in ["localhost:80", "LocalHost:80"] {
+            assert_eq!(addresses(local).await.unwrap(), [addr("127.0.0.1:80"), addr("[::1]:80")]);
+        }
+        assert_eq!(addresses("none:80").await.unwrap_err().exit_code(), 20);
+        assert_eq!(addresses("unknown:80").await.unwrap_err().exit_code(), 21);
+    }
 }
