@@ -13,6 +13,7 @@ pub mod datagram_sockopts;
 pub mod devnull;
 pub mod empty;
 pub mod file;
+pub mod inherited_fd;
 pub mod listen_address;
 pub mod literal;
 pub mod literal_base64;
@@ -33,6 +34,9 @@ pub mod tee;
 pub mod udp;
 pub mod udp_server;
 pub mod udp_socket;
+pub mod unix_connect;
+pub mod unix_listen;
+pub mod unix_place;
 pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
@@ -59,6 +63,8 @@ endpoints! {
     tee::Tee,
     udp_server::UdpServer,
     udp_socket::UdpSocket,
+    unix_connect::UnixConnect,
+    unix_listen::UnixListen,
     write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
@@ -78,6 +84,10 @@ pub struct EndpointArgs {
     pub sockets: socket_args::SocketArgs,
     #[command(flatten, next_help_heading = "UDP")]
     pub udp: udp::UdpArgs,
+    #[command(flatten, next_help_heading = "UNIX socket files")]
+    pub socket_file: unix_listen::SocketFileArgs,
+    #[command(flatten, next_help_heading = "SEQPACKET sockets")]
+    pub seqpacket: unix_place::SeqpacketArgs,
     #[command(flatten, next_help_heading = "Processes")]
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
@@ -166,7 +176,8 @@ impl Endpoint {
 
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
-        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+        let network = matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_));
+        network || matches!(self, Self::UnixConnect(_) | Self::UnixListen(_))
     }
 
     /// UDP of either form.
@@ -174,9 +185,11 @@ impl Endpoint {
         matches!(self, Self::UdpSocket(_) | Self::UdpServer(_))
     }
 
-    /// A process, a file, the terminal, an inherited descriptor, or another part of the program, which may lead to one.
+    /// A process, a file, the terminal, an inherited descriptor, a UNIX socket, or another part of the program, which may lead
+    /// to one.
     pub fn is_private(&self) -> bool {
-        let own = matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
+        let own = matches!(self, Self::UnixConnect(_) | Self::UnixListen(_));
+        let own = own || matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
         own || self.is_registered()
     }
 

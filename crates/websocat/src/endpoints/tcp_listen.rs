@@ -4,7 +4,8 @@
 //! When the scenario drains it accepts no more and waits for its sessions.
 
 use super::{
-    client_limits::{Admission, ClientLimitOpts, ClientLimits, Seat},
+    client_limits::{ClientLimitOpts, ClientLimits, Seat},
+    inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
     listen_address::{FORMAT, ListenAddress},
     socket_args::{OptionGroup, Sockets},
     sockopts::{BacklogOpts, BindOpts, PacketOpts, TcpOpts},
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use sockets::{
     info::Address,
     net::{
+        inherited_socket::{Wanted, Which},
         listen::{ListenOptions, Listener, loopback},
         resolve::{Resolver, SystemResolver},
     },
@@ -68,7 +70,7 @@ impl ListenArgs {
                         "\"LISTEN proto={proto},ip=\" + {addr}.get_ip() + \",port=\" + str({addr}.get_port()) + \"\\n\""
                     )
                 }
-                None => format!("\"LISTEN proto={proto}\\n\""),
+                None => string_literal(&format!("LISTEN proto={proto}\n")),
             };
             tasks.push(format!("task_wrap(|| {{ print_stdout({line}); dummy_task() }})"));
         }
@@ -84,14 +86,31 @@ impl ListenArgs {
 }
 
 impl EndpointSpec for TcpListen {
-    const FORMS: &'static [Form] = &[Form {
-        name: "tcp-listen",
-        prefixes: &["tcp-listen:", "listen-tcp:", "tcp-l:", "l-tcp:"],
-        value: FORMAT,
-        doc: "Accepts TCP connections. A bare port listens on the loopback addresses only.",
-    }];
+    const FORMS: &'static [Form] = &[
+        Form {
+            name: "tcp-listen",
+            prefixes: &["tcp-listen:", "listen-tcp:", "tcp-l:", "l-tcp:"],
+            value: FORMAT,
+            doc: "Accepts TCP connections. A bare port listens on the loopback addresses only.",
+        },
+        Form {
+            name: "tcp-listen-fd",
+            prefixes: &["tcp-listen-fd:", "listen-tcp-fd:", "tcp-l-fd:", "l-tcp-fd:"],
+            value: "FD",
+            doc: "Accepts connections on a listening TCP socket that this program was started with (Unix).",
+        },
+        Form {
+            name: "tcp-listen-fdname",
+            prefixes: &["tcp-listen-fdname:", "listen-tcp-fdname:", "tcp-l-fdname:", "l-tcp-fdname:"],
+            value: "FDNAME",
+            doc: "The same by the name that a service manager gave it (LISTEN_FDNAMES).",
+        },
+    ];
 
-    fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        if is_inherited(form) {
+            return Ok(Self { address: ListenAddress::Inherited(inherited_fd::parse(form, value)?) });
+        }
         Ok(Self { address: ListenAddress::parse(value)? })
     }
 
@@ -108,7 +127,7 @@ impl EndpointSpec for TcpListen {
             &[OptionGroup::Backlog, OptionGroup::Bind, OptionGroup::Packet, OptionGroup::Tcp];
         let v6 = match &self.address {
             ListenAddress::Address(addr) => Some(addr.is_ipv6()),
-            ListenAddress::Port(_) | ListenAddress::Name(_) => None,
+            ListenAddress::Port(_) | ListenAddress::Name(_) | ListenAddress::Inherited(_) => None,
         };
         Sockets { groups: GROUPS, v6 }
     }
@@ -131,16 +150,7 @@ impl EndpointSpec for TcpListen {
         let tasks = script.args.endpoints.listen.tasks("tcp", Some(&addr));
         let (tcp, from) = (script.var("tcp"), script.var("from"));
         script.nest(&format!("listen_tcp({map}, |{addr}| {{"), &format!("}}, |{tcp}, {from}| {{"), &mut |script| {
-            match &tasks[..] {
-                [] => script.line("dummy_task()"),
-                tasks => {
-                    script.nest("sequential([", "])", &mut |script| {
-                        tasks.iter().for_each(|task| script.line(&format!("{task},")));
-                        Ok(())
-                    })?;
-                }
-            }
-            Ok(())
+            script.in_sequence(&tasks)
         })?;
         script.indent(&mut |script| then(script, tcp.clone()))?;
         script.line("})");
@@ -158,12 +168,6 @@ struct ListenTcpOpts {
     addrs: Option<Vec<SocketAddr>>,
     /// Name and port to listen on, at all addresses of the name
     host: Option<String>,
-    /// Inherited descriptor instead of an address
-    fd: Option<i32>,
-    /// Inherited descriptor by its name in LISTEN_FDNAMES
-    named_fd: Option<String>,
-    /// Do not check the type of the descriptor
-    fd_force: bool,
     /// Each connection gets a task of its own; otherwise they are served one after another
     autospawn: bool,
     /// One connection only
@@ -171,21 +175,10 @@ struct ListenTcpOpts {
 }
 
 impl ListenTcpOpts {
-    fn check(&self) -> RhResult<()> {
-        let places = [
-            self.addr.is_some(),
-            self.addrs.is_some(),
-            self.host.is_some(),
-            self.fd.is_some(),
-            self.named_fd.is_some(),
-        ];
+    fn check(&self, inherited: Option<&Which>) -> RhResult<()> {
+        let places = [self.addr.is_some(), self.addrs.is_some(), self.host.is_some(), inherited.is_some()];
         if places.into_iter().filter(|given| *given).count() != 1 {
             return Err("where to listen? Give one of the options `addr`, `addrs`, `host`, `fd`, `named_fd`".into());
-        }
-        if self.fd.is_some() || self.named_fd.is_some() || self.fd_force {
-            return Err(
-                "listening on an inherited descriptor (`fd`, `named_fd`) does not exist in this version yet".into()
-            );
         }
         Ok(())
     }
@@ -207,17 +200,19 @@ impl ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
+    opts: RhOpts<(ListenTcpOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
     let opts: ListenTcpOpts = reader.take()?;
+    let inherited: InheritedOpts = reader.take()?;
     let limits: ClientLimitOpts = reader.take()?;
     let (BacklogOpts { backlog }, bind): (BacklogOpts, BindOpts) = (reader.take()?, reader.take()?);
     let (packet, tcp): (PacketOpts, TcpOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
-    opts.check()?;
+    let which = inherited.which()?;
+    opts.check(which.as_ref())?;
     let options = ListenOptions {
         bind_options: bind.options(),
         route_options: tcp.route_options(&packet),
@@ -231,9 +226,17 @@ fn listen_tcp(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let addrs = opts.addresses(&SystemResolver).await?;
-        let listener =
-            Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?;
+        let listener = match which {
+            Some(which) => {
+                let socket = take_listener(&which, Wanted::TcpListener, inherited.fd_force)?.socket;
+                let failed = |e| Error::with_source(Kind::Listen, format!("cannot listen on {which}"), e);
+                Listener::adopt(socket, options).map_err(failed)?
+            }
+            None => {
+                let addrs = opts.addresses(&SystemResolver).await?;
+                Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?
+            }
+        };
         if let Some(addr) = listener.addresses().first() {
             run(when_listening.task((*addr,))?).await?;
         }
@@ -259,40 +262,20 @@ impl Source for Connections {
 
     async fn next(&mut self) -> Result<Connection<Seat>> {
         loop {
-            let socket = self.listener.accept().await.map_err(|e| {
+            let mut socket = self.listener.accept().await.map_err(|e| {
                 let addrs: Vec<_> = self.listener.addresses().iter().map(ToString::to_string).collect();
                 Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
             })?;
-            if let Some((socket, seat)) = admit(&self.limits, socket) {
+            let from = match &socket.info.peer {
+                Some(Address::Ip(addr)) => Some(addr.ip()),
+                _ => None,
+            };
+            if let Some(seat) = self.limits.seat(from, Arc::make_mut(&mut socket.info)) {
                 let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket);
                 return Ok(Connection { name, session, seat });
             }
         }
     }
-}
-
-/// The connection with its seat, or None: it is closed, there are too many.
-fn admit(limits: &ClientLimits, mut socket: StreamSocket) -> Option<(StreamSocket, Seat)> {
-    let from = match &socket.info.peer {
-        Some(Address::Ip(addr)) => Some(addr.ip()),
-        _ => None,
-    };
-    let (full, seat) = match limits.admit(from) {
-        Admission::Welcome(seat) => return Some((socket, seat)),
-        Admission::Told(seat, full) => (full, Some(seat)),
-        Admission::Closed(full) => (full, None),
-    };
-    // Once for each time that it becomes full: a crowd outside shall not fill the log.
-    if full.again {
-        tracing::debug!("{}: refused: {full}", socket.info.describe());
-    } else {
-        tracing::warn!("{}: refused: {full}", socket.info.describe());
-    }
-    let seat = seat?;
-    let mut info = Arc::unwrap_or_clone(socket.info);
-    info.busy = true;
-    socket.info = Arc::new(info);
-    Some((socket, seat))
 }
 
 /// One connection, from the script's function to its end, with its name for messages. Calling the function is a stage of its

@@ -13,6 +13,7 @@ use crate::{
     overlays::Overlay,
     spec::Stack,
 };
+use sockets::net::unix::UnixKind;
 
 /// Heading, what a stack must have, and how that is called.
 type Need = (&'static str, fn(&Stack) -> bool, &'static str);
@@ -22,6 +23,8 @@ const NEEDS: &[Need] = &[
     ("UDP", |stack| stack.endpoint.is_udp(), "UDP socket"),
     ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
     ("Inherited descriptors", |stack| matches!(stack.endpoint, Endpoint::AsyncFd(_)), "async-fd:"),
+    ("UNIX socket files", |stack| matches!(&stack.endpoint, Endpoint::UnixListen(u) if u.has_file()), "unix-listen:"),
+    ("SEQPACKET sockets", |stack| is_seqpacket(&stack.endpoint), "seqpacket:"),
     ("Length prefixes", |stack| has(stack, |o| matches!(o, Overlay::LengthPrefixed(_))), "lengthprefixed:"),
     ("WebSocket", |stack| has(stack, is_web_socket), "WebSocket"),
     ("TLS", |stack| has(stack, |o| matches!(o, Overlay::Tls(_))), "TLS"),
@@ -29,6 +32,14 @@ const NEEDS: &[Need] = &[
 
 fn has(stack: &Stack, is_it: fn(&Overlay) -> bool) -> bool {
     stack.overlays.iter().any(is_it)
+}
+
+fn is_seqpacket(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::UnixConnect(unix) => unix.address.kind == UnixKind::Seqpacket,
+        Endpoint::UnixListen(unix) => unix.kind == UnixKind::Seqpacket,
+        _ => false,
+    }
 }
 
 fn is_web_socket(overlay: &Overlay) -> bool {

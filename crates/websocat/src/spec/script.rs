@@ -202,6 +202,18 @@ impl Script {
         self.nest(&format!("{call} |{v}| {{"), "})", &mut |script| then(script, v.clone()))
     }
 
+    /// Tasks one after another as the value of a closure.
+    pub fn in_sequence(&mut self, tasks: &[String]) -> Result<()> {
+        if tasks.is_empty() {
+            self.line("dummy_task()");
+            return Ok(());
+        }
+        self.nest("sequential([", "])", &mut |script| {
+            tasks.iter().for_each(|task| script.line(&format!("{task},")));
+            Ok(())
+        })
+    }
+
     /// The task of a session, the last thing in its bracket.
     pub fn session_end(&mut self, task: &str) {
         if self.args.session.exit_after_one_session {
