@@ -13,6 +13,7 @@ use std::{ffi::OsStr, sync::Arc};
 
 pub mod async_fd;
 pub mod client_limits;
+pub mod datagram_sockopts;
 pub mod devnull;
 pub mod empty;
 pub mod file;
@@ -34,6 +35,9 @@ pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
 pub mod tee;
+pub mod udp;
+pub mod udp_server;
+pub mod udp_socket;
 pub mod unix_connect;
 pub mod unix_listen;
 pub mod unix_place;
@@ -61,6 +65,8 @@ endpoints! {
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
     tee::Tee,
+    udp_server::UdpServer,
+    udp_socket::UdpSocket,
     unix_connect::UnixConnect,
     unix_listen::UnixListen,
     write_splitoff::WriteSplitoff,
@@ -80,6 +86,8 @@ pub struct EndpointArgs {
     pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten, next_help_heading = socket_args::HEADING)]
     pub sockets: socket_args::SocketArgs,
+    #[command(flatten, next_help_heading = "UDP")]
+    pub udp: udp::UdpArgs,
     #[command(flatten, next_help_heading = "UNIX socket files")]
     pub socket_file: unix_listen::SocketFileArgs,
     #[command(flatten, next_help_heading = "SEQPACKET sockets")]
@@ -174,6 +182,11 @@ impl Endpoint {
     pub fn is_external(&self) -> bool {
         let network = matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_));
         network || matches!(self, Self::UnixConnect(_) | Self::UnixListen(_))
+    }
+
+    /// UDP of either form.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::UdpSocket(_) | Self::UdpServer(_))
     }
 
     /// A process, a file, the terminal, an inherited descriptor, a UNIX socket, or another part of the program, which may lead

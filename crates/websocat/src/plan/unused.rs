@@ -20,6 +20,7 @@ type Need = (&'static str, fn(&Stack) -> bool, &'static str);
 
 const NEEDS: &[Need] = &[
     ("Processes", |stack| matches!(stack.endpoint, Endpoint::Process(_)), "cmd: or exec:"),
+    ("UDP", |stack| stack.endpoint.is_udp(), "UDP socket"),
     ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
     ("Inherited descriptors", |stack| matches!(stack.endpoint, Endpoint::AsyncFd(_)), "async-fd:"),
     ("UNIX socket files", |stack| matches!(&stack.endpoint, Endpoint::UnixListen(u) if u.has_file()), "unix-listen:"),
