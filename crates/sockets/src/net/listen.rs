@@ -67,12 +67,12 @@ impl ListenError {
 }
 
 #[cfg(unix)]
-fn unsupported_family(e: &io::Error) -> bool {
+pub(super) fn unsupported_family(e: &io::Error) -> bool {
     e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 #[cfg(not(unix))]
-fn unsupported_family(e: &io::Error) -> bool {
+pub(super) fn unsupported_family(e: &io::Error) -> bool {
     e.raw_os_error() == Some(10047) // WSAEAFNOSUPPORT
 }
 

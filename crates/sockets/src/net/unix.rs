@@ -25,12 +25,13 @@ pub use connect::connect;
 pub use elsewhere::{UnixListener, connect, remove_socket_files, seqpacket_socket};
 #[cfg(unix)]
 pub use listen::UnixListener;
-pub use options::{SeqpacketOptions, UnixConnectOptions, UnixListenOptions};
+pub use options::{BufferOptions, SeqpacketOptions, UnixConnectOptions, UnixListenOptions};
 #[cfg(unix)]
 pub use seqpacket::{SeqpacketError, SeqpacketRead, SeqpacketWrite, seqpacket_socket};
 #[cfg(unix)]
 pub use socket_file::remove_socket_files;
 
+use super::sockopts::OptionError;
 use std::{ffi::OsString, fmt, io, path::PathBuf, time::Duration};
 
 /// What flows through.
@@ -85,6 +86,8 @@ pub enum UnixError {
     Served { address: Box<UnixAddress> },
     #[error("cannot listen on {address}: there is something that is not a socket, which --unlink does not remove")]
     NotSocket { address: Box<UnixAddress> },
+    #[error("cannot use {address}: {source}")]
+    Option { address: Box<UnixAddress>, source: OptionError },
     #[error("{0} do not exist on this platform")]
     Unsupported(&'static str),
 }
@@ -97,7 +100,8 @@ impl From<UnixError> for io::Error {
             UnixError::TimedOut { .. } => io::ErrorKind::TimedOut,
             UnixError::Served { .. } => io::ErrorKind::AddrInUse,
             UnixError::NotSocket { .. } => io::ErrorKind::AlreadyExists,
-            UnixError::Unsupported(_) => io::ErrorKind::Unsupported,
+            UnixError::Option { source: OptionError::Refused { source, .. }, .. } => source.kind(),
+            UnixError::Unsupported(_) | UnixError::Option { .. } => io::ErrorKind::Unsupported,
         };
         Self::new(kind, e)
     }

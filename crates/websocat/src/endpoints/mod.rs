@@ -4,11 +4,16 @@ use crate::{
     error::{Error, Kind, Result},
     spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then},
 };
-use sockets::{info::SocketInfo, socket::StreamSocket};
+use sockets::{
+    info::SocketInfo,
+    net::unix::{UnixAddress, UnixPlace},
+    socket::StreamSocket,
+};
 use std::{ffi::OsStr, sync::Arc};
 
 pub mod async_fd;
 pub mod client_limits;
+pub mod datagram_sockopts;
 pub mod devnull;
 pub mod empty;
 pub mod file;
@@ -30,6 +35,9 @@ pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
 pub mod tee;
+pub mod udp;
+pub mod udp_server;
+pub mod udp_socket;
 pub mod unix_connect;
 pub mod unix_listen;
 pub mod unix_place;
@@ -57,6 +65,8 @@ endpoints! {
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
     tee::Tee,
+    udp_server::UdpServer,
+    udp_socket::UdpSocket,
     unix_connect::UnixConnect,
     unix_listen::UnixListen,
     write_splitoff::WriteSplitoff,
@@ -76,6 +86,8 @@ pub struct EndpointArgs {
     pub client_limits: client_limits::ClientLimitOpts,
     #[command(flatten, next_help_heading = socket_args::HEADING)]
     pub sockets: socket_args::SocketArgs,
+    #[command(flatten, next_help_heading = "UDP")]
+    pub udp: udp::UdpArgs,
     #[command(flatten, next_help_heading = "UNIX socket files")]
     pub socket_file: unix_listen::SocketFileArgs,
     #[command(flatten, next_help_heading = "SEQPACKET sockets")]
@@ -172,6 +184,11 @@ impl Endpoint {
         network || matches!(self, Self::UnixConnect(_) | Self::UnixListen(_))
     }
 
+    /// UDP of either form.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::UdpSocket(_) | Self::UdpServer(_))
+    }
+
     /// A process, a file, the terminal, an inherited descriptor, a UNIX socket, or another part of the program, which may lead
     /// to one.
     pub fn is_private(&self) -> bool {
@@ -183,6 +200,18 @@ impl Endpoint {
     /// Another part of the program is behind it.
     pub fn is_registered(&self) -> bool {
         matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))
+    }
+
+    /// A UNIX socket whose path others would take for an abstract name.
+    pub fn path_like_abstract_name(&self) -> Option<UnixAddress> {
+        let address = match self {
+            Self::UnixConnect(unix) => unix.address.clone(),
+            Self::UnixListen(unix) => unix.address()?,
+            _ => return None,
+        };
+        let looks =
+            matches!(&address.place, UnixPlace::Path(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@"));
+        looks.then_some(address)
     }
 
     /// The stacks that it is made of, if passes made it of some.

@@ -6,7 +6,10 @@
 //! [`EndpointSpec::sockets`]: crate::spec::EndpointSpec::sockets
 //! [`Script::socket_options`]: crate::spec::Script::socket_options
 
-use super::sockopts::{BacklogOpts, BindOpts, LocalOpts, PacketOpts, TcpOpts};
+use super::{
+    datagram_sockopts::DatagramOpts,
+    sockopts::{BacklogOpts, BindOpts, LocalOpts, PacketOpts, TcpOpts},
+};
 use clap::{Args as _, Command};
 
 /// Options of the sockets that know them.
@@ -22,6 +25,8 @@ pub struct SocketArgs {
     pub packet: PacketOpts,
     #[command(flatten)]
     pub tcp: TcpOpts,
+    #[command(flatten)]
+    pub datagram: DatagramOpts,
     /// Socket options are not for sockets that carry a WebSocket
     #[arg(long)]
     pub exclude_ws_from_sockopts: bool,
@@ -38,7 +43,13 @@ pub enum OptionGroup {
     Bind,
     Packet,
     Tcp,
+    Datagram,
+    /// Of `Packet` what UNIX sockets know, too.
+    Buffers,
 }
+
+/// The options of `OptionGroup::Buffers`.
+const BUFFERS: [&str; 2] = ["--socket-recv-buffer-size", "--socket-send-buffer-size"];
 
 /// What the socket options have to do with an endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,12 +61,17 @@ pub struct Sockets {
 }
 
 impl OptionGroup {
-    const ALL: [Self; 5] = [Self::Local, Self::Backlog, Self::Bind, Self::Packet, Self::Tcp];
+    const ALL: [Self; 6] = [Self::Local, Self::Backlog, Self::Bind, Self::Packet, Self::Tcp, Self::Datagram];
 
     /// The one that an option is in, by its long name with dashes.
     pub fn of(option: &str) -> Option<Self> {
         let is_it = |arg: &clap::Arg| arg.get_long() == option.strip_prefix("--");
         Self::ALL.into_iter().find(|group| group.command().get_arguments().any(is_it))
+    }
+
+    /// Whether it has this option.
+    pub fn has(self, option: &str) -> bool {
+        if self == Self::Buffers { BUFFERS.contains(&option) } else { Self::of(option) == Some(self) }
     }
 
     fn command(self) -> Command {
@@ -64,8 +80,9 @@ impl OptionGroup {
             Self::Local => LocalOpts::augment_args(command),
             Self::Backlog => BacklogOpts::augment_args(command),
             Self::Bind => BindOpts::augment_args(command),
-            Self::Packet => PacketOpts::augment_args(command),
+            Self::Packet | Self::Buffers => PacketOpts::augment_args(command),
             Self::Tcp => TcpOpts::augment_args(command),
+            Self::Datagram => DatagramOpts::augment_args(command),
         }
     }
 
@@ -76,6 +93,8 @@ impl OptionGroup {
             Self::Backlog => "listener",
             Self::Bind | Self::Packet => "TCP or UDP socket",
             Self::Tcp => "TCP socket",
+            Self::Datagram => "UDP socket",
+            Self::Buffers => "socket",
         }
     }
 }

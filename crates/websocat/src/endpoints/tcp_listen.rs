@@ -57,6 +57,9 @@ pub struct ListenArgs {
     /// Append the port number to that command
     #[arg(long)]
     pub exec_after_listen_append_port: bool,
+    /// Explains how inherited sockets are written now: as unix-listen-fd:3 and the like
+    #[arg(long)]
+    pub accept_from_fd: bool,
 }
 
 impl ListenArgs {
@@ -82,6 +85,12 @@ impl ListenArgs {
             tasks.push(format!("task_wrap(|| {{ hangup2task(system({}{port})) }})", string_literal(command)));
         }
         tasks
+    }
+}
+
+impl TcpListen {
+    fn is_inherited(&self) -> bool {
+        matches!(self.address, ListenAddress::Inherited(_))
     }
 }
 
@@ -125,13 +134,14 @@ impl EndpointSpec for TcpListen {
     fn sockets(&self) -> Sockets {
         const GROUPS: &[OptionGroup] =
             &[OptionGroup::Backlog, OptionGroup::Bind, OptionGroup::Packet, OptionGroup::Tcp];
+        /// Whoever made the socket has bound it.
         const OF_CONNECTIONS: &[OptionGroup] = &[OptionGroup::Packet, OptionGroup::Tcp];
-        match &self.address {
-            ListenAddress::Address(addr) => Sockets { groups: GROUPS, v6: Some(addr.is_ipv6()) },
-            ListenAddress::Port(_) | ListenAddress::Name(_) => Sockets { groups: GROUPS, v6: None },
-            // It is bound and listens already.
-            ListenAddress::Inherited(_) => Sockets { groups: OF_CONNECTIONS, v6: None },
-        }
+        let groups = if self.is_inherited() { OF_CONNECTIONS } else { GROUPS };
+        let v6 = match &self.address {
+            ListenAddress::Address(addr) => Some(addr.is_ipv6()),
+            ListenAddress::Port(_) | ListenAddress::Name(_) | ListenAddress::Inherited(_) => None,
+        };
+        Sockets { groups, v6 }
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
@@ -144,7 +154,7 @@ impl EndpointSpec for TcpListen {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
         }
         let sockets = script.socket_options();
-        if self.sockets().groups.contains(&OptionGroup::Bind) {
+        if !self.is_inherited() {
             map.extend(&sockets.backlog)?;
             map.extend(&sockets.bind)?;
         }
@@ -217,11 +227,8 @@ fn listen_tcp(
     reader.finish()?;
     let which = inherited.which()?;
     opts.check(which.as_ref())?;
-    if which.is_some() && (bind != BindOpts::default() || backlog.is_some()) {
-        return Err(
-            "an inherited descriptor is bound and listens already: options for that, and `backlog`, come too late"
-                .into(),
-        );
+    if which.is_some() && (backlog.is_some() || bind != BindOpts::default()) {
+        tracing::warn!("listen_tcp: an inherited socket is bound and listens already: options for that have no effect");
     }
     let options = ListenOptions {
         bind_options: bind.options(),

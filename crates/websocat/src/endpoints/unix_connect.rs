@@ -1,6 +1,9 @@
 //! `unix:`, `abstract:`, `seqpacket:` and `connect_unix`, `connect_seqpacket`: clients of UNIX sockets.
 
-use super::unix_place::{address, is_text, parts, place, seqpacket_options, socket_kind};
+use super::{
+    socket_args::{OptionGroup, Sockets},
+    unix_place::{BufferOpts, SeqpacketOpts, address, is_text, parts, place, socket_kind},
+};
 use crate::{
     error::{Error, Kind, Result},
     register,
@@ -81,13 +84,18 @@ impl EndpointSpec for UnixConnect {
         Some(socket_kind(self.address.kind))
     }
 
+    fn sockets(&self) -> Sockets {
+        Sockets { groups: &[OptionGroup::Buffers], v6: None }
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let args = &script.args;
         let (path, is_abstract) = parts(&self.address.place);
         let path = os_literal(path);
-        let map = OptionMap::new()
+        let mut map = OptionMap::new()
             .flag("abstract", is_abstract)
             .number("timeout_ms", args.endpoints.tcp_connect.connect_timeout.limit_millis());
+        map.extend(&BufferOpts::of(&script.socket_options().packet))?;
         match self.address.kind {
             UnixKind::Stream => script.callback(&format!("connect_unix({map}, {path},"), "unix", then),
             UnixKind::Seqpacket => {
@@ -110,20 +118,11 @@ struct ConnectUnixOpts {
     timeout_ms: Option<u64>,
 }
 
-/// Options of `connect_seqpacket` besides those of `connect_unix`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SeqpacketOpts {
-    /// Messages that are read count as text
-    text: bool,
-    /// Longest message that is sent, in bytes; 655360 when absent
-    max_send_datagram_size: Option<usize>,
-}
-
 impl ConnectUnixOpts {
-    async fn connect(self, kind: UnixKind, path: OsString) -> Result<(KernelStream, SocketInfo)> {
+    async fn connect(self, kind: UnixKind, path: OsString, buffers: BufferOpts) -> Result<(KernelStream, SocketInfo)> {
         let address = UnixAddress { kind, place: place(path, self.is_abstract) };
-        let options = UnixConnectOptions { timeout: self.timeout_ms.map(Duration::from_millis) };
+        let timeout = self.timeout_ms.map(Duration::from_millis);
+        let options = UnixConnectOptions { timeout, buffers: buffers.options() };
         let socket = connect(&address, &options).await.map_err(connect_error)?;
         Ok((socket, SocketInfo { specifier: Some(address.to_string().into()), ..SocketInfo::default() }))
     }
@@ -132,14 +131,16 @@ impl ConnectUnixOpts {
 /// A task that connects to a UNIX stream socket and goes on with a function that gets the socket.
 fn connect_unix(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<ConnectUnixOpts>,
+    opts: RhOpts<(ConnectUnixOpts, BufferOpts)>,
     path: OsString,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
-    let opts: ConnectUnixOpts = OptsReader::read(opts)?;
+    let mut reader = OptsReader::new(opts)?;
+    let (opts, buffers): (ConnectUnixOpts, BufferOpts) = (reader.take()?, reader.take()?);
+    reader.finish()?;
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
-        let (socket, info) = opts.connect(UnixKind::Stream, path).await?;
+        let (socket, info) = opts.connect(UnixKind::Stream, path, buffers).await?;
         Ok(Flow::Then(callback.task((handle(kernel_socket(socket, info)),))?))
     }))
 }
@@ -147,17 +148,17 @@ fn connect_unix(
 /// A task that connects to a UNIX SEQPACKET socket and goes on with a function that gets the socket.
 fn connect_seqpacket(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ConnectUnixOpts, SeqpacketOpts)>,
+    opts: RhOpts<(ConnectUnixOpts, BufferOpts, SeqpacketOpts)>,
     path: OsString,
     continuation: RhFn<(Handle<DatagramSocket>,)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
-    let (opts, messages): (ConnectUnixOpts, SeqpacketOpts) = (reader.take()?, reader.take()?);
+    let (opts, buffers): (ConnectUnixOpts, BufferOpts) = (reader.take()?, reader.take()?);
+    let options = reader.take::<SeqpacketOpts>()?.options(buffers);
     reader.finish()?;
-    let options = seqpacket_options(messages.text, messages.max_send_datagram_size);
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
-        let (socket, info) = opts.connect(UnixKind::Seqpacket, path).await?;
+        let (socket, info) = opts.connect(UnixKind::Seqpacket, path, buffers).await?;
         Ok(Flow::Then(callback.task((handle(seqpacket_socket(socket, info, &options)),))?))
     }))
 }

@@ -5,7 +5,9 @@
 use super::{
     client_limits::{ClientLimitOpts, ClientLimits, Seat},
     inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
-    unix_place::{address, is_text, parts, place, seqpacket_options, socket_kind},
+    socket_args::{OptionGroup, Sockets},
+    sockopts::BacklogOpts,
+    unix_place::{BufferOpts, SeqpacketOpts, address, is_text, parts, place, socket_kind},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -60,12 +62,14 @@ pub struct SocketFileArgs {
     /// Everybody may connect to the socket file (mode 0666)
     #[arg(long)]
     pub chmod_everyone: bool,
-    /// Explains how inherited sockets are named: unix-listen-fd:3 and the like
-    #[arg(long)]
-    pub accept_from_fd: bool,
 }
 
 impl SocketFileArgs {
+    /// More than one kind of permissions was asked for.
+    pub fn contradicts_itself(self) -> bool {
+        [self.chmod_owner, self.chmod_group, self.chmod_everyone].into_iter().filter(|asked| *asked).count() > 1
+    }
+
     /// Permissions; the narrowest that was asked for.
     fn mode(self) -> Option<&'static str> {
         match self {
@@ -78,6 +82,14 @@ impl SocketFileArgs {
 }
 
 impl UnixListen {
+    /// Unless it is inherited.
+    pub fn address(&self) -> Option<UnixAddress> {
+        match &self.on {
+            ListenOn::Place(place) => Some(UnixAddress { kind: self.kind, place: place.clone() }),
+            ListenOn::Inherited(_) => None,
+        }
+    }
+
     /// It makes a file.
     pub fn has_file(&self) -> bool {
         matches!(self.on, ListenOn::Place(UnixPlace::Path(_)))
@@ -190,10 +202,25 @@ impl EndpointSpec for UnixListen {
         true
     }
 
+    fn sockets(&self) -> Sockets {
+        let groups: &[OptionGroup] = match self.on {
+            ListenOn::Place(_) => &[OptionGroup::Backlog, OptionGroup::Buffers],
+            ListenOn::Inherited(_) => &[OptionGroup::Buffers],
+        };
+        Sockets { groups, v6: None }
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let Listening { autospawn, oneshot } = script.listening;
         let endpoints = &script.args.endpoints;
         let files = endpoints.socket_file;
+        if let (true, ListenOn::Place(place)) = (endpoints.listen.accept_from_fd, &self.on) {
+            let (prefix, place) = (if self.kind == UnixKind::Seqpacket { "seqpacket" } else { "unix" }, parts(place).0);
+            return Err(Error::usage(format!(
+                "--accept-from-fd is part of the prefix now: write {prefix}-listen-fd:{}, or {prefix}-listen-fdname:NAME",
+                place.display()
+            )));
+        }
         let (mut map, path) = match &self.on {
             ListenOn::Inherited(which) => (inherited_fd::option_map(which), OsStr::new("")),
             ListenOn::Place(place) => {
@@ -210,6 +237,11 @@ impl EndpointSpec for UnixListen {
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
         }
+        let sockets = script.socket_options();
+        if matches!(self.on, ListenOn::Place(_)) {
+            map.extend(&sockets.backlog)?;
+        }
+        map.extend(&BufferOpts::of(&sockets.packet))?;
         let (function, stem) = match self.kind {
             UnixKind::Stream => ("listen_unix", "unix"),
             UnixKind::Seqpacket => {
@@ -243,18 +275,6 @@ struct ListenUnixOpts {
     autospawn: bool,
     /// One connection only
     oneshot: bool,
-    /// Connections that may wait to be accepted; 1024, or 1 with oneshot
-    backlog: Option<u32>,
-}
-
-/// Options of `listen_seqpacket` beside those of `listen_unix`.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct SeqpacketOpts {
-    /// Messages that are read count as text
-    text: bool,
-    /// Longest message that is sent, in bytes; 655360 when absent
-    max_send_datagram_size: Option<usize>,
 }
 
 /// All that is said of a listener.
@@ -263,13 +283,17 @@ struct Listen {
     opts: ListenUnixOpts,
     inherited: InheritedOpts,
     limits: ClientLimitOpts,
+    backlog: Option<u32>,
+    buffers: BufferOpts,
     path: OsString,
 }
 
 impl Listen {
     fn read(reader: &mut OptsReader, kind: UnixKind, path: OsString) -> RhResult<Self> {
-        let this = Self { kind, opts: reader.take()?, inherited: reader.take()?, limits: reader.take()?, path };
-        let ListenUnixOpts { is_abstract, chmod, unlink, backlog, .. } = this.opts;
+        let (opts, inherited, limits) = (reader.take()?, reader.take()?, reader.take()?);
+        let (BacklogOpts { backlog }, buffers) = (reader.take()?, reader.take()?);
+        let this = Self { kind, opts, inherited, limits, backlog, buffers, path };
+        let ListenUnixOpts { is_abstract, chmod, unlink, .. } = this.opts;
         let inherited = this.inherited.which()?.is_some();
         if inherited && !this.path.is_empty() {
             return Err("the path must be empty where an inherited descriptor is used (`fd`, `named_fd`)".into());
@@ -295,11 +319,13 @@ impl Listen {
         let which = self.inherited.which().map_err(crate::scenario::script_error)?;
         if let Some(which) = which {
             let socket = take_listener(&which, wanted, self.inherited.fd_force)?;
-            return UnixListener::adopt(socket).map_err(|e| failed(format!("cannot listen on {which}"), e));
+            return UnixListener::adopt(socket, self.buffers.options())
+                .map_err(|e| failed(format!("cannot listen on {which}"), e));
         }
         let address = UnixAddress { kind: self.kind, place: place(self.path.clone(), self.opts.is_abstract) };
-        let ListenUnixOpts { unlink, chmod, backlog, oneshot, .. } = self.opts;
-        let options = UnixListenOptions { unlink, mode: chmod, backlog: backlog.or(oneshot.then_some(1)) };
+        let ListenUnixOpts { unlink, chmod, oneshot, .. } = self.opts;
+        let (backlog, buffers) = (self.backlog.or(oneshot.then_some(1)), self.buffers.options());
+        let options = UnixListenOptions { unlink, mode: chmod, backlog, buffers };
         UnixListener::bind(address, &options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))
     }
 
@@ -364,7 +390,7 @@ where
 /// a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_unix(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenUnixOpts, InheritedOpts, ClientLimitOpts)>,
+    opts: RhOpts<(ListenUnixOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BufferOpts)>,
     path: OsString,
     when_listening: RhFn<()>,
     on_accept: RhFn<(Handle<StreamSocket>,)>,
@@ -380,16 +406,15 @@ fn listen_unix(
 /// A task that listens on a UNIX SEQPACKET socket, as `listen_unix` does.
 fn listen_seqpacket(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenUnixOpts, InheritedOpts, ClientLimitOpts, SeqpacketOpts)>,
+    opts: RhOpts<(ListenUnixOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BufferOpts, SeqpacketOpts)>,
     path: OsString,
     when_listening: RhFn<()>,
     on_accept: RhFn<(Handle<DatagramSocket>,)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
     let listen = Listen::read(&mut reader, UnixKind::Seqpacket, path)?;
-    let messages: SeqpacketOpts = reader.take()?;
+    let options = reader.take::<SeqpacketOpts>()?.options(listen.buffers);
     reader.finish()?;
-    let options = seqpacket_options(messages.text, messages.max_send_datagram_size);
     listen.task(&ctx, when_listening, on_accept, move |on_accept, socket, info| {
         on_accept.task((handle(seqpacket_socket(socket, info, &options)),))
     })

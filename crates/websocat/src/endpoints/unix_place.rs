@@ -1,11 +1,13 @@
 //! UNIX sockets by path or abstract name, streams or SEQPACKET: what specifiers and functions of clients and listeners share.
 
+use super::sockopts::PacketOpts;
 use crate::{
     cli::Args,
     error::{Error, Result},
     spec::{Form, SocketKind},
 };
-use sockets::net::unix::{SeqpacketOptions, UnixAddress, UnixKind, UnixPlace};
+use serde::{Deserialize, Serialize};
+use sockets::net::unix::{BufferOptions, SeqpacketOptions, UnixAddress, UnixKind, UnixPlace};
 use std::ffi::{OsStr, OsString};
 
 /// Limit of a message that is sent, when a script says nothing.
@@ -65,7 +67,44 @@ pub fn is_text(args: &Args) -> bool {
     args.session.text || args.spec2.is_none() && !args.session.binary
 }
 
-/// What scripts say of SEQPACKET messages.
-pub fn seqpacket_options(text: bool, max_send_datagram_size: Option<usize>) -> SeqpacketOptions {
-    SeqpacketOptions { text, max_send: max_send_datagram_size.unwrap_or(SCRIPT_MAX_SEND) }
+/// Options of functions for SEQPACKET sockets, beside those of stream sockets.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SeqpacketOpts {
+    /// Messages that are read count as text
+    pub text: bool,
+    /// Longest message that is sent, in bytes; 655360 when absent
+    pub max_send_datagram_size: Option<usize>,
+}
+
+impl SeqpacketOpts {
+    /// They as `sockets` wants them. The send buffer grows with messages, unless the user says how large it is.
+    pub fn options(self, buffers: BufferOpts) -> SeqpacketOptions {
+        let max_send = self.max_send_datagram_size.unwrap_or(SCRIPT_MAX_SEND);
+        SeqpacketOptions { text: self.text, max_send, grows: buffers.send_buffer_size.is_none() }
+    }
+}
+
+/// Socket options that UNIX sockets know.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BufferOpts {
+    /// Receive buffer of the kernel, in bytes (SO_RCVBUF)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recv_buffer_size: Option<usize>,
+    /// Send buffer of the kernel, in bytes (SO_SNDBUF)
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send_buffer_size: Option<usize>,
+}
+
+impl BufferOpts {
+    /// Those of the command line.
+    pub fn of(packet: &PacketOpts) -> Self {
+        Self { recv_buffer_size: packet.recv_buffer_size, send_buffer_size: packet.send_buffer_size }
+    }
+
+    /// They as `sockets` wants them.
+    pub fn options(self) -> BufferOptions {
+        BufferOptions { recv_buffer_size: self.recv_buffer_size, send_buffer_size: self.send_buffer_size }
+    }
 }

@@ -20,6 +20,7 @@ type Need = (&'static str, fn(&Stack) -> bool, &'static str);
 
 const NEEDS: &[Need] = &[
     ("Processes", |stack| matches!(stack.endpoint, Endpoint::Process(_)), "cmd: or exec:"),
+    ("UDP", |stack| stack.endpoint.is_udp(), "UDP socket"),
     ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
     ("Inherited descriptors", |stack| matches!(stack.endpoint, Endpoint::AsyncFd(_)), "async-fd:"),
     ("UNIX socket files", |stack| matches!(&stack.endpoint, Endpoint::UnixListen(u) if u.has_file()), "unix-listen:"),
@@ -72,7 +73,7 @@ fn socket_options(plan: &Plan) -> Vec<(String, &'static str)> {
             Some(group) => {
                 let version = only_version(&typed.name);
                 let fits = |v6: Option<bool>| version.is_none() || v6.is_none() || v6 == version;
-                if sockets.iter().any(|s| s.groups.contains(&group) && fits(s.v6)) {
+                if sockets.iter().any(|s| s.groups.iter().any(|group| group.has(&typed.name)) && fits(s.v6)) {
                     continue;
                 }
                 match version {
@@ -118,6 +119,17 @@ mod tests {
             (&["-n", "reuse-raw:ws-l:1", "mirror:"], vec![]),
             (&["-n", "-k", "--filter", "wss://h/", "tcp:h:1", "mirror:"], vec![]),
             (&["--handshake-timeout", "1s", "tls:tcp:h:1", "mirror:"], vec![]),
+            (&["--unlink", "--chmod-group", "unix-l:x", "mirror:"], vec![]),
+            (&["--unlink", "unix-l-fd:3", "mirror:"], one("--unlink", "unix-listen:")),
+            (&["--unlink", "abstract-l:x", "unix:y"], one("--unlink", "unix-listen:")),
+            (&["--seqpacket-max-send-datagram-size", "9", "seqpacket:x", "mirror:"], vec![]),
+            (
+                &["--seqpacket-max-send-datagram-size", "9", "unix:x", "mirror:"],
+                one("--seqpacket-max-send-datagram-size", "seqpacket:"),
+            ),
+            (&["--socket-send-buffer-size", "9000", "--socket-listen-backlog", "5", "unix-l:x", "mirror:"], vec![]),
+            (&["--socket-ttl", "9", "unix:x", "mirror:"], one("--socket-ttl", "TCP or UDP socket")),
+            (&["--socket-listen-backlog", "9", "tcp-l-fd:3", "mirror:"], one("--socket-listen-backlog", "listener")),
             (&["--socket-nodelay", "true", "--reuseport", "tcp:h:1", "mirror:"], vec![]),
             (&["--socket-ttl", "9", "mirror:", "--tee", "ws://h/"], vec![]),
             (

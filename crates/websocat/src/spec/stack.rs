@@ -115,7 +115,7 @@ impl Stack {
     pub fn may_fail_to_open(&self) -> bool {
         self.any(&|s| {
             let opened = matches!(s.endpoint, Endpoint::File(_) | Endpoint::AsyncFd(_));
-            opened || s.endpoint.is_external() || s.endpoint.is_registered()
+            opened || s.endpoint.is_external() || s.endpoint.is_udp() || s.endpoint.is_registered()
         })
     }
 

@@ -17,7 +17,7 @@ mod tally;
 mod tests;
 mod writer;
 
-pub use open::{OpenError, UdpOptions, adopt, open};
+pub use open::{OpenError, UdpOptions, adopt, open, open_all};
 pub use peers::PeerRules;
 
 use std::net::SocketAddr;

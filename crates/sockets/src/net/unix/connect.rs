@@ -21,17 +21,19 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Connects, inside a runtime. Dropping the future closes the socket.
 pub async fn connect(address: &UnixAddress, options: &UnixConnectOptions) -> Result<KernelStream, UnixError> {
     match options.timeout {
-        None => attempt(address).await,
-        Some(limit) => timeout(limit, attempt(address))
+        None => attempt(address, options).await,
+        Some(limit) => timeout(limit, attempt(address, options))
             .await
             .unwrap_or_else(|_| Err(UnixError::TimedOut { address: Box::new(address.clone()), limit })),
     }
 }
 
-async fn attempt(address: &UnixAddress) -> Result<KernelStream, UnixError> {
+async fn attempt(address: &UnixAddress, options: &UnixConnectOptions) -> Result<KernelStream, UnixError> {
     const ACTION: &str = "connect to";
     let to = address.system()?;
     let socket = address.socket(ACTION)?;
+    let refused = |source| UnixError::Option { address: Box::new(address.clone()), source };
+    options.buffers.apply(&socket).map_err(refused)?;
     let mut pause = FIRST_PAUSE;
     let under_way = loop {
         match socket.connect(&to) {

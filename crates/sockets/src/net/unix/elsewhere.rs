@@ -1,6 +1,6 @@
 //! Where there are no UNIX sockets: everything is refused.
 
-use super::{SeqpacketOptions, UnixAddress, UnixConnectOptions, UnixError, UnixListenOptions};
+use super::{BufferOptions, SeqpacketOptions, UnixAddress, UnixConnectOptions, UnixError, UnixListenOptions};
 use crate::{
     info::SocketInfo,
     net::{inherited_socket::InheritedSocket, kernel_stream::KernelStream},
@@ -22,7 +22,7 @@ impl UnixListener {
         Err(UnixError::Unsupported(WHAT))
     }
 
-    pub fn adopt(_: InheritedSocket) -> io::Result<Self> {
+    pub fn adopt(_: InheritedSocket, _: BufferOptions) -> io::Result<Self> {
         Err(UnixError::Unsupported(WHAT).into())
     }
 

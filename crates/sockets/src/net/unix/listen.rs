@@ -1,7 +1,7 @@
 //! Listening on a UNIX socket, of a path, an abstract name, or inherited.
 
 use super::{
-    UnixAddress, UnixError, UnixKind, UnixListenOptions, UnixPlace,
+    BufferOptions, UnixAddress, UnixError, UnixKind, UnixListenOptions, UnixPlace,
     socket_file::{RemovedAtEnd, SocketFile, remove_stale},
 };
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
         kernel_stream::KernelStream,
     },
 };
+use socket2::SockRef;
 use std::{
     io,
     os::fd::OwnedFd,
@@ -34,6 +35,7 @@ pub struct UnixListener {
     source: Accepting<tokio::net::UnixListener>,
     name: Box<str>,
     local: Option<Address>,
+    buffers: BufferOptions,
     _file: Option<RemovedAtEnd>,
 }
 
@@ -46,6 +48,9 @@ impl UnixListener {
             remove_stale(&address)?;
         }
         let socket = address.socket(ACTION)?;
+        // What is refused is known at once.
+        let refused = |source| UnixError::Option { address: Box::new(address.clone()), source };
+        options.buffers.apply(&socket).map_err(refused)?;
         let file = SocketFile::bind(&socket, &address, options.mode)?;
         let backlog = i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX);
         let listening = socket.listen(backlog).and_then(|()| registered(socket));
@@ -72,15 +77,16 @@ impl UnixListener {
             source: Accepting::new(source),
             name: name.into(),
             local: Some(Address::Named(local.into())),
+            buffers: options.buffers,
             _file: file,
         })
     }
 
     /// Accepts on a socket that listens already, inside a runtime.
-    pub fn adopt(inherited: InheritedSocket) -> io::Result<Self> {
+    pub fn adopt(inherited: InheritedSocket, buffers: BufferOptions) -> io::Result<Self> {
         let name = format!("descriptor {}", inherited.number).into();
         let source = registered(inherited.socket)?;
-        Ok(Self { source: Accepting::new(source), name, local: None, _file: None })
+        Ok(Self { source: Accepting::new(source), name, local: None, buffers, _file: None })
     }
 
     /// Where it listens, for messages.
@@ -91,10 +97,15 @@ impl UnixListener {
     /// Next connection with what is known of it. Dropping the future loses no connection. Errors are only those that will
     /// not go away by waiting.
     pub async fn accept(&mut self) -> io::Result<(KernelStream, SocketInfo)> {
-        let stream = self.source.next().await?;
-        let info =
-            SocketInfo { specifier: Some(self.name.clone()), local: self.local.clone(), ..SocketInfo::default() };
-        Ok((stream, info))
+        loop {
+            let stream = self.source.next().await?;
+            if let Err(e) = self.buffers.apply(&SockRef::from(&stream)) {
+                tracing::warn!("closing a connection to {}: {e}", self.name);
+                continue;
+            }
+            let specifier = Some(self.name.clone());
+            return Ok((stream, SocketInfo { specifier, local: self.local.clone(), ..SocketInfo::default() }));
+        }
     }
 }
 

@@ -2,11 +2,21 @@
 
 use std::time::Duration;
 
+/// Buffers of the kernel, in bytes. On Linux only the sender's one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BufferOptions {
+    /// SO_RCVBUF
+    pub recv_buffer_size: Option<usize>,
+    /// SO_SNDBUF
+    pub send_buffer_size: Option<usize>,
+}
+
 /// How to connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnixConnectOptions {
     /// Bounds the wait for a place in the listener's queue. None: for ever, as the system does.
     pub timeout: Option<Duration>,
+    pub buffers: BufferOptions,
 }
 
 /// How to listen.
@@ -18,6 +28,8 @@ pub struct UnixListenOptions {
     pub mode: Option<u32>,
     /// Connections that may wait to be accepted; the system's usual number if absent.
     pub backlog: Option<u32>,
+    /// Of each connection.
+    pub buffers: BufferOptions,
 }
 
 /// How SEQPACKET sockets carry messages.
@@ -27,4 +39,6 @@ pub struct SeqpacketOptions {
     pub text: bool,
     /// Longest message in bytes that is sent, its parts joined.
     pub max_send: usize,
+    /// A message for which the send buffer of the kernel is too small makes that larger.
+    pub grows: bool,
 }

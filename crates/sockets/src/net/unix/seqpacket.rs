@@ -39,7 +39,7 @@ pub enum SeqpacketError {
     CutOff,
     #[error(
         "the system does not send a message of {len} bytes as one SEQPACKET packet (EMSGSIZE): its limit is \
-         net.core.wmem_max"
+         the send buffer, and for that net.core.wmem_max"
     )]
     TooLong { len: usize },
 }
@@ -66,7 +66,7 @@ pub fn seqpacket_socket(socket: KernelStream, mut info: SocketInfo, options: &Se
     // Each direction has an end of its own.
     info.half_close = true;
     let socket = Arc::new(socket);
-    let write = SeqpacketWrite { socket: socket.clone(), grown: false };
+    let write = SeqpacketWrite { socket: socket.clone(), grows: options.grows };
     DatagramSocket {
         read: Some(Box::new(SeqpacketRead::new(socket.clone(), options.text))),
         write: Some(Box::new(Defragment::named(Box::new(write), options.max_send, SEND_LIMIT))),
@@ -240,8 +240,8 @@ impl DatagramRead for SeqpacketRead {
 /// Flushing is not needed, and nothing is lost when dropped. It changes no bytes.
 pub struct SeqpacketWrite {
     socket: Arc<KernelStream>,
-    /// The send buffer was made as large as the system allows.
-    grown: bool,
+    /// The send buffer may be made larger, once.
+    grows: bool,
 }
 
 impl SeqpacketWrite {
@@ -250,9 +250,9 @@ impl SeqpacketWrite {
         let socket = socket2::SockRef::from(&*self.socket);
         let before = socket.send_buffer_size().unwrap_or(usize::MAX);
         // The kernel takes twice of what it is told, and some for itself.
-        let grown = !self.grown && socket.set_send_buffer_size(len).is_ok();
-        self.grown = true;
-        grown && socket.send_buffer_size().is_ok_and(|now| now > before)
+        std::mem::take(&mut self.grows)
+            && socket.set_send_buffer_size(len).is_ok()
+            && socket.send_buffer_size().is_ok_and(|now| now > before)
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use tokio::{net::UnixStream, time::timeout};
 
 fn options() -> SeqpacketOptions {
-    SeqpacketOptions { text: false, max_send: 1 << 20 }
+    SeqpacketOptions { text: false, max_send: 1 << 20, grows: true }
 }
 
 /// Our end, and the peer's as a plain blocking socket.
@@ -159,6 +159,11 @@ async fn the_send_buffer_grows_for_a_message_that_needs_it() {
     let mut got = vec![0; 200_000];
     assert_eq!(io::Read::read(&mut &peer, &mut got).unwrap(), message.len());
     assert!(got.starts_with(&message));
+    // A message that needs more than the once that it may grow is refused, and so is one where it may not.
+    let (mut socket, _peer) = socket_and_peer(&SeqpacketOptions { grows: false, ..options() });
+    SockRef::from(&*socket.link.as_ref().unwrap().0.clone()).set_send_buffer_size(4096).unwrap();
+    let error = write(&mut socket, &message, Flags::NONE).await.unwrap_err();
+    assert_eq!(error.to_string(), SeqpacketError::TooLong { len: message.len() }.to_string());
 }
 
 #[tokio::test]

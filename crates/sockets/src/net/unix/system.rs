@@ -1,6 +1,7 @@
 //! Addresses and sockets as the system wants them.
 
-use super::{UnixAddress, UnixError, UnixKind, UnixPlace};
+use super::{BufferOptions, UnixAddress, UnixError, UnixKind, UnixPlace};
+use crate::net::sockopts::{OptionError, RouteOptions};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::{
     ffi::{OsStr, OsString},
@@ -57,6 +58,13 @@ impl UnixAddress {
         };
         socket.set_nonblocking(true).map_err(self.failed(action, ""))?;
         Ok(socket)
+    }
+}
+
+impl BufferOptions {
+    pub(super) fn apply(self, socket: &Socket) -> Result<(), OptionError> {
+        let Self { recv_buffer_size, send_buffer_size } = self;
+        RouteOptions { recv_buffer_size, send_buffer_size, ..RouteOptions::default() }.apply(socket, false)
     }
 }
 
