@@ -19,7 +19,7 @@ use std::{
 };
 use tcp::{PATIENCE, pair, stream_socket};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, split},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf, duplex, split},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -171,6 +171,30 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
 }
 
 /// The sink takes a thousand bytes at a time, so that all of it can only arrive if the session waits.
+#[tokio::test]
+async fn last_words_before_a_reset_arrive_before_the_reset() {
+    for splices in [true, false] {
+        for from_left in [true, false] {
+            let ((a, left), (b, right)) = (pair().await, pair().await);
+            let (mut dies, mut lives) = if from_left { (a, b) } else { (b, a) };
+            let words = content(3, 20_000);
+            dies.write_all(&words).await.unwrap();
+            tcp::reset(dies);
+            // All of it and the reset are there before the exchange looks for the first time.
+            let reset = if from_left { &left } else { &right }.ready(Interest::ERROR);
+            timeout(PATIENCE, reset).await.expect("hangs").unwrap();
+            let session =
+                run(stream_socket(left, splices), stream_socket(right, splices), ExchangeBytesOptions::default());
+            let error = timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap_err();
+            assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
+            let mut got = Vec::new();
+            let end = timeout(PATIENCE, lives.read_to_end(&mut got)).await.expect("hangs");
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert!(got == words, "splices {splices}: {} of {} bytes", got.len(), words.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_came_before_a_reset_reaches_a_sink_that_cannot_be_reset() {
     for splices in [true, false] {
