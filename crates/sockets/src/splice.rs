@@ -14,7 +14,7 @@ use rustix::{
 };
 use std::{
     cell::RefCell,
-    io,
+    io::{self, Read as _},
     os::fd::OwnedFd,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -149,7 +149,11 @@ impl SpliceCopy {
                 return Poll::Ready(Ok(false));
             };
             // The pipe is empty, so that WouldBlock can only mean the socket.
-            match from.try_io(Interest::READABLE, || Ok(splice(from, None, &*write, None, self.limit, FLAGS)?)) {
+            let fill = || match splice(from, None, &*write, None, self.limit, FLAGS) {
+                Err(Errno::AGAIN) => over_urgent_mark(from, write, self.limit),
+                filled => Ok(filled?),
+            };
+            match from.try_io(Interest::READABLE, fill) {
                 Ok(n) => {
                     (*held, self.eof) = (n, n == 0);
                     return Poll::Ready(Ok(true));
@@ -198,6 +202,22 @@ impl SpliceCopy {
 }
 
 const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+/// Bytes behind a mark of urgent data that are copied: what follows can be spliced again.
+const BEHIND_MARK: usize = 512;
+
+/// Splicing stops at a mark of urgent data, inline or not, and says that nothing is there. Reading goes over it: the urgent
+/// byte is left out, or read where SO_OOBINLINE is set. Without a mark this finds nothing either.
+fn over_urgent_mark(from: &TcpStream, write: &OwnedFd, limit: usize) -> io::Result<usize> {
+    let mut bytes = [0; BEHIND_MARK];
+    let room = bytes.get_mut(..limit.min(BEHIND_MARK)).unwrap_or_default();
+    let n = (&*socket2::SockRef::from(from)).read(room)?;
+    // An empty pipe takes a page at once.
+    match room.get(..n) {
+        Some(bytes) if n > 0 => Ok(rustix::io::write(write, bytes)?),
+        _ => Ok(0),
+    }
+}
 
 fn tcp(socket: Option<&TcpStream>) -> io::Result<&TcpStream> {
     socket.ok_or_else(|| io::ErrorKind::Unsupported.into())

@@ -170,6 +170,34 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     }
 }
 
+/// Splicing alone stops at the mark for ever.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn urgent_data_does_not_stop_a_spliced_session() {
+    for inline in [true, false] {
+        let ((mut a, left), (mut b, right)) = (pair().await, pair().await);
+        socket2::SockRef::from(&left).set_out_of_band_inline(inline).unwrap();
+        let session = run(stream_socket(left, true), stream_socket(right, true), ExchangeBytesOptions::default());
+        a.write_all(b"before").await.unwrap();
+        assert_eq!(socket2::SockRef::from(&a).send_out_of_band(b"!").unwrap(), 1);
+        a.write_all(b"behind").await.unwrap();
+        let expected: &[u8] = if inline { b"before!behind" } else { b"beforebehind" };
+        let mut got = vec![0; expected.len()];
+        timeout(PATIENCE, b.read_exact(&mut got)).await.expect("hangs").unwrap();
+        assert_eq!(got, expected);
+        // And goes on as before.
+        let much = content(9, 3 << 20);
+        let mut got = vec![0; much.len()];
+        let both = async { tokio::join!(a.write_all(&much), b.read_exact(&mut got)) };
+        let (sent, read) = timeout(PATIENCE, both).await.expect("hangs");
+        sent.unwrap();
+        read.unwrap();
+        assert!(got == much);
+        drop((a, b));
+        timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap();
+    }
+}
+
 /// The sink takes a thousand bytes at a time, so that all of it can only arrive if the session waits.
 #[tokio::test]
 async fn last_words_before_a_reset_arrive_before_the_reset() {

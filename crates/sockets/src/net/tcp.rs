@@ -23,17 +23,22 @@ use tokio::{
 };
 
 /// With epoll and kqueue a short read means that the kernel's buffer is empty: the next event will tell.
-/// Windows reports readiness by level and only again after EAGAIN, so there the shortcut would lose an event.
+/// Windows reports readiness by level and only again after EAGAIN, so there the shortcut would lose an event. A mark of
+/// urgent data also ends a read early: sockets that want it inline (SO_OOBINLINE) go without the shortcut.
 const SHORT_MEANS_EMPTY: bool = cfg!(unix);
 
 /// Read half. Pending: woken when the socket is readable, nothing is lost. EOF: FIN of the peer, repeated for ever. Drop
 /// midway loses nothing but closes nothing either, while the other half lives. It changes only the unfilled part.
 #[derive(Debug)]
-pub struct TcpRead(Arc<TcpStream>);
+pub struct TcpRead {
+    tcp: Arc<TcpStream>,
+    short_means_empty: bool,
+}
 
 impl TcpRead {
     pub fn new(tcp: Arc<TcpStream>) -> Self {
-        Self(tcp)
+        let inline = socket2::SockRef::from(&*tcp).out_of_band_inline().unwrap_or(false);
+        Self { tcp, short_means_empty: SHORT_MEANS_EMPTY && !inline }
     }
 }
 
@@ -45,13 +50,13 @@ impl AsyncRead for TcpRead {
         }
         // Costs nothing for buffers that were initialised once, as all of ours are.
         let room = buf.initialize_unfilled();
-        let socket = socket2::SockRef::from(&*self.0);
+        let socket = socket2::SockRef::from(&*self.tcp);
         let n = loop {
-            ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.tcp.poll_read_ready(cx))?;
             let mut short = None;
-            let result = self.0.try_io(Interest::READABLE, || {
+            let result = self.tcp.try_io(Interest::READABLE, || {
                 let n = (&*socket).read(room)?;
-                if SHORT_MEANS_EMPTY && 0 < n && n < room.len() {
+                if self.short_means_empty && 0 < n && n < room.len() {
                     short = Some(n);
                     return Err(io::ErrorKind::WouldBlock.into()); // clears the readiness
                 }
@@ -71,11 +76,11 @@ impl AsyncRead for TcpRead {
 impl StreamRead for TcpRead {
     #[inline]
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read_ready(cx)
+        self.tcp.poll_read_ready(cx)
     }
 
     fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        Some(&self.0)
+        Some(&self.tcp)
     }
 }
 
@@ -229,6 +234,27 @@ pub(crate) mod tests {
         assert!(!waiting.is_finished());
         drop(read);
         assert_eq!(timeout(BOUND, waiting).await.unwrap().unwrap(), 0);
+    }
+
+    /// All of it is there before the first read, which ends at the mark.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn urgent_data_inline_hides_nothing_behind_it() {
+        let (ours, mut theirs) = connection().await;
+        let socket = socket2::SockRef::from(&ours);
+        socket.set_out_of_band_inline(true).unwrap();
+        theirs.write_all(b"before").await.unwrap();
+        assert_eq!(socket2::SockRef::from(&theirs).send_out_of_band(b"!").unwrap(), 1);
+        theirs.write_all(b"behind").await.unwrap();
+        let _ = timeout(BOUND, ours.readable()).await.expect("hangs"); // loopback has delivered all by now
+        let (mut read, _write, _link) = halves(ours);
+        let mut got: Vec<u8> = vec![];
+        while got.len() < 13 {
+            let mut buf = [0; 64];
+            let n = timeout(BOUND, read.read(&mut buf)).await.expect("hangs").unwrap();
+            got.extend(&buf[..n]);
+        }
+        assert_eq!(got, b"before!behind");
     }
 
     #[tokio::test]
