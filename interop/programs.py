@@ -35,6 +35,7 @@ PROGRAMS = {
     "openssl": (["openssl", "version"], r"OpenSSL (\S+)"),
     "strace": (["strace", "--version"], r"strace -- version (\S+)"),
     "ip": (["ip", "-V"], r"iproute2-(\S+?),"),
+    "tc": (["tc", "-V"], r"iproute2-(\S+?),"),
     "nft": (["nft", "--version"], r"nftables v(\S+)"),
 }
 
