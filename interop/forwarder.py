@@ -349,7 +349,7 @@ class Job:
 
 def play(waiting, jobs):
     """Runs pairs of row and middle; returns what was seen, by both their names."""
-    running, seen = [], {}
+    waiting, running, seen = list(waiting), [], {}
     while waiting or running:
         while waiting and len(running) < jobs:
             running.append(Job(*waiting.pop(0)))
