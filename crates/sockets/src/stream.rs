@@ -4,7 +4,8 @@
 
 use crate::net::kernel_stream::KernelStream;
 use std::{
-    io,
+    io::{self, IoSlice},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -26,6 +27,15 @@ pub trait StreamRead: AsyncRead + Send + Unpin {
 
 /// Write half of a byte stream. `poll_shutdown` flushes and ends the direction (TCP FIN); dropping does neither.
 pub trait StreamWrite: AsyncWrite + Send + Unpin {
+    /// From now on the bytes of `poll_write_held` may wait below for those that follow.
+    fn may_hold_back(&mut self) {}
+
+    /// As `poll_write_vectored`, for bytes that others follow at once: if it may, the stream holds some of them back so that
+    /// they leave in full packets together with those. `poll_flush`, any other write and the shutdown let them go.
+    fn poll_write_held(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(cx, bufs)
+    }
+
     /// The kernel's socket, if writing to it directly is the same as writing to this (splice).
     fn kernel(&self) -> Option<&Arc<KernelStream>> {
         None

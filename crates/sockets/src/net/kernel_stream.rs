@@ -9,6 +9,10 @@
 #[cfg_attr(unix, path = "kernel_stream/unix.rs")]
 mod os;
 
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "kernel_stream/hold_linux.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "kernel_stream/hold_elsewhere.rs")]
+mod hold;
+
 pub use os::KernelStream;
 
 use crate::{
@@ -83,54 +87,72 @@ impl StreamRead for KernelRead {
     }
 }
 
-/// Write half. Pending: nothing of the slice was taken. Short writes: when the kernel's buffer fills up. Flushing is not
-/// needed. Shutdown tells the peer (FIN) and may be repeated; dropping does not send it. It never changes the bytes it is lent.
+/// Write half. Pending: nothing of the slice was taken. Short writes: when the kernel's buffer fills up. Flushing is needed
+/// only after `poll_write_held`. Shutdown tells the peer (FIN) and may be repeated; dropping does not send it. It never
+/// changes the bytes it is lent.
 #[derive(Debug)]
-pub struct KernelWrite(Arc<KernelStream>);
+pub struct KernelWrite {
+    socket: Arc<KernelStream>,
+    /// `poll_write_held` does what it says.
+    holds_back: bool,
+    /// The end of the last write may still wait in the kernel for more.
+    held: bool,
+}
 
 impl KernelWrite {
     pub fn new(socket: Arc<KernelStream>) -> Self {
-        Self(socket)
+        Self { socket, holds_back: false, held: false }
+    }
+
+    #[inline]
+    fn poll_io(
+        &mut self,
+        cx: &mut Context<'_>,
+        held: bool,
+        mut write: impl FnMut(&KernelStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_write_ready(cx))?;
+            match write(&self.socket) {
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                result => {
+                    self.held = held;
+                    return Poll::Ready(result);
+                }
+            }
+        }
     }
 }
 
 impl AsyncWrite for KernelWrite {
     #[inline]
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(buf) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                result => return Poll::Ready(result),
-            }
-        }
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, false, |socket| socket.try_write(buf))
     }
 
     #[inline]
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write_vectored(bufs) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll_io(cx, false, |socket| socket.try_write_vectored(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.held) {
+            hold::let_go(&self.socket)?;
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match socket2::SockRef::from(&*self.0).shutdown(Shutdown::Write) {
+        Poll::Ready(match socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Write) {
             // The connection is over already, by reset or in order: there is no direction left to end.
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
@@ -139,8 +161,20 @@ impl AsyncWrite for KernelWrite {
 }
 
 impl StreamWrite for KernelWrite {
+    fn may_hold_back(&mut self) {
+        // There are no packets to be filled elsewhere.
+        self.holds_back = os::is_tcp(&self.socket);
+    }
+
+    fn poll_write_held(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if !self.holds_back {
+            return Pin::new(self).poll_write_vectored(cx, bufs);
+        }
+        self.poll_io(cx, true, |socket| socket.try_io(Interest::WRITABLE, || hold::write(socket, bufs)))
+    }
+
     fn kernel(&self) -> Option<&Arc<KernelStream>> {
-        Some(&self.0)
+        Some(&self.socket)
     }
 }
 

@@ -21,9 +21,14 @@ pub(crate) mod tests {
     use crate::{
         net::kernel_stream::{KernelRead, KernelWrite},
         socket::Link,
-        stream::StreamRead as _,
+        stream::{StreamRead as _, StreamWrite as _},
     };
-    use std::{io::IoSlice, sync::Arc, task::Poll, time::Duration};
+    use std::{
+        io::{self, IoSlice},
+        sync::Arc,
+        task::Poll,
+        time::Duration,
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -126,5 +131,26 @@ pub(crate) mod tests {
         assert_eq!(timeout(BOUND, read.read(&mut [0; 64])).await.unwrap().unwrap(), 3);
         drop(theirs);
         assert_eq!(timeout(BOUND, read.read(&mut [0; 64])).await.unwrap().unwrap(), 0);
+    }
+
+    /// Whether it waited before the flush is asked of several tries: the kernel lets go by itself when it has waited long.
+    #[tokio::test]
+    async fn held_bytes_leave_with_the_flush() {
+        let mut waited = false;
+        for _ in 0..20 {
+            let (ours, theirs) = connection().await;
+            let (_read, mut write, _link) = halves(ours);
+            let theirs = theirs.into_std().unwrap();
+            write.may_hold_back();
+            let slices = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+            let written = std::future::poll_fn(|cx| write.poll_write_held(cx, &slices)).await.unwrap();
+            assert_eq!(written, 8);
+            let mut seen = [0; 16];
+            waited |= theirs.peek(&mut seen).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+            write.flush().await.unwrap();
+            // Loopback delivers within the system call that sends.
+            assert_eq!(theirs.peek(&mut seen).unwrap(), 8);
+        }
+        assert!(waited || cfg!(not(any(target_os = "linux", target_os = "android"))));
     }
 }

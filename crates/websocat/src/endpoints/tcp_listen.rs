@@ -288,7 +288,7 @@ impl Source for Connections {
                 _ => None,
             };
             if let Some(seat) = self.limits.seat(from, Arc::make_mut(&mut socket.info)) {
-                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket);
+                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().session()), socket);
                 return Ok(Connection { name, session, seat });
             }
         }

@@ -20,11 +20,15 @@ pub enum KernelStream {
     Unix(UnixStream),
 }
 
+pub fn is_tcp(socket: &KernelStream) -> bool {
+    matches!(socket, KernelStream::Tcp(_))
+}
+
 /// With epoll and kqueue a short read of TCP means that the kernel's buffer is empty: the next event will tell. A UNIX
 /// socket also stops reading where the peer has sent descriptors along, with more behind that no event will tell of, and so
 /// does TCP at urgent data that is to be part of the stream (SO_OOBINLINE).
 pub fn short_means_empty(socket: &KernelStream) -> bool {
-    matches!(socket, KernelStream::Tcp(_)) && !socket2::SockRef::from(socket).out_of_band_inline().unwrap_or(false)
+    is_tcp(socket) && !socket2::SockRef::from(socket).out_of_band_inline().unwrap_or(false)
 }
 
 macro_rules! either {
