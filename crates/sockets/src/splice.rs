@@ -186,6 +186,19 @@ impl SpliceCopy {
         }
     }
 
+    /// The source is broken: offers all that it still has to the sink, without waiting and without an end.
+    pub(crate) fn offer_all(&mut self, cx: &mut Context<'_>) {
+        loop {
+            match self.poll_empty(cx) {
+                Poll::Ready(Ok(())) if !self.eof => {}
+                _ => return, // the session has failed already
+            }
+            if !matches!(self.poll_fill(cx), Poll::Ready(Ok(true))) {
+                return;
+            }
+        }
+    }
+
     /// Offers what was read already to the sink, without waiting.
     pub(crate) fn offer_rest(&mut self, cx: &mut Context<'_>) {
         let _ = self.poll_empty(cx); // the session has failed already

@@ -28,11 +28,14 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 /// Read half. Pending: woken when the socket is readable, nothing is lost. EOF: that of the peer, repeated for ever. Drop
 /// midway loses nothing but closes nothing either, while the other half lives. It changes only the unfilled part.
 #[derive(Debug)]
-pub struct KernelRead(Arc<KernelStream>);
+pub struct KernelRead {
+    socket: Arc<KernelStream>,
+    short_means_empty: bool,
+}
 
 impl KernelRead {
     pub fn new(socket: Arc<KernelStream>) -> Self {
-        Self(socket)
+        Self { short_means_empty: os::short_means_empty(&socket), socket }
     }
 }
 
@@ -44,14 +47,13 @@ impl AsyncRead for KernelRead {
         }
         // Costs nothing for buffers that were initialised once, as all of ours are.
         let room = buf.initialize_unfilled();
-        let socket = socket2::SockRef::from(&*self.0);
-        let short_means_empty = os::short_means_empty(&self.0);
+        let socket = socket2::SockRef::from(&*self.socket);
         let n = loop {
-            ready!(self.0.poll_read_ready(cx))?;
+            ready!(self.socket.poll_read_ready(cx))?;
             let mut short = None;
-            let result = self.0.try_io(Interest::READABLE, || {
+            let result = self.socket.try_io(Interest::READABLE, || {
                 let n = (&*socket).read(room)?;
-                if short_means_empty && 0 < n && n < room.len() {
+                if self.short_means_empty && 0 < n && n < room.len() {
                     short = Some(n);
                     return Err(io::ErrorKind::WouldBlock.into()); // clears the readiness
                 }
@@ -71,11 +73,11 @@ impl AsyncRead for KernelRead {
 impl StreamRead for KernelRead {
     #[inline]
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_read_ready(cx)
+        self.socket.poll_read_ready(cx)
     }
 
     fn kernel(&self) -> Option<&Arc<KernelStream>> {
-        Some(&self.0)
+        Some(&self.socket)
     }
 }
 

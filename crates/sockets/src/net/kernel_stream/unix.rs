@@ -17,11 +17,12 @@ pub enum KernelStream {
     Unix(UnixStream),
 }
 
-/// With epoll and kqueue a short read of TCP means that the kernel's buffer is empty: the next event will tell. A UNIX
-/// socket also stops reading where the peer has sent descriptors along, with more behind that no event will tell of.
-#[inline]
+/// With epoll and kqueue a short read of TCP means that the kernel's buffer is empty: the next event will tell. But a mark of
+/// urgent data also ends a read early, if that is wanted inline (SO_OOBINLINE), and so do descriptors that the peer of a
+/// UNIX socket has sent along: with more behind that no event will tell of.
 pub fn short_means_empty(socket: &KernelStream) -> bool {
-    matches!(socket, KernelStream::Tcp(_))
+    let inline = || socket2::SockRef::from(socket).out_of_band_inline().unwrap_or(false);
+    matches!(socket, KernelStream::Tcp(_)) && !inline()
 }
 
 macro_rules! either {
