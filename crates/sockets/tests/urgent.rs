@@ -67,3 +67,27 @@ async fn urgent_data_is_left_out_otherwise() {
         assert!(!got.contains('Z'), "spliced: {splices}: {got}");
     }
 }
+
+#[tokio::test]
+async fn nothing_hides_behind_urgent_data() {
+    for (inline, splices) in [(false, false), (false, true), (true, false), (true, true)] {
+        let ((mut client, left), (mut server, right)) = (pair().await, pair().await);
+        let options = StreamOptions { out_of_band_inline: inline, ..StreamOptions::default() };
+        options.apply(&SockRef::from(&left)).unwrap();
+        // All of it is there before the first read, which ends at the mark.
+        client.write_all(b"before").await.unwrap();
+        SockRef::from(&client).send_out_of_band(b"!").unwrap();
+        client.write_all(b"behind").await.unwrap();
+        timeout(PATIENCE, left.readable()).await.unwrap().unwrap();
+        let (left, right) = (stream_socket(left, splices), stream_socket(right, splices));
+        let session = tokio::spawn(ExchangeBytes::new(left, right, ExchangeBytesOptions::default(), Stop::new()));
+        let mut got = String::new();
+        while !got.ends_with("behind") {
+            let next = timeout(PATIENCE, server.read_u8()).await;
+            let next = next.unwrap_or_else(|_| panic!("inline {inline}, spliced {splices}: it hangs after {got}"));
+            got.push(next.unwrap().into());
+        }
+        assert_eq!(got, if inline { "before!behind" } else { "beforebehind" });
+        session.abort();
+    }
+}

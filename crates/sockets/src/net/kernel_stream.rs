@@ -34,8 +34,10 @@ pub struct KernelRead {
 }
 
 impl KernelRead {
+    /// Socket options have to be set before.
     pub fn new(socket: Arc<KernelStream>) -> Self {
-        Self { short_means_empty: os::short_means_empty(&socket), socket }
+        let short_means_empty = os::short_means_empty(&socket);
+        Self { socket, short_means_empty }
     }
 }
 

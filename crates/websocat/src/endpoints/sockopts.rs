@@ -44,7 +44,7 @@ pub struct BindOpts {
     #[arg(long = "reuseport")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub reuseport: bool,
-    /// Use this network interface only (SO_BINDTODEVICE)
+    /// Use this network interface only, by name (SO_BINDTODEVICE)
     #[arg(long = "socket-bind-to-device", value_name = "INTERFACE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_device: Option<String>,
@@ -56,7 +56,7 @@ pub struct BindOpts {
     #[arg(long = "socket-freebind")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub freebind: bool,
-    /// IPv6 sockets take no IPv4 (IPV6_V6ONLY)
+    /// Whether IPv6 sockets take no IPv4 (IPV6_V6ONLY)
     #[arg(long = "socket-only-v6", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only_v6: Option<bool>,
@@ -78,7 +78,7 @@ pub struct PacketOpts {
     #[arg(long = "socket-ttl", value_name = "HOPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u32>,
-    /// Processor that handles the socket's packets (SO_INCOMING_CPU)
+    /// Processor whose connections a listener with --reuseport takes (SO_INCOMING_CPU)
     #[arg(long = "socket-cpu-affinity", value_name = "CPU")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_affinity: Option<usize>,
@@ -86,11 +86,11 @@ pub struct PacketOpts {
     #[arg(long = "socket-priority", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
-    /// Receive buffer of the kernel, in bytes (SO_RCVBUF)
+    /// Receive buffer of the kernel (SO_RCVBUF)
     #[arg(long = "socket-recv-buffer-size", value_name = "SIZE", value_parser = buffer_size)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recv_buffer_size: Option<usize>,
-    /// Send buffer of the kernel, in bytes (SO_SNDBUF)
+    /// Send buffer of the kernel (SO_SNDBUF)
     #[arg(long = "socket-send-buffer-size", value_name = "SIZE", value_parser = buffer_size)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send_buffer_size: Option<usize>,
@@ -104,11 +104,13 @@ pub struct PacketOpts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TcpOpts {
-    /// Seconds for which closing waits for unsent data; 0 resets (SO_LINGER)
+    /// 0: every end of a connection is a reset (SO_LINGER)
+    ///
+    /// Other numbers of seconds hold for a child that is given the socket: the program itself waits for no close.
     #[arg(long = "socket-linger-s", value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linger_s: Option<u32>,
-    /// Deliver urgent data in the normal stream (SO_OOBINLINE)
+    /// Keep urgent data in its place in the stream instead of leaving it out (SO_OOBINLINE)
     #[arg(long = "socket-out-of-band-inline")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out_of_band_inline: bool,
@@ -136,7 +138,7 @@ pub struct TcpOpts {
     #[arg(long = "socket-notsent-lowat", value_name = "BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notsent_lowat: Option<u32>,
-    /// Probe silent connections (SO_KEEPALIVE)
+    /// Probe silent connections (SO_KEEPALIVE); on by itself with one of the numbers below
     #[arg(long = "socket-keepalive", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<bool>,
