@@ -96,27 +96,6 @@ pub(crate) mod tests {
         assert_eq!(timeout(BOUND, waiting).await.unwrap().unwrap(), 0);
     }
 
-    /// All of it is there before the first read, which ends at the mark.
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn urgent_data_inline_hides_nothing_behind_it() {
-        let (ours, mut theirs) = connection().await;
-        let socket = socket2::SockRef::from(&ours);
-        socket.set_out_of_band_inline(true).unwrap();
-        theirs.write_all(b"before").await.unwrap();
-        assert_eq!(socket2::SockRef::from(&theirs).send_out_of_band(b"!").unwrap(), 1);
-        theirs.write_all(b"behind").await.unwrap();
-        let _ = timeout(BOUND, ours.readable()).await.expect("hangs"); // loopback has delivered all by now
-        let (mut read, _write, _link) = halves(ours);
-        let mut got: Vec<u8> = vec![];
-        while got.len() < 13 {
-            let mut buf = [0; 64];
-            let n = timeout(BOUND, read.read(&mut buf)).await.expect("hangs").unwrap();
-            got.extend(&buf[..n]);
-        }
-        assert_eq!(got, b"before!behind");
-    }
-
     #[tokio::test]
     async fn is_not_readable_after_a_short_read() {
         let (ours, mut theirs) = connection().await;

@@ -436,3 +436,82 @@ fn unlink_file(path: OsString, bail_if_fails: bool) -> RhResult<()> {
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, listen_unix, listen_seqpacket, unlink_file);
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use crate::functions::testing::{eval_error, run_script};
+
+    #[tokio::test]
+    async fn both_ends_in_one_script() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s").display().to_string();
+        for (options, kind) in
+            [("", "unix"), ("abstract: true,", "unix"), ("", "seqpacket"), ("abstract: true,", "seqpacket")]
+        {
+            let (mock, exchange) = match kind {
+                "unix" => ("mock_stream_socket(`W over it|D`)", "exchange_bytes(#{unidirectional: true}"),
+                _ => (
+                    "line_chunks(#{}, mock_stream_socket(`W over it\n|D`))",
+                    "exchange_packets(#{unidirectional: true}",
+                ),
+            };
+            let said = match kind {
+                "unix" => "mock_stream_socket(`R over it`)",
+                _ => "line_chunks(#{}, mock_stream_socket(`R over it\n`))",
+            };
+            let script = format!(
+                "listen_{kind}(#{{{options} oneshot: true, unlink: {unlink}}}, osstr_str(`{path}`), || {{
+                    spawn_task(connect_{kind}(#{{{options} timeout_ms: 10000}}, osstr_str(`{path}`), |s| {{
+                        {exchange}, {said}, s)
+                    }}));
+                    dummy_task()
+                }}, |s| {{
+                    note(str(get_fd(s) > 2));
+                    {exchange}, s, {mock})
+                }})",
+                unlink = options.is_empty(),
+            );
+            assert_eq!(run_script(&script).await.unwrap(), "true", "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn inherited_descriptors_are_looked_at() {
+        let script = r#"listen_unix(#{fd: 1000000}, osstr_str(""), || dummy_task(), |s| dummy_task())"#;
+        let (e, _) = run_script(script).await.unwrap_err();
+        assert_eq!((e.exit_code(), e.to_string().contains("descriptor 1000000 is not open")), (24, true), "{e}");
+    }
+
+    #[test]
+    fn wrong_options_are_named() {
+        let listen = |function: &str, options: &str, path: &str| {
+            format!("listen_{function}(#{{{options}}}, osstr_str(`{path}`), || dummy_task(), |s| dummy_task())")
+        };
+        for (script, part) in [
+            (listen("unix", "", ""), "where to listen?"),
+            (listen("unix", "fd: 3", "x"), "the path must be empty"),
+            (listen("unix", "fd: 3, named_fd: `x`", ""), "not both"),
+            (listen("unix", "fd: 3, chmod: 0o600", ""), "an inherited descriptor takes none of"),
+            (listen("unix", "abstract: true, unlink: true", "x"), "an abstract name has no file"),
+            (listen("unix", "fd_force: true", "x"), "`fd_force` needs"),
+            (listen("unix", "text: true", "x"), "unknown option `text`"),
+            (listen("seqpacket", "text: 1", "x"), "`text`"),
+            (listen("seqpacket", "chmod: -1", "x"), "`chmod`"),
+            ("connect_unix(#{text: true}, osstr_str(`x`), |s| dummy_task())".to_owned(), "unknown option `text`"),
+            ("unlink_file(osstr_str(`/nonexistent/x`), true)".to_owned(), "cannot remove /nonexistent/x"),
+        ] {
+            let e = eval_error(&script);
+            assert!(e.contains(part), "{script}: {e}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unlink_file_removes_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().display().to_string();
+        for _ in 0..2 {
+            run_script(&format!("unlink_file(osstr_str(`{path}`), false); dummy_task()")).await.unwrap();
+            assert!(!file.path().exists());
+        }
+    }
+}

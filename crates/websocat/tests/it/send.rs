@@ -164,6 +164,8 @@ const INSIDE: &[(&str, Because)] = &[
     ("Repeat", Because::Half),
     ("ScriptedRead", Because::Half),
     ("ScriptedWrite", Because::Half),
+    ("SeqpacketRead", Because::Half),
+    ("SeqpacketWrite", Because::Half),
     ("Sink", Because::Half),
     ("SplitRead", Because::Half),
     ("SplitWrite", Because::Half),

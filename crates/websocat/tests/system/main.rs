@@ -15,3 +15,5 @@ mod program;
 mod sessions;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod unix_sockets;
