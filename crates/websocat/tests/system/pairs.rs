@@ -38,7 +38,7 @@ fn pair(port: u16, backend: &TcpListener, size: usize) -> (TcpStream, TcpStream)
 }
 
 fn carry(from: &mut TcpStream, to: &mut TcpStream, size: usize) {
-    let bytes: Vec<u8> = (0..size).map(|n| (n * n >> 7) as u8).collect();
+    let bytes: Vec<u8> = (0..size).map(|n| ((n * n) >> 7) as u8).collect();
     let mut got = vec![0; size];
     thread::scope(|scope| {
         scope.spawn(|| from.write_all(&bytes).unwrap());
