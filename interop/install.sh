@@ -29,6 +29,8 @@ need socat socat
 need curl curl
 need openssl openssl
 need strace strace
+need ip iproute2
+need nft nftables
 [ -e /usr/lib/nginx/modules/ngx_stream_module.so ] || wanted+=(libnginx-mod-stream)
 
 missing=0
@@ -49,7 +51,7 @@ if [ ! -e "$folder/node_modules/ws/package.json" ]; then
     npm ci --silent --no-audit --no-fund --ignore-scripts --prefix "$folder" || missing=1
 fi
 
-for name in node chromium chromedriver nginx socat curl openssl strace; do
+for name in node chromium chromedriver nginx socat curl openssl strace ip nft; do
   command -v $name >/dev/null || [ -x /usr/sbin/$name ] || { echo "MISSING: $name"; missing=1; }
 done
 [ -e "$folder/node_modules/ws/package.json" ] || { echo "MISSING: the Node package ws"; missing=1; }

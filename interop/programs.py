@@ -34,6 +34,9 @@ PROGRAMS = {
     "curl": (["curl", "--version"], r"curl (\S+)"),
     "openssl": (["openssl", "version"], r"OpenSSL (\S+)"),
     "strace": (["strace", "--version"], r"strace -- version (\S+)"),
+    "ip": (["ip", "-V"], r"iproute2-(\S+?),"),
+    "tc": (["tc", "-V"], r"iproute2-(\S+?),"),
+    "nft": (["nft", "--version"], r"nftables v(\S+)"),
 }
 
 

@@ -2,7 +2,7 @@
 //!
 //! `load WORKLOAD --key value …` drives one server through one workload and prints lines of `name value`, which xtask
 //! reads. `load null` is an echo server that does as little as an echo server can: what a workload reaches against it
-//! is the generator's ceiling. A server that sends a wrong byte, stalls or loses something ends the run with an error.
+//! is the generator's ceiling. `load relay` forwards with as little as that takes. A server that sends a wrong byte, stalls or loses something ends the run with an error.
 
 mod arguments;
 mod check;
@@ -13,7 +13,10 @@ mod echo;
 mod framing;
 mod handshake;
 mod idle;
+mod link;
 mod null;
+mod pairs;
+mod relay;
 mod ring;
 mod start;
 mod transfer;
@@ -32,9 +35,14 @@ load idle     --port P --pid PID [--clients N] [--baseline N] [--size BYTES] [--
 load transfer --kind tcp-tcp|ws-tcp|tcp-ws --port P --listen P [--pid PID] [--size BYTES] [--seconds S]
 load transfer --kind … --direct true --listen P
 load transfer --kind tcp-tcp --framing length-prefixed|lines …
+load transfer --kind unix-unix --path P --listen-path P [--pid PID] …
+load pairs    --port P --listen P --pid PID [--pairs N] [--baseline N] [--size BYTES] [--silence S]
+load sequence --port P --listen P --pid PID [--count N]
 load framing  [--size BYTES] [--messages N] [--seconds S]
 load start    [--runs N] -- PROGRAM ARGUMENT…
-load null     --port P";
+load null     --port P
+load relay    --port P --backend P
+load relay    --path P --backend-path P";
 
 fn run() -> Result<()> {
     let mut words = std::env::args_os().skip(1);
@@ -48,6 +56,10 @@ fn run() -> Result<()> {
         Some("idle") => idle::run(&arguments),
         Some("transfer") => transfer::run(&arguments),
         Some("start") => start::run(&arguments),
+        Some("pairs") => pairs::run(&arguments),
+        Some("pairs-backend") => pairs::backend(&arguments),
+        Some("sequence") => pairs::sequence(&arguments),
+        Some("relay") => relay::run(&arguments),
         Some("null") => null::run(&arguments),
         _ => Err(USAGE.into()),
     }

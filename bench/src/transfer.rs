@@ -10,12 +10,12 @@ use crate::{
     check::{Content, Frames},
     cpu::Reading,
     handshake::{self, PATIENCE},
+    link::{Link, Listener, Polled},
     ring::Ring,
 };
-use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use mio::{Events, Interest, Poll, Token};
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpListener,
     time::{Duration, Instant},
 };
 use wsframe::MaskRule;
@@ -30,7 +30,7 @@ const SOURCE: Token = Token(0);
 const SINK: Token = Token(1);
 
 struct Source<'a> {
-    socket: TcpStream,
+    socket: Polled,
     /// Sent over and over.
     wire: &'a [u8],
     /// Bytes of one message on the wire and of its payload: the source ends between messages only.
@@ -69,7 +69,7 @@ enum Format {
 }
 
 struct Sink {
-    socket: TcpStream,
+    socket: Polled,
     format: Format,
     buffer: Vec<u8>,
     ready: bool,
@@ -105,11 +105,9 @@ impl Sink {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let kind: String = arguments.required("kind")?;
     let direct = arguments.or("direct", false)?;
-    let listen: u16 = arguments.required("listen")?;
-    let port = if direct { listen } else { arguments.required("port")? };
     let (pid, seconds) = (arguments.optional("pid")?, arguments.seconds()?);
     let (ws_source, ws_sink) = match kind.as_str() {
-        "tcp-tcp" => (false, false),
+        "tcp-tcp" | "unix-unix" => (false, false),
         "ws-tcp" => (true, false),
         "tcp-ws" => (false, true),
         _ => return Err(crate::USAGE.into()),
@@ -127,29 +125,28 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let ring = ring;
 
-    let listener = TcpListener::bind(("127.0.0.1", listen))?;
-    let mut source = handshake::dial(port)?;
+    let listener = Listener::bind(arguments, "listen", "listen-path")?;
+    let [port, path] = if direct { ["listen", "listen-path"] } else { ["port", "path"] };
+    let mut source = Link::dial(arguments, port, path)?;
     if ws_source && !direct {
-        handshake::client(&mut source, None)?;
+        handshake::client(source.tcp()?, None)?;
     }
-    let (mut sink, _) = listener.accept()?;
-    sink.set_nodelay(true)?;
+    let mut sink = listener.accept()?;
     if ws_sink && !direct {
-        sink.set_read_timeout(Some(PATIENCE))?;
-        handshake::server(&mut sink)?;
+        sink.tcp()?.set_read_timeout(Some(PATIENCE))?;
+        handshake::server(sink.tcp()?)?;
     }
     let wire = if masks { &ring.masked } else { &ring.payload };
 
     let mut poll = Poll::new()?;
-    let nonblocking = |socket: std::net::TcpStream| socket.set_nonblocking(true).map(|()| TcpStream::from_std(socket));
-    let mut source = Source { socket: nonblocking(source)?, wire, frame, sent: 0, ready: true };
+    let mut source = Source { socket: source.nonblocking()?, wire, frame, sent: 0, ready: true };
     let format = match ws_sink {
         true => Format::Messages(Box::new(Frames::new(MaskRule::Required, 0))),
         false => Format::Bytes(Content::new(0), 0),
     };
-    let mut sink = Sink { socket: nonblocking(sink)?, format, buffer: vec![0; BUFFER], ready: true };
-    poll.registry().register(&mut source.socket, SOURCE, Interest::WRITABLE)?;
-    poll.registry().register(&mut sink.socket, SINK, Interest::READABLE)?;
+    let mut sink = Sink { socket: sink.nonblocking()?, format, buffer: vec![0; BUFFER], ready: true };
+    source.socket.register(poll.registry(), SOURCE, Interest::WRITABLE)?;
+    sink.socket.register(poll.registry(), SINK, Interest::READABLE)?;
 
     let mut events = Events::with_capacity(8);
     let (start, mut last, mut received) = (Instant::now(), Instant::now(), 0);

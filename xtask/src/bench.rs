@@ -134,7 +134,8 @@ impl Bench<'_> {
         }
         if words.is_empty() {
             // No server: the generator's two ends joined.
-            load.args(["--direct", "true", "--listen", &backend.to_string()]);
+            load.args(["--direct", "true"]);
+            load.args(addresses(self.workload.kind, port, backend).split_off(2));
             return finish(load, "");
         }
         if self.workload.kind == workloads::Kind::Start {
@@ -143,12 +144,23 @@ impl Bench<'_> {
         }
         let log = self.cache.folder.join(format!("{}.log", self.subject.name));
         let server = Server::start(&words, &log)?;
-        load.args(["--port", &port.to_string(), "--pid", &server.0.id().to_string()]);
-        if matches!(self.workload.kind, workloads::Kind::Transfer(..)) {
-            load.args(["--listen", &backend.to_string()]);
-        }
+        load.args(["--pid", &server.0.id().to_string()]);
+        load.args(addresses(self.workload.kind, port, backend));
         finish(load, &format!(" (log: {})", log.display()))
     }
+}
+
+/// For the generator: where the server is, and where it itself is to listen, if the workload has that.
+fn addresses(kind: workloads::Kind, port: u16, backend: u16) -> Vec<String> {
+    use workloads::{Join, Kind};
+    let [port_text, backend_text] = [port, backend].map(|port| port.to_string());
+    let [path, backend_path] = [port, backend].map(|port| subjects::path(port).display().to_string());
+    let words = match kind {
+        Kind::Transfer(Join::UnixUnix, _) => vec!["--path", &path, "--listen-path", &backend_path],
+        Kind::Transfer(..) | Kind::Pairs => vec!["--port", &port_text, "--listen", &backend_text],
+        _ => vec!["--port", &port_text],
+    };
+    words.into_iter().map(String::from).collect()
 }
 
 fn finish(mut load: Command, hint: &str) -> Result<Option<String>, String> {

@@ -1,4 +1,4 @@
-//! Byte sessions: one direction through a pooled buffer or, between two TCP sockets, inside the kernel; both at once.
+//! Byte sessions: one direction through a pooled buffer or, between two kernel sockets, inside the kernel; both at once.
 //!
 //! Half-close is kept: the end of one direction shuts its sink down and the other goes on. An error ends both, and a reset
 //! of one socket becomes a reset of the other. What was read is always offered to the sink before the next read, so the
@@ -66,6 +66,17 @@ impl StreamCopy {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The source is broken: offers all that it still has to the sink, without waiting and without an end.
+    fn offer_all(&mut self, cx: &mut Context<'_>) {
+        while matches!(self.poll_empty(cx), Poll::Ready(Ok(()))) && !self.eof {
+            match poll_fill_up_to(&mut *self.from, cx, &mut self.window, 1, self.limit as usize) {
+                Poll::Ready(Ok(n)) => self.eof = n == 0,
+                _ => break,
+            }
+        }
+        let _ = Pin::new(&mut *self.to).poll_flush(cx); // the session has failed already
     }
 
     fn poll_copy(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
@@ -148,6 +159,22 @@ impl Way {
         if let Self::Copy(copy) = self {
             copy.eof = true;
         }
+    }
+
+    /// The source was reset: what came before that and was not read yet goes to the sink, as far as it takes it at once.
+    /// Who is connected directly gets it, too.
+    fn offer_all(&mut self, cx: &mut Context<'_>) {
+        let offer = std::future::poll_fn(|cx| {
+            match self {
+                Self::Copy(copy) => copy.offer_all(cx),
+                #[cfg(target_os = "linux")]
+                Self::Splice(splice) => splice.offer_all(cx),
+                Self::Idle(_) | Self::Shutdown(_) | Self::Ended => {}
+            }
+            Poll::Ready(())
+        });
+        // Without tokio's budget: what is there has an end, since nothing more can come.
+        let _: Poll<()> = std::pin::pin!(tokio::task::unconstrained(offer)).poll(cx);
     }
 
     /// Offers what was read already to the sink, without waiting.
@@ -288,7 +315,7 @@ impl ExchangeBytes {
             self.last = Some(Box::new(Last { direction, error: Some(error), deadline }));
             return self.poll_last(cx);
         }
-        self.way(direction).offer_rest(cx);
+        self.way(direction).offer_all(cx);
         if let Some(watch) = &self.watch {
             watch.reset_on_close(side.other());
         }

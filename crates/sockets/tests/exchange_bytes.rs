@@ -19,7 +19,7 @@ use std::{
 };
 use tcp::{PATIENCE, pair, stream_socket};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex, split},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, Interest, ReadBuf, duplex, split},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -170,7 +170,59 @@ async fn a_reset_of_one_side_is_a_reset_of_the_other() {
     }
 }
 
+/// Splicing alone stops at the mark for ever.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn urgent_data_does_not_stop_a_spliced_session() {
+    for inline in [true, false] {
+        let ((mut a, left), (mut b, right)) = (pair().await, pair().await);
+        socket2::SockRef::from(&left).set_out_of_band_inline(inline).unwrap();
+        let session = run(stream_socket(left, true), stream_socket(right, true), ExchangeBytesOptions::default());
+        a.write_all(b"before").await.unwrap();
+        assert_eq!(socket2::SockRef::from(&a).send_out_of_band(b"!").unwrap(), 1);
+        a.write_all(b"behind").await.unwrap();
+        let expected: &[u8] = if inline { b"before!behind" } else { b"beforebehind" };
+        let mut got = vec![0; expected.len()];
+        timeout(PATIENCE, b.read_exact(&mut got)).await.expect("hangs").unwrap();
+        assert_eq!(got, expected);
+        // And goes on as before.
+        let much = content(9, 3 << 20);
+        let mut got = vec![0; much.len()];
+        let both = async { tokio::join!(a.write_all(&much), b.read_exact(&mut got)) };
+        let (sent, read) = timeout(PATIENCE, both).await.expect("hangs");
+        sent.unwrap();
+        read.unwrap();
+        assert!(got == much);
+        drop((a, b));
+        timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap();
+    }
+}
+
 /// The sink takes a thousand bytes at a time, so that all of it can only arrive if the session waits.
+#[tokio::test]
+async fn last_words_before_a_reset_arrive_before_the_reset() {
+    for splices in [true, false] {
+        for from_left in [true, false] {
+            let ((a, left), (b, right)) = (pair().await, pair().await);
+            let (mut dies, mut lives) = if from_left { (a, b) } else { (b, a) };
+            let words = content(3, 20_000);
+            dies.write_all(&words).await.unwrap();
+            tcp::reset(dies);
+            // All of it and the reset are there before the exchange looks for the first time.
+            let reset = if from_left { &left } else { &right }.ready(Interest::ERROR);
+            timeout(PATIENCE, reset).await.expect("hangs").unwrap();
+            let session =
+                run(stream_socket(left, splices), stream_socket(right, splices), ExchangeBytesOptions::default());
+            let error = timeout(PATIENCE, session).await.expect("hangs").unwrap().unwrap_err();
+            assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
+            let mut got = Vec::new();
+            let end = timeout(PATIENCE, lives.read_to_end(&mut got)).await.expect("hangs");
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert!(got == words, "splices {splices}: {} of {} bytes", got.len(), words.len());
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_came_before_a_reset_reaches_a_sink_that_cannot_be_reset() {
     for splices in [true, false] {

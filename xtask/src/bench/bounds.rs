@@ -2,7 +2,9 @@
 
 use super::{
     report::Results,
-    subjects::{FASTWEBSOCKETS, NODE_WS, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT, WEBSOCAT_COPY},
+    subjects::{
+        FASTWEBSOCKETS, NGINX, NODE_WS, RELAY, SOCAT, TUNGSTENITE, UPSTREAM_1, UPSTREAM_4, WEBSOCAT, WEBSOCAT_COPY,
+    },
     workloads::Workload,
 };
 use std::fmt::Write;
@@ -21,7 +23,7 @@ const fn bound(workload: &'static str, key: &'static str, factor: f64, peers: &'
     Bound { workload, key, factor, peers }
 }
 
-const BOUNDS: [Bound; 22] = [
+const BOUNDS: [Bound; 28] = [
     bound("echo-8x64", "rate", 20.0, &[FASTWEBSOCKETS]),
     // The kernel's time rules: nobody can be much faster.
     bound("echo-64x1", "rate", 0.97, &[FASTWEBSOCKETS, TUNGSTENITE, UPSTREAM_4]),
@@ -31,8 +33,15 @@ const BOUNDS: [Bound; 22] = [
     bound("connect", "rate", 1.0, &[UPSTREAM_4]),
     bound("connect", "rate", 0.9, &[FASTWEBSOCKETS]),
     bound("idle", "bytes_per_client", 2.5 * 1024.0, &[]),
-    bound("tcp-tcp", "gb_per_second", 1.0, &[SOCAT, UPSTREAM_1]),
+    bound("tcp-tcp", "gb_per_second", 1.0, &[SOCAT, NGINX, UPSTREAM_4, UPSTREAM_1]),
     bound("tcp-tcp", "server_cpu_per_gib", 0.55, &[SOCAT]),
+    bound("tcp-tcp", "server_cpu_per_gib", 1.15, &[RELAY]),
+    bound("unix-unix", "gb_per_second", 1.0, &[SOCAT, NGINX, UPSTREAM_4, UPSTREAM_1]),
+    bound("unix-unix", "server_cpu_per_gib", 1.15, &[RELAY]),
+    bound("pairs", "bytes_per_pair", 4.0 * 1024.0, &[]),
+    // A page here and there may be touched for the first time.
+    bound("sequence", "memory_left", 256.0 * 1024.0, &[]),
+    bound("sequence", "descriptors_left", 0.0, &[]),
     bound("ws-tcp-64k", "gb_per_second", 1.0, &[UPSTREAM_4]),
     bound("ws-tcp-64k", "server_cpu_per_gib", 0.7, &[UPSTREAM_4]),
     bound("ws-tcp-1k", "gb_per_second", 2.5, &[UPSTREAM_4]),

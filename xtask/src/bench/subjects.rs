@@ -7,7 +7,10 @@ use super::{
     peers::Cache,
     workloads::{Join, Kind, Workload},
 };
-use std::{fs, path::Path, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 /// What to serve, and where.
 #[derive(Clone, Copy)]
@@ -47,10 +50,12 @@ pub(super) const TUNGSTENITE: &str = "tungstenite";
 pub(super) const NODE_WS: &str = "node-ws";
 pub(super) const SOCAT: &str = "socat";
 pub(super) const NGINX: &str = "nginx";
+/// What a relay costs that does nothing but splice.
+pub(super) const RELAY: &str = "two-splices";
 /// The generator against as good as nothing.
 pub(super) const NULL: &str = "null";
 
-pub(super) const SUBJECTS: [Subject; 10] = [
+pub(super) const SUBJECTS: [Subject; 11] = [
     Subject { name: WEBSOCAT, install: Cache::websocat, command: websocat_5, kinds: |_| true },
     Subject { name: WEBSOCAT_COPY, install: Cache::websocat, command: websocat_copy, kinds: is_framed },
     Subject {
@@ -83,18 +88,20 @@ pub(super) const SUBJECTS: [Subject; 10] = [
         command: node,
         kinds: |kind| kind == Kind::Deflate,
     },
-    Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_tcp },
-    Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: is_tcp },
+    Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_bare },
+    Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: |kind| is_bare(kind) || kind == Kind::Pairs },
+    Subject { name: RELAY, install: Cache::load_generator, command: relay, kinds: is_bare },
     Subject {
         name: NULL,
         install: Cache::load_generator,
         command: null,
-        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing),
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Pairs),
     },
 ];
 
-fn is_tcp(kind: Kind) -> bool {
-    matches!(kind, Kind::Transfer(Join::TcpTcp, _))
+/// Bytes from socket to socket, with nothing between.
+fn is_bare(kind: Kind) -> bool {
+    matches!(kind, Kind::Transfer(Join::TcpTcp | Join::UnixUnix, _))
 }
 
 /// TCP to TCP with messages between.
@@ -107,12 +114,22 @@ fn words<const N: usize>(program: &Path, rest: [&str; N]) -> Words {
     Ok(Some([program].into_iter().chain(rest.map(String::from)).collect()))
 }
 
+/// The socket that stands for a port where there are none.
+pub(super) fn path(port: u16) -> PathBuf {
+    env::temp_dir().join(format!("websocat-bench-{port}.sock"))
+}
+
 /// The specifiers of a session, alike in all versions of websocat.
 fn specifiers(session: Session) -> [String; 2] {
     let Session { kind, port, backend } = session;
     match kind {
         Kind::Echo | Kind::Deflate => [format!("ws-l:127.0.0.1:{port}"), "mirror:".into()],
-        Kind::Transfer(Join::TcpTcp, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
+        Kind::Transfer(Join::UnixUnix, _) => {
+            [format!("unix-l:{}", path(port).display()), format!("unix:{}", path(backend).display())]
+        }
+        Kind::Transfer(Join::TcpTcp, _) | Kind::Pairs => {
+            [format!("tcp-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")]
+        }
         Kind::Transfer(Join::WsTcp, _) => [format!("ws-l:127.0.0.1:{port}"), format!("tcp:127.0.0.1:{backend}")],
         Kind::Transfer(Join::TcpWs, _) => [format!("tcp-l:127.0.0.1:{port}"), format!("ws://127.0.0.1:{backend}/")],
         Kind::Transfer(Join::LengthPrefixed, _) => {
@@ -189,38 +206,62 @@ fn node(script: &Path, _: &Cache, session: Session) -> Words {
 
 /// One connection without `fork`: its CPU time would be in a child otherwise.
 fn socat(program: &Path, cache: &Cache, session: Session) -> Words {
-    if !is_tcp(session.kind) {
-        return Ok(None);
-    }
-    let listen = format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", session.port);
-    let connect = format!("TCP:127.0.0.1:{}", session.backend);
+    let [listen, connect] = match session.kind {
+        Kind::Transfer(Join::TcpTcp, _) => [
+            format!("TCP-LISTEN:{},bind=127.0.0.1,reuseaddr", session.port),
+            format!("TCP:127.0.0.1:{}", session.backend),
+        ],
+        Kind::Transfer(Join::UnixUnix, _) => [
+            format!("UNIX-LISTEN:{},unlink-early", path(session.port).display()),
+            format!("UNIX-CONNECT:{}", path(session.backend).display()),
+        ],
+        _ => return Ok(None),
+    };
     let program = program.display().to_string();
     words(Path::new("env"), [&cache.library_path(), &program, "-b", "65536", &listen, &connect])
 }
 
 fn nginx(program: &Path, cache: &Cache, session: Session) -> Words {
-    if !is_tcp(session.kind) {
-        return Ok(None);
-    }
+    let [listen, connect] = match session.kind {
+        Kind::Transfer(Join::TcpTcp, _) | Kind::Pairs => {
+            [format!("127.0.0.1:{}", session.port), format!("127.0.0.1:{}", session.backend)]
+        }
+        Kind::Transfer(Join::UnixUnix, _) => {
+            [session.port, session.backend].map(|port| format!("unix:{}", path(port).display()))
+        }
+        _ => return Ok(None),
+    };
     let (folder, module) = (cache.folder.display(), cache.nginx_module());
     let config = cache.folder.join("nginx.conf");
     let text = format!(
         "load_module {};\ndaemon off;\nmaster_process off;\nerror_log stderr;\npid {folder}/nginx.pid;\n\
-         events {{ worker_connections 1024; }}\n\
-         stream {{ server {{ listen 127.0.0.1:{}; proxy_pass 127.0.0.1:{}; proxy_buffer_size 64k; }} }}\n",
+         events {{ worker_connections 19900; }}\n\
+         stream {{ server {{ listen {listen}; proxy_pass {connect}; proxy_buffer_size 64k; }} }}\n",
         module.display(),
-        session.port,
-        session.backend
     );
     fs::write(&config, text).map_err(|e| format!("{}: {e}", config.display()))?;
     words(program, ["-p", &folder.to_string(), "-e", "stderr", "-c", &config.display().to_string()])
+}
+
+fn relay(program: &Path, _: &Cache, session: Session) -> Words {
+    let Session { kind, port, backend } = session;
+    match kind {
+        Kind::Transfer(Join::TcpTcp, _) => {
+            words(program, ["relay", "--port", &port.to_string(), "--backend", &backend.to_string()])
+        }
+        Kind::Transfer(Join::UnixUnix, _) => {
+            let [path, backend] = [port, backend].map(|port| path(port).display().to_string());
+            words(program, ["relay", "--path", &path, "--backend-path", &backend])
+        }
+        _ => Ok(None),
+    }
 }
 
 fn null(program: &Path, _: &Cache, session: Session) -> Words {
     match session.kind {
         Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
         Kind::Transfer(..) => Ok(Some(Vec::new())),
-        Kind::Deflate | Kind::Framing => Ok(None),
+        Kind::Deflate | Kind::Framing | Kind::Pairs => Ok(None),
         Kind::Start => words(Path::new("true"), []),
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Kind {
     Deflate,
     /// Joins two connections; bytes of one message.
     Transfer(Join, usize),
+    /// Forwards many connections of TCP to a back end that the generator starts.
+    Pairs,
     /// Framing in memory, measured by the generator itself.
     Framing,
     /// A whole process that copies three bytes to a file.
@@ -19,6 +21,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Join {
     TcpTcp,
+    UnixUnix,
     WsTcp,
     TcpWs,
     /// TCP to TCP, taken apart into messages and put together again.
@@ -72,6 +75,16 @@ const MEMORY: &[Figure] = &[
     figure("private_at_baseline", "at 100 clients", false, 0),
     figure("private_at_all", "at 2,000 clients", false, 0),
 ];
+const PAIRS: &[Figure] = &[
+    figure("bytes_per_pair", "bytes/pair", false, 0),
+    figure("private_at_baseline", "at 100 pairs", false, 0),
+    figure("private_at_all", "at 9,500 pairs", false, 0),
+];
+const LEFT: &[Figure] = &[
+    figure("memory_left", "bytes left", false, 0),
+    figure("descriptors_left", "descriptors left", false, 0),
+    figure("server_us_per_connection", "CPU µs/connection", false, 1),
+];
 const OF_COPY: &[Figure] = &[
     figure("of_copy", "share of a copy's rate", true, 3),
     figure("gb_per_second", "GB/s", true, 2),
@@ -93,7 +106,7 @@ const fn transfer(
     Workload { name, title, kind: Kind::Transfer(join, size), load, figures: BYTES, most_rounds: usize::MAX }
 }
 
-pub(super) const WORKLOADS: [Workload; 16] = [
+pub(super) const WORKLOADS: [Workload; 19] = [
     echo(
         "echo-1x1",
         "Echo: 1 connection, 1 message of 32 bytes in flight",
@@ -132,6 +145,23 @@ pub(super) const WORKLOADS: [Workload; 16] = [
         ..echo("idle", "Private memory of an idle WebSocket that has echoed 64 KiB, after 10 s", &["idle"])
     },
     transfer("tcp-tcp", "TCP to TCP", Join::TcpTcp, 65536, &["transfer", "--kind", "tcp-tcp"]),
+    transfer("unix-unix", "UNIX to UNIX", Join::UnixUnix, 65536, &["transfer", "--kind", "unix-unix"]),
+    Workload {
+        name: "pairs",
+        title: "Private memory of an idle pair of TCP connections that has carried 64 KiB both ways, after 3 s",
+        kind: Kind::Pairs,
+        load: &["pairs"],
+        figures: PAIRS,
+        most_rounds: 1,
+    },
+    Workload {
+        name: "sequence",
+        title: "What 100,000 forwarded connections leave that come and go one after another",
+        kind: Kind::Pairs,
+        load: &["sequence"],
+        figures: LEFT,
+        most_rounds: 1,
+    },
     transfer(
         "ws-tcp-64k",
         "WebSocket to TCP, messages of 64 KiB",

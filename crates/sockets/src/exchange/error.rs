@@ -144,11 +144,15 @@ impl From<ExchangeError> for io::Error {
 }
 
 /// The peer of a TCP socket threw the connection away. A broken pipe is the same on a kernel socket: the reset came after
-/// the peer's end of stream.
+/// the peer's end of stream. And so are the errors with which keepalive and TCP_USER_TIMEOUT give a vanished peer up: what
+/// was last known of the way to it, if anything.
 pub(crate) fn is_reset(error: &io::Error, has_link: bool) -> bool {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => true,
-        io::ErrorKind::BrokenPipe => has_link,
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::HostUnreachable
+        | io::ErrorKind::NetworkUnreachable => has_link,
         _ => false,
     }
 }

@@ -4,7 +4,7 @@
 //! `endpoints/` and `overlays/`.
 
 use super::{About, Script, Then, Var};
-use crate::error::Result;
+use crate::{endpoints::socket_args::Sockets, error::Result};
 use std::{ffi::OsStr, fmt};
 
 /// One documented way to write a specifier: aliases and documentation are data.
@@ -53,6 +53,10 @@ pub trait EndpointSpec: Clone + fmt::Debug + Sized {
     }
     /// What it does, for `--explain`: a sentence or two without a subject.
     fn explain(&self, about: &About<'_>) -> String;
+    /// Which socket options its sockets take.
+    fn sockets(&self) -> Sockets {
+        Sockets::default()
+    }
     /// Writes the call that makes the socket; `then` writes what is done with it.
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()>;
 }

@@ -1,0 +1,141 @@
+//! Connections of a transfer: TCP on this machine or UNIX stream sockets, blocking, and ready to be polled.
+
+use crate::{
+    Result,
+    arguments::Arguments,
+    handshake::{self, PATIENCE},
+};
+use mio::{Interest, Registry, Token};
+use std::{
+    fs,
+    io::{self, ErrorKind, Read, Write},
+    net,
+    os::{fd::OwnedFd, unix::net as unix},
+    path::PathBuf,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A blocking connection.
+pub enum Link {
+    Tcp(net::TcpStream),
+    Unix(unix::UnixStream),
+}
+
+impl Link {
+    /// To the port of one argument, or the path of the other; retries while nothing listens there yet.
+    pub fn dial(arguments: &Arguments, port: &str, path: &str) -> Result<Self> {
+        let Some(path) = arguments.optional::<PathBuf>(path)? else {
+            return handshake::dial(arguments.required(port)?).map(Self::Tcp);
+        };
+        let start = Instant::now();
+        loop {
+            match unix::UnixStream::connect(&path) {
+                Ok(socket) => return Ok(Self::Unix(socket)),
+                Err(e)
+                    if matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound)
+                        && start.elapsed() < PATIENCE =>
+                {
+                    thread::sleep(Duration::from_millis(2));
+                }
+                Err(e) => return Err(format!("cannot connect to {}: {e}", path.display()).into()),
+            }
+        }
+    }
+
+    pub fn nonblocking(self) -> io::Result<Polled> {
+        Ok(match self {
+            Self::Tcp(socket) => {
+                socket.set_nonblocking(true)?;
+                Polled::Tcp(mio::net::TcpStream::from_std(socket))
+            }
+            Self::Unix(socket) => {
+                socket.set_nonblocking(true)?;
+                Polled::Unix(mio::net::UnixStream::from_std(socket))
+            }
+        })
+    }
+
+    /// WebSockets are over TCP here.
+    pub fn tcp(&mut self) -> Result<&mut net::TcpStream> {
+        match self {
+            Self::Tcp(socket) => Ok(socket),
+            Self::Unix(_) => Err(crate::USAGE.into()),
+        }
+    }
+}
+
+impl From<Link> for OwnedFd {
+    fn from(link: Link) -> Self {
+        match link {
+            Link::Tcp(socket) => socket.into(),
+            Link::Unix(socket) => socket.into(),
+        }
+    }
+}
+
+pub enum Listener {
+    Tcp(net::TcpListener),
+    Unix(unix::UnixListener),
+}
+
+impl Listener {
+    /// On the port of one argument, or the path of the other.
+    pub fn bind(arguments: &Arguments, port: &str, path: &str) -> Result<Self> {
+        match arguments.optional::<PathBuf>(path)? {
+            None => Ok(Self::Tcp(net::TcpListener::bind(("127.0.0.1", arguments.required::<u16>(port)?))?)),
+            Some(path) => match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+                _ => Ok(Self::Unix(unix::UnixListener::bind(path)?)),
+            },
+        }
+    }
+
+    pub fn accept(&self) -> io::Result<Link> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, _) = listener.accept()?;
+                socket.set_nodelay(true)?;
+                Ok(Link::Tcp(socket))
+            }
+            Self::Unix(listener) => Ok(Link::Unix(listener.accept()?.0)),
+        }
+    }
+}
+
+/// A connection that never blocks.
+pub enum Polled {
+    Tcp(mio::net::TcpStream),
+    Unix(mio::net::UnixStream),
+}
+
+impl Polled {
+    pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => registry.register(socket, token, interest),
+            Self::Unix(socket) => registry.register(socket, token, interest),
+        }
+    }
+}
+
+impl Read for Polled {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buf),
+            Self::Unix(socket) => socket.read(buf),
+        }
+    }
+}
+
+impl Write for Polled {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(buf),
+            Self::Unix(socket) => socket.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
