@@ -29,6 +29,6 @@ fn texts_say_what_would_be_done() {
 #[test]
 fn what_would_not_run_is_not_explained() {
     let line = ["websocat", "--explain", "tcp:host", "-"].map(OsString::from);
-    let error = plan::explain(&CommandLine::read(line.into_iter()).unwrap()).unwrap_err();
+    let error = plan::explain(&CommandLine::read(line).unwrap()).unwrap_err();
     assert!(error.to_string().contains("the port is missing"), "{error}");
 }
