@@ -72,6 +72,19 @@ fn filters_and_the_end() {
         fails(27, &["-b", "--filter", "mss:W abc|D|ER", "mss:R abc|X|D", "mss:X"]),
         fails(1, &["-b", "--filter", "no-such-thing:", "mss:", "mss:"]),
         fails(1, &["-b", "--filter-reverse", "no-such-thing:", "mss:", "mss:"]),
+        fails(27, &["-b", "--filter", "mirror:", "mss:R abc|X|D", "mss:X|EW"]),
+        // A filter that is a WebSocket, and is closed for a reason.
+        fails_after(
+            9000,
+            31,
+            &[
+                "-b",
+                "--filter",
+                r"ws-ll-s:mss:T 1000|R \x88\x82\0\0\0\0\x03\xf3|W \x88\0|X",
+                "mss:T 9000|X|D",
+                "mss:D|X",
+            ],
+        ),
         // Both would read the same input.
         fails(2, &["-b", "--filter", "-", "mss:", "-"]),
         fails(2, &["-b", "--filter", "lines:-", "--filter-reverse", "-", "mss:", "mss:"]),

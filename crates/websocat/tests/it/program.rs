@@ -221,9 +221,12 @@ fn a_message_that_is_too_long_is_told_once() {
 
 #[test]
 fn a_filter_that_fails_is_named() {
-    let line = ["-b", "--filter", "mirror:", "--filter", "mss:ER", "mss:T 1000|X", "mss:X"];
+    let line = ["-b", "--filter", "mirror:", "--filter", "mss:N second|ER", "mss:T 1000|X", "mss:X"];
     let ended = run(&line);
-    assert!(ended.status == Some(27) && ended.stderr.contains("behind filter 2: "), "{ended:?}");
+    assert!(
+        ended.status == Some(27) && ended.stderr.contains("reading from mock_stream_socket:N second failed"),
+        "{ended:?}"
+    );
 }
 
 #[test]
