@@ -367,7 +367,7 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
 }
 
 /// How the WebSocket below ended, if it was one.
-fn ending(info: &SocketInfo) -> Result<(), Error> {
+pub(super) fn ending(info: &SocketInfo) -> Result<(), Error> {
     let (code, reason) = match info.ending_to_tell() {
         None | Some(Ending::Answered) => return Ok(()),
         Some(Ending::Abrupt) => {

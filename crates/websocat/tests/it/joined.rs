@@ -374,6 +374,14 @@ fn bytes_on_the_way_to_a_part_of_the_program() {
     ]);
 }
 
+#[test]
+fn buffers_between_parts_are_bounded() {
+    for (size, bad) in [("256k", false), ("262145", true), ("1m", true), ("0", true)] {
+        let line = ["-b", "--registry-connect-bufsize", size, "mss:", "regstr-c:x"];
+        assert_eq!(crate::commands::refused(&line), bad, "{size}");
+    }
+}
+
 /// Two clients one after the other, of which the first leaves inside a message.
 macro_rules! torn {
     ($inner:literal $(, $option:literal)*) => {

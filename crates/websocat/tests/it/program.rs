@@ -203,6 +203,11 @@ fn options_without_effect_are_told() {
         (&["-b", "--defragment-max-size", "2", "mirror:", "defragment:empty:"], ""),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "empty:"], "--mirror-bufsize has no effect"),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "devnull:"], ""),
+        (
+            &["-b", "--registry-connect-bufsize", "2", "mirror:", "regstr-l:x"],
+            "--registry-connect-bufsize has no effect",
+        ),
+        (&["-b", "--registry-connect-bufsize", "256k", "mirror:", "regstr-c:x"], ""),
         (&["-b", "--separator-trim-cr", "mirror:", "devnull:"], "separator options have no effect"),
         (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
         (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
