@@ -85,6 +85,9 @@ fn filters_and_the_end() {
                 "mss:D|X",
             ],
         ),
+        // One that is shared would end with none of its sessions.
+        fails(2, &["-b", "--filter", "reuse-raw:mirror:", "mss:R abc|X|D", "mss:X|W abc|D"]),
+        fails(2, &["-b", "--filter-reverse", "reuse-raw:mirror:", "mss:", "mss:"]),
         // Both would read the same input.
         fails(2, &["-b", "--filter", "-", "mss:", "-"]),
         fails(2, &["-b", "--filter", "lines:-", "--filter-reverse", "-", "mss:", "mss:"]),
@@ -213,6 +216,9 @@ fn joined_sockets_that_do_not_keep_up() {
         ),
         ok(slow!("mss:ZW 40000|D|X", "mss:T 5000|X", "--tee-slow", "disconnect", "--tee-backlog", "5000")),
         takes(5000, slow!("mss:ZW 40000|D|X", "mss:T 5000|ZW 40000|D|X", "--tee-slow", "disconnect")),
+        // At the end one that takes nothing does not keep the others for ever.
+        takes(10_000, slow!("mss:ZW 40000|D|X", "mss:T 90000|X", "--tee-slow", "drop-oldest", "--tee-backlog", "5000")),
+        takes(10_000, slow!("mss:ZW 40000|D|X", "mss:T 90000|X", "--tee-slow", "disconnect")),
     ]);
 }
 

@@ -235,6 +235,14 @@ fn a_filter_that_fails_is_named() {
 }
 
 #[test]
+fn messages_that_a_slow_socket_misses_are_told_while_it_is_slow() {
+    let input = ["mss:ZR 5000|ZR 5000|ZR 5000|ZR 5000|ZR 5000|T 9000|X", "mss:ZW 25000|T 9000|X"];
+    let options = ["-b", "--tee-slow", "drop-oldest", "--tee-backlog", "5000", "--global-timeout-ms", "300"];
+    let ended = run(&[&options[..], &["--tee", "mss:N slow|T 9000|X"], &input].concat());
+    assert!(ended.stderr.contains("N slow is too slow: "), "{ended:?}");
+}
+
+#[test]
 fn doubtful_ways_to_join_and_to_share_are_warned_of() {
     for (line, says) in [
         (&["-b", "tee:empty:", "empty:"][..], "tee: joins nothing"),
