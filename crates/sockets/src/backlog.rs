@@ -81,6 +81,11 @@ impl<T> Backlog<T> {
         self.bytes
     }
 
+    /// There are some that [`Backlog::take_dropped`] would tell.
+    pub fn has_dropped(&self) -> bool {
+        self.dropped > 0
+    }
+
     /// Messages that the consumer did not get, since the last call.
     pub fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)

@@ -261,6 +261,7 @@ impl ExchangeBytes {
             stop.is_top_level().then_some(stop),
         );
         watch.children = children;
+        watch.know_sinks([&left.info, &right.info]);
         Self {
             forward: way(
                 Direction::Forward,
@@ -319,7 +320,7 @@ impl ExchangeBytes {
         if let Some(watch) = &self.watch {
             watch.reset_on_close(side.other());
         }
-        self.over(Err(error))
+        self.over(Err(error.handed_on()))
     }
 
     /// After a reset: moves what the kernel still has of that socket, as long as its sink takes it in time.
@@ -395,7 +396,7 @@ impl Future for ExchangeBytes {
             Ok(true) => this.over(Ok(())),
             Err(error) => {
                 let side = error.side();
-                let has_link = this.watch.as_ref().is_some_and(|watch| watch.link(side).is_some());
+                let has_link = this.watch.as_ref().is_some_and(|watch| watch.has_link(side, error.part));
                 if is_reset(&error.error, has_link) {
                     let all_read = error.part == Part::Source;
                     return this.reset(cx, error, all_read);

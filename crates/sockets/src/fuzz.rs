@@ -23,25 +23,33 @@ use crate::{
 
 const MAX_INPUT: usize = 600;
 
-/// `lines:` written out: a line ends where `n` separators in a row do.
+/// `lines:` written out: a line ends where `n` separators in a row do, with a carriage return in front of each if those are
+/// dropped.
 fn split(bytes: &[u8], options: &LinesOptions) -> Vec<Vec<u8>> {
-    let (mut lines, mut line, mut run) = (Vec::new(), Vec::new(), 0);
-    for byte in bytes {
-        line.push(*byte);
-        run = if *byte == options.separator { run + 1 } else { 0 };
-        if run == options.n {
-            if !options.inline {
-                line.truncate(line.len() - options.n);
-                if options.trim_cr && line.last() == Some(&b'\r') {
-                    line.pop();
-                }
+    let trims = options.trim_cr && !options.inline;
+    let (mut lines, mut rest, mut len) = (Vec::new(), bytes, 0);
+    while len < rest.len() {
+        let mut end = len;
+        for nth in 0..options.n {
+            // The carriage return in front of the first one is found afterwards.
+            let cr = nth > 0 && trims && options.separator != b'\r' && rest.get(end) == Some(&b'\r');
+            end += usize::from(cr);
+            if rest.get(end) != Some(&options.separator) {
+                end = usize::MAX;
+                break;
             }
-            lines.push(std::mem::take(&mut line));
-            run = 0;
+            end += 1;
         }
+        if end == usize::MAX {
+            len += 1;
+            continue;
+        }
+        let content = if trims && rest[..len].ends_with(b"\r") { len - 1 } else { len };
+        lines.push(rest[..if options.inline { end } else { content }].to_vec());
+        (rest, len) = (&rest[end..], 0);
     }
-    if !line.is_empty() {
-        lines.push(line);
+    if !rest.is_empty() {
+        lines.push(rest.to_vec());
     }
     lines
 }

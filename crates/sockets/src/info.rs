@@ -3,11 +3,14 @@
 //! Endpoints fill it, overlays inherit it and add what they negotiated. It is shared, small, and set before transfer; only
 //! how the connection ended is written later.
 
-use crate::{endpoint::process::Bond, overlay::ws::deflate::Agreed};
+use crate::{endpoint::process::Bond, overlay::ws::deflate::Agreed, owners::Owners};
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
+    },
 };
 
 /// One end of a connection.
@@ -117,12 +120,46 @@ pub struct SocketInfo {
     pub child: Option<Arc<Bond>>,
     /// Written once by the WebSocket overlay when its read half ends.
     pub ending: OnceLock<Ending>,
+    /// Whose its halves are, if not its own.
+    pub owners: Owners,
+    /// What was found out when it ended.
+    pub outcome: Outcome,
+}
+
+/// What the copying of a socket's data came to, for whoever judges a session of several parts. A clone of it knows nothing:
+/// it belongs to another socket.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    told: AtomicBool,
+    read_to_end: AtomicBool,
+}
+
+impl Clone for Outcome {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Outcome {
+    /// Its output was read to its end, which was in order.
+    pub fn set_read_to_end(&self) {
+        self.read_to_end.store(true, Release);
+    }
+
+    pub fn is_read_to_end(&self) -> bool {
+        self.read_to_end.load(Acquire)
+    }
 }
 
 impl SocketInfo {
     /// The child that it leads to has ended and all that it said was read.
     pub fn child_has_left(&self) -> bool {
         self.child.as_ref().is_some_and(|child| child.has_left())
+    }
+
+    /// How it ended, for the first one who asks: of several that copy its data one has to judge.
+    pub fn ending_to_tell(&self) -> Option<&Ending> {
+        self.ending.get().filter(|_| !self.outcome.told.swap(true, AcqRel))
     }
 
     /// For messages: specifier and peer, as far as they are known.

@@ -23,6 +23,7 @@ pub mod hangup;
 pub mod info;
 pub mod net;
 pub mod overlay;
+pub mod owners;
 pub mod random;
 pub mod socket;
 #[cfg(target_os = "linux")]

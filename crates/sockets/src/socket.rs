@@ -12,10 +12,13 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::io::Interest;
+use tokio::{io::Interest, time::sleep};
 
 /// Most bytes that are thrown away when a session ends: a peer that goes on sending gets a reset in the end.
 const UNREAD: usize = 1 << 20;
+
+/// Between two looks at a connection of which unread data hides the end: nobody waits for that more urgently.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The kernel socket below a connection, shared with its halves: notices resets and makes them.
 #[derive(Clone, Debug)]
@@ -36,6 +39,29 @@ impl Link {
         match self.0.ready(Interest::ERROR).await {
             Ok(_) => io::ErrorKind::ConnectionReset.into(),
             Err(e) => e, // the runtime is shutting down
+        }
+    }
+
+    /// Resolves when the peer has left, as far as that can be told without reading: at once when the connection broke. An end of
+    /// what it says may be a half-close of somebody who waits for an answer, so that it counts when `patience` is over.
+    pub async fn left(self, patience: Duration) -> io::Error {
+        let half_closed = async {
+            self.half_closed().await;
+            sleep(patience).await;
+        };
+        tokio::select! {
+            error = self.clone().reset() => error,
+            () = half_closed => io::ErrorKind::ConnectionAborted.into(),
+        }
+    }
+
+    /// Resolves when the peer has ended its direction, even while data waits unread.
+    async fn half_closed(&self) {
+        while let Ok(ready) = self.0.ready(Interest::READABLE).await
+            && !ready.is_read_closed()
+        {
+            // Unread data keeps it ready, and nothing tells when the end comes behind that.
+            sleep(LOOK).await;
         }
     }
 
@@ -129,6 +155,32 @@ mod tests {
         assert!(is_pending(&mut reset).await);
         Link(Arc::new(theirs.into())).reset_on_close().unwrap();
         timeout(BOUND, reset).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_has_left_is_told_from_who_has_half_closed() {
+        let patience = Duration::from_millis(20);
+        // A reset counts whatever the patience, an end only if there is some; unread data hides neither.
+        for (resets, says, patience) in [
+            (true, &b""[..], Duration::MAX),
+            (true, b"unread", Duration::MAX),
+            (false, b"", patience),
+            (false, b"unread", patience),
+        ] {
+            let (ours, mut theirs) = connection().await;
+            let (socket, _) = watched(ours);
+            let mut left: Boxed = Box::pin(socket.link.clone().unwrap().left(patience));
+            theirs.write_all(says).await.unwrap();
+            assert!(is_pending(&mut left).await);
+            let kind = if resets {
+                Link(Arc::new(theirs.into())).reset_on_close().unwrap();
+                io::ErrorKind::ConnectionReset
+            } else {
+                theirs.shutdown().await.unwrap();
+                io::ErrorKind::ConnectionAborted
+            };
+            assert_eq!(timeout(BOUND, left).await.unwrap().kind(), kind);
+        }
     }
 
     #[tokio::test]

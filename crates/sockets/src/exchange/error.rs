@@ -135,7 +135,19 @@ impl ExchangeError {
         };
         Self { direction: Direction::reading(side), part: Part::Source, error }
     }
+
+    /// The other side is closed by a reset as well.
+    pub(crate) fn handed_on(mut self) -> Self {
+        self.error = io::Error::new(self.error.kind(), HandedOn(self.error));
+        self
+    }
 }
+
+/// A reset that became one of the other socket, which is closed like that as soon as nobody has a half of it any more. Says
+/// nothing but what the error says that it stands around.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct HandedOn(io::Error);
 
 impl From<ExchangeError> for io::Error {
     fn from(e: ExchangeError) -> Self {
@@ -172,6 +184,13 @@ mod tests {
         assert_eq!(e.to_string(), "reading from the right side failed in the reverse direction");
         let source = e.get_ref().and_then(|e| e.source()).and_then(|e| e.downcast_ref::<io::Error>());
         assert_eq!(source.map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
+    }
+
+    #[test]
+    fn what_was_handed_on_reads_as_before() {
+        let e = ExchangeError::reset(Side::Left, io::Error::other("cut")).handed_on();
+        assert_eq!((e.error.kind(), e.error.to_string()), (io::ErrorKind::ConnectionReset, "cut".into()));
+        assert!(e.error.get_ref().is_some_and(|e| e.is::<HandedOn>()));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) mod watch;
 
 pub use copy_packets::CopyPackets;
-pub use error::{Direction, ExchangeError, Part, Side};
+pub use error::{Direction, ExchangeError, HandedOn, Part, Side};
 pub(crate) use error::{Failed, is_reset};
 pub use farewell::farewell;
 pub use options::{ExchangeBytesOptions, ExchangeOptions};

@@ -16,6 +16,7 @@ use crate::{
     hangup::Hangup,
     info::{Ending, SocketInfo},
     overlay::{defragment::DefragmentError, length_prefixed::LengthPrefixedError, ws::WsError},
+    owners::Half,
     socket::Link,
     stop::Stop,
 };
@@ -53,6 +54,8 @@ pub(super) struct Timer {
 pub(super) struct Session {
     pub watch: Watch,
     infos: [Arc<SocketInfo>; 2],
+    /// What the write halves belong to keeps half-closes.
+    half_close: [bool; 2],
     linger: Option<Duration>,
     pub timer: Option<Timer>,
     /// The first one.
@@ -92,6 +95,8 @@ impl Session {
     ) -> Self {
         let patience = stop.patience();
         let mut watch = Watch::new(hangup, links, Some(stop));
+        watch.know_sinks(infos.each_ref());
+        let half_close = infos.each_ref().map(|info| info.owner(Half::Write, false).info.half_close);
         if let Some(time) = options.idle {
             watch.watch_idle(time);
         }
@@ -104,6 +109,7 @@ impl Session {
             patience,
             watch,
             infos,
+            half_close,
             linger: options.linger,
             timer: None,
             error: None,
@@ -166,7 +172,7 @@ impl ExchangePackets {
     /// The socket's only way to end its outgoing direction is a Close frame, and the session lingers for that.
     fn ends_by_close(&mut self, session: &Session, side: Side) -> bool {
         let writing = Direction::reading(side.other());
-        session.linger.is_some() && !session.info(side).half_close && self.mover(writing).keeps_borders()
+        session.linger.is_some() && !side.of(&session.half_close) && self.mover(writing).keeps_borders()
     }
 
     /// Something happened outside of the two directions. The result, if that ends the session at once.
@@ -243,7 +249,7 @@ impl ExchangePackets {
         }
         if session.mirrored || session.watch.link(side.other()).is_some() {
             session.watch.reset_on_close(side.other());
-            return Some(Err(session.error.take().unwrap_or(error)));
+            return Some(Err(session.error.take().unwrap_or(error).handed_on()));
         }
         // Standard output, a file, a process: it cannot be told of a reset, and what came before must not be lost.
         session.cut(side);
@@ -299,7 +305,7 @@ impl ExchangePackets {
         if vanished {
             return self.vanished(session, side, error);
         }
-        let has_link = session.watch.link(side).is_some();
+        let has_link = session.watch.has_link(side, part);
         if is_reset(&error.error, has_link) && (has_link || session.end_on_error) {
             return self.was_reset(cx, session, side, error);
         }

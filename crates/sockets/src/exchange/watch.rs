@@ -3,8 +3,8 @@
 //! They hardly ever happen but are waited for all the time. So they get a waker of their own, which sets a flag: an
 //! exchange that is woken because there is something to move pays one atomic load for them.
 
-use super::error::Side;
-use crate::{endpoint::process::Bond, hangup::Hangup, socket::Link, stop::Stop};
+use super::error::{Part, Side};
+use crate::{endpoint::process::Bond, hangup::Hangup, info::SocketInfo, owners::Half, socket::Link, stop::Stop};
 use std::{
     future::Future,
     io,
@@ -59,6 +59,8 @@ pub(crate) struct Watch {
     idle: Option<Box<Idle>>,
     /// Supervised children at the two sides, for exchanges that keep nothing else of them.
     pub children: [Option<Arc<Bond>>; 2],
+    /// Write halves that came from other sockets: whether those have a kernel socket.
+    foreign_sinks: [Option<bool>; 2],
 }
 
 /// The idle time-out, looked at four times in its time: nothing is paid for it per message.
@@ -85,7 +87,19 @@ impl Watch {
             drained: drain.map(|stop| Box::pin(stop.drained())),
             idle: None,
             children: [None, None],
+            foreign_sinks: [None, None],
         }
+    }
+
+    /// Write halves may have come from other sockets.
+    pub fn know_sinks(&mut self, infos: [&Arc<SocketInfo>; 2]) {
+        self.foreign_sinks = infos.map(|info| info.lender(Half::Write).map(|owner| owner.linked));
+    }
+
+    /// A kernel socket is below this half of `side`.
+    pub fn has_link(&self, side: Side, part: Part) -> bool {
+        let foreign = if part == Part::Sink { *side.of(&self.foreign_sinks) } else { None };
+        foreign.unwrap_or_else(|| self.link(side).is_some())
     }
 
     /// [`Event::Idle`] comes four times in each `time`, which is no time that can be waited for if it is zero or endless.

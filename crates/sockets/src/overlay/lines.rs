@@ -54,7 +54,8 @@ pub struct LinesOptions {
     pub substitute: Option<u8>,
     /// Messages read keep their separator at the end.
     pub inline: bool,
-    /// A carriage return in front of a separator is dropped from what is read, unless `inline`.
+    /// A carriage return in front of the separator is dropped from what is read, unless `inline`; of several separators in a row
+    /// each may have one.
     pub trim_cr: bool,
     pub binary: BinaryOutput,
 }
@@ -96,8 +97,11 @@ pub struct LineReader {
     trim_cr: bool,
     /// Bytes of the window that were searched, `scanned <= window.len()` while no end is known.
     scanned: usize,
-    /// Separators in a row before `scanned`, `run < n`.
+    /// Separators in a row before `scanned`, `run < n`, and where the first one is.
     run: usize,
+    run_start: usize,
+    /// A carriage return came behind them, which belongs to the next one if there is one.
+    run_cr: bool,
     /// Where the current line ends, with its separators.
     line_end: Option<usize>,
     /// A part of the current line was consumed.
@@ -126,6 +130,8 @@ impl LineReader {
             trim_cr: options.trim_cr && !options.inline,
             scanned: 0,
             run: 0,
+            run_start: 0,
+            run_cr: false,
             line_end: None,
             midway: false,
             parts_suffice: false,
@@ -146,8 +152,16 @@ impl LineReader {
                     break;
                 };
                 at += found;
+                self.run_start = at;
             }
-            run = if bytes.get(at) == Some(&self.separator) { run + 1 } else { 0 };
+            let byte = bytes.get(at);
+            if byte == Some(&self.separator) {
+                (run, self.run_cr) = (run + 1, false);
+            } else if self.trim_cr && byte == Some(&b'\r') && !self.run_cr {
+                self.run_cr = true;
+            } else {
+                (run, self.run_cr) = (0, false);
+            }
             at += 1;
             if run == self.n {
                 return Some(at);
@@ -172,7 +186,7 @@ impl LineReader {
         }
         let held = self.window.len();
         let (content, whole) = if let Some(end) = self.line_end {
-            (if self.inline { end } else { self.without_cr(end.saturating_sub(self.n)) }, Some(end))
+            (if self.inline { end } else { self.without_cr(self.run_start) }, Some(end))
         } else if self.ended {
             if held == 0 && !self.midway {
                 return Some(Announced { flags: Flags::EOF, len: 0, skip: 0 });
@@ -180,7 +194,11 @@ impl LineReader {
             (held, Some(held))
         } else {
             // Separators at the end may become the end of the line.
-            let content = if self.inline { held } else { self.without_cr(held.saturating_sub(self.run)) };
+            let content = match self.run {
+                _ if self.inline => held,
+                0 => self.without_cr(held),
+                _ => self.without_cr(self.run_start),
+            };
             let goes_out =
                 content > max || held >= HOLD || self.parts_suffice || (held >= SIZES[1] && under_pressure());
             if content == 0 || !goes_out {
@@ -232,9 +250,10 @@ impl DatagramRead for LineReader {
         self.midway = chunk.flags.any(Flags::PARTIAL);
         if self.midway {
             self.scanned = self.scanned.saturating_sub(chunk.skip);
+            self.run_start = self.run_start.saturating_sub(chunk.skip);
             self.line_end = self.line_end.map(|end| end.saturating_sub(chunk.skip));
         } else {
-            (self.scanned, self.run, self.line_end) = (0, 0, None);
+            (self.scanned, self.run, self.run_cr, self.line_end) = (0, 0, false, None);
         }
     }
 

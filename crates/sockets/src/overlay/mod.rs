@@ -8,6 +8,7 @@ pub mod length_prefixed;
 pub mod lines;
 pub mod read_limiter;
 pub mod reuse;
+pub mod split_off;
 pub mod stream_log;
 pub mod tee;
 mod terminal_escape;

@@ -78,6 +78,8 @@ pub enum TeeError {
     Empty,
     #[error("a socket of the tee ended in the middle of a message; --tee-tolerate-torn-msgs goes on")]
     Torn,
+    #[error("it does not take the last of what waits for it")]
+    Stuck,
 }
 
 impl From<TeeError> for io::Error {
@@ -85,6 +87,7 @@ impl From<TeeError> for io::Error {
         let kind = match error {
             TeeError::Empty => io::ErrorKind::InvalidInput,
             TeeError::Torn => io::ErrorKind::UnexpectedEof,
+            TeeError::Stuck => io::ErrorKind::TimedOut,
         };
         Self::new(kind, error)
     }

@@ -5,7 +5,7 @@
 
 use super::{
     Args,
-    args::ProgramArgs,
+    args::{LogFormat, ProgramArgs},
     compose::{self, COMPOSE, Composed, Place, Tree, Words},
 };
 use crate::{
@@ -117,14 +117,15 @@ impl CommandLine {
         let dumps = words.first().is_some_and(|word| word == "--dump-spec-phase0");
         let Composed { global, tree } = compose::parse(words)?;
         let defaults = arguments(&[], None)?.program;
-        let mut whole = Whole { program: ProgramArgs { dump_spec_phase0: dumps, ..defaults.clone() }, defaults };
+        let mut whole =
+            Whole { program: ProgramArgs { dump_spec_phase0: dumps, ..defaults.clone() }, defaults, log_format: None };
         if let Some(Words { words, place }) = global {
             let args = arguments(&words, Some(&place))?;
             if let Some(spec) = &args.spec1 {
                 let e = format!("{COMPOSE}: `{}` of {place} needs `&`, `;` or `^` behind it", spec.display());
                 return Err(Error::usage(e).into());
             }
-            whole.add(&args.program, &place)?;
+            whole.add(&args, &place)?;
         }
         let sessions = whole.read(tree)?;
         Ok(Self { program: whole.program, sessions })
@@ -145,6 +146,8 @@ fn arguments(words: &[OsString], place: Option<&Place>) -> Result<Args, ReadErro
 struct Whole {
     program: ProgramArgs,
     defaults: ProgramArgs,
+    /// That one part asked for.
+    log_format: Option<(LogFormat, Place)>,
 }
 
 impl Whole {
@@ -152,7 +155,7 @@ impl Whole {
         match tree {
             Tree::Part(Words { words, place }) => {
                 let args = arguments(&words, Some(&place))?;
-                self.add(&args.program, &place)?;
+                self.add(&args, &place)?;
                 Ok(Tree::Part(Part { args: Arc::new(args), place: Some(place) }))
             }
             Tree::Joined(join, trees) => {
@@ -162,7 +165,8 @@ impl Whole {
         }
     }
 
-    fn add(&mut self, part: &ProgramArgs, place: &Place) -> Result<(), Error> {
+    fn add(&mut self, args: &Args, place: &Place) -> Result<(), Error> {
+        let part = &args.program;
         let refuse = |what: String| Err(Error::usage(format!("{COMPOSE}, {place}: {what}")));
         for (used, option) in [
             (part.compose, "--compose; parts are joined inside of parentheses"),
@@ -189,8 +193,14 @@ impl Whole {
         if whole.verbose > 0 && whole.quiet > 0 {
             return refuse("-v here and -q elsewhere; the program has one of both".to_owned());
         }
-        if part.log_format != self.defaults.log_format {
-            whole.log_format = part.log_format;
+        let form = part.log_format;
+        // The form that is the default may have been asked for as well.
+        if args.typed.iter().any(|typed| typed.name == "--log-format") {
+            whole.log_format = form;
+            let (former, at) = self.log_format.get_or_insert_with(|| (form, place.clone()));
+            if *former != form {
+                return refuse(format!("--log-format is one for all parts, but {at} asked for another one"));
+            }
         }
         let other = |option: &str, [first, second]: [String; 2]| {
             refuse(format!("--{option} is one for all parts, but {first} and {second} were given"))
@@ -239,6 +249,9 @@ mod tests {
         let line = read("--compose --dump-spec-phase0 a: --drain 3s ; b: c: --threads 2 --drain 3s").unwrap();
         assert!(line.program.dump_spec_phase0 && line.talks());
         assert_eq!((line.program.threads, line.program.drain.millis()), (Some(2), Some(3000)));
+        let line = read("--compose --log-format text a: b: & c: --log-format text d: & e: f:").unwrap();
+        assert_eq!(line.program.log_format, LogFormat::Text);
+        assert_eq!(read("--compose a: b: & c: --log-format json d:").unwrap().program.log_format, LogFormat::Json);
         // Options of a session are those of a part.
         let line = read("--compose -b --oneshot a: b: & c: d:").unwrap();
         let oneshot: Vec<_> = line.sessions.parts().iter().map(|part| part.args.session.oneshot).collect();
@@ -271,6 +284,10 @@ mod tests {
             ),
             ("--compose a: & b: --no-such", "--compose, arguments 4 to 5: error: unexpected argument '--no-such'"),
             ("--compose --random-seed 1 a: & --random-seed 2 b:", "--compose, arguments 6 to 8: --random-seed is one"),
+            (
+                "--compose --log-format json a: & --log-format text b:",
+                "--compose, arguments 6 to 8: --log-format is one for all parts, but arguments 2 to 4 asked for another one",
+            ),
             ("--compose -q a: & -v b:", "--compose, arguments 5 to 6: -v here and -q elsewhere"),
             ("--compose -b x: ( a: & b: )", "--compose: `x:` of arguments 2 to 3 needs `&`"),
             ("--compose a: & b: ; c:", "--compose: argument 5, `;` stands beside argument 3, `&`"),

@@ -1,6 +1,7 @@
 //! `registry-stream-listen:` and `registry-stream-connect:` with their functions: byte streams between parts of one scenario.
 
 use crate::{
+    cli::value::Size,
     error::{Error, Result},
     functions::{
         offer,
@@ -30,8 +31,8 @@ const LISTEN: &str = "registry-stream-listen";
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct RegistryArgs {
     /// Bytes on the way at most in each direction of registry-stream-connect:, up to 256k; 1024 when absent
-    #[arg(long, value_name = "SIZE", value_parser = crate::cli::value::Size::positive)]
-    pub registry_connect_bufsize: Option<crate::cli::value::Size>,
+    #[arg(long, value_name = "SIZE", value_parser = buffer_size)]
+    pub registry_connect_bufsize: Option<Size>,
 }
 
 /// Bytes in each direction unless told otherwise.
@@ -44,6 +45,17 @@ pub(super) fn explain(listens: bool, name: &str, about: &About<'_>) -> String {
         (true, true) => format!("Waits for one connection to the name `{name}` from within this program."),
         (true, false) => format!("Accepts connections to the name `{name}` from within this program."),
     }
+}
+
+/// What is given at once to a connection within the program: the largest buffer of the pool.
+const LARGEST_BUFFER: u64 = sockets::buffer::LARGEST as u64;
+
+fn buffer_size(text: &str) -> std::result::Result<Size, String> {
+    let size = Size::positive(text)?;
+    if size.0 > LARGEST_BUFFER {
+        return Err("at most 256k".to_owned());
+    }
+    Ok(size)
 }
 
 impl EndpointSpec for RegistryStream {

@@ -3,7 +3,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    spec::{About, EndpointSpec, Form, Script, SocketKind, Stack, Then, emit_together},
+    spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Stack, Then, emit_together},
 };
 use std::ffi::OsStr;
 
@@ -38,6 +38,12 @@ impl EndpointSpec for WriteSplitoff {
         let keep_open = script.args.overlays.write_splitoff.write_splitoff_omit_shutdown || self.read.is_complete();
         emit_together(&[&self.read, &self.write], script, &mut |script, opened| {
             let [read, write] = opened else { return Err(Error::new(Kind::Start, "two parts make this socket")) };
+            if self.kind() == Some(SocketKind::Datagram) && self.write.is_complete() {
+                // Pings of a WebSocket want answers, and its Close has to be seen.
+                let options = OptionMap::new().flag("keep_open", keep_open);
+                let split = script.assign("split", &format!("divert_writes({options}, {read}, {write})"));
+                return then(script, split);
+            }
             let split = script.assign("split", &format!("{function}({read}, {write})"));
             script.line(&format!("{}({read});", if keep_open { "drop" } else { "shutdown_and_drop" }));
             script.line(&format!("drop({write});"));

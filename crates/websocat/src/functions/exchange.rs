@@ -7,9 +7,9 @@ use super::process::child_status;
 use crate::{
     error::{Error, Kind, shown},
     register,
-    scenario::{Flow, Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, stop_for, task},
+    scenario::{Flow, Handle, OptsReader, RhOpts, RhResult, Scenario, Take, Task, TaskHandle, stop_for, task},
 };
-use rhai::{Engine, NativeCallContext};
+use rhai::{Dynamic, Engine, NativeCallContext};
 use serde::Deserialize;
 use sockets::{
     copy::{CopyBytes, ExchangeBytes},
@@ -21,10 +21,11 @@ use sockets::{
         length_prefixed::LengthPrefixedError,
         ws::{WsError, deflate::InflateError},
     },
+    owners::Half,
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::{error, io, sync::Arc, time::Duration};
+use std::{error, future::Future, io, sync::Arc, time::Duration};
 
 /// Options of `exchange_bytes`.
 #[derive(Default, Deserialize)]
@@ -85,16 +86,19 @@ fn exchange_bytes(
         buffer_size_reverse: size("buffer_size_reverse", opts.buffer_size_reverse)?,
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
-    let infos = [left.info.clone(), right.info.clone()];
+    let known = Known::of(&left.info, &right.info);
     let scenario = Scenario::of(&ctx)?;
     let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
         // By reference: awaited by value it would be in this future twice.
-        match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
+        match (&mut exchange).await.err().and_then(|e| failure(e, &known)) {
             Some(error) => Err(error),
-            None => Ok(after_children(&infos)),
+            None => {
+                known.read_to_end();
+                Ok(after_children(&known.infos))
+            }
         }
     }))
 }
@@ -119,18 +123,79 @@ fn exchange_packets(
         idle: opts.idle_ms.map(Duration::from_millis),
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
-    let infos = [left.info.clone(), right.info.clone()];
+    let known = Known::of(&left.info, &right.info);
     let scenario = Scenario::of(&ctx)?;
     let mut exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
         // By reference: awaited by value it would be in this future twice.
-        match (&mut exchange).await.err().and_then(|e| failure(e, &infos)) {
+        match (&mut exchange).await.err().and_then(|e| failure(e, &known)) {
             Some(error) => Err(error),
-            None => infos.iter().try_for_each(|info| ending(info)).map(|()| after_children(&infos)),
+            None => {
+                known.read_to_end();
+                known.all().try_for_each(|info| ending(info)).map(|()| after_children(&known.infos))
+            }
         }
     }))
+}
+
+/// What is known of two sockets, and whose their halves are if not their own.
+struct Known {
+    infos: [Arc<SocketInfo>; 2],
+    /// Of each side that of its reader and that of its writer.
+    lenders: Option<Box<[[Arc<SocketInfo>; 2]; 2]>>,
+}
+
+impl Known {
+    fn of(left: &Arc<SocketInfo>, right: &Arc<SocketInfo>) -> Self {
+        let infos = [left.clone(), right.clone()];
+        let halves = [Half::Read, Half::Write];
+        let lent = infos.iter().any(|info| halves.iter().any(|half| info.lender(*half).is_some()));
+        let lenders =
+            lent.then(|| Box::new(infos.each_ref().map(|info| halves.map(|half| info.owner(half, false).info))));
+        Self { infos, lenders }
+    }
+
+    /// Two halves, of which only that is known.
+    fn halves(reader: Arc<SocketInfo>, writer: Arc<SocketInfo>) -> Self {
+        Self { infos: [reader, writer], lenders: None }
+    }
+
+    fn half(&self, side: Side, part: Part) -> &Arc<SocketInfo> {
+        let [left, right] = &self.infos;
+        let [[left_reader, left_writer], [right_reader, right_writer]] = match &self.lenders {
+            Some(lenders) => lenders.each_ref().map(<[_; 2]>::each_ref),
+            None => [[left; 2], [right; 2]],
+        };
+        match (side, part) {
+            (Side::Left, Part::Source) => left_reader,
+            (Side::Left, Part::Sink) => left_writer,
+            (Side::Right, Part::Source) => right_reader,
+            (Side::Right, Part::Sink) => right_writer,
+        }
+    }
+
+    /// The sockets and the lenders of halves.
+    fn all(&self) -> impl Iterator<Item = &Arc<SocketInfo>> {
+        self.infos.iter().chain(self.lenders.iter().flat_map(|lenders| lenders.iter().flatten()))
+    }
+
+    /// Both sources have ended in order.
+    fn read_to_end(&self) {
+        for side in [Side::Left, Side::Right] {
+            self.half(side, Part::Source).outcome.set_read_to_end();
+        }
+    }
+}
+
+/// Something that does not take any more was written to.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub(super) struct PipeClosed {
+    pub to: Arc<SocketInfo>,
+    #[source]
+    error: io::Error,
 }
 
 /// What follows a session that went well: the ends of children whose exit status is its status.
@@ -164,8 +229,64 @@ fn copy_packets(bufsize: i64, from: Handle<BoxDatagramRead>, to: Handle<BoxDatag
 }
 
 /// Halves alone do not know what they belong to.
-fn unknown() -> [Arc<SocketInfo>; 2] {
-    [Arc::default(), Arc::default()]
+fn unknown() -> Known {
+    Known::halves(Arc::default(), Arc::default())
+}
+
+/// One part of the way through filters: what a socket's reader gives goes to its own writer. One of these halves is that of
+/// another socket.
+pub(super) struct Relay {
+    pub task: Task,
+    /// It moves no messages.
+    pub bytes: bool,
+    /// The socket that was given.
+    pub through: Arc<SocketInfo>,
+    pub reader: Arc<SocketInfo>,
+    pub writer: Arc<SocketInfo>,
+}
+
+/// Makes one of a socket of either kind. `size` bounds a piece.
+pub(super) fn relay(size: usize, socket: &Dynamic) -> Option<RhResult<Relay>> {
+    if let Some(h) = socket.read_lock::<Handle<StreamSocket>>() {
+        return Some(h.take("socket").and_then(|StreamSocket { read, write, hangup, link, info }| {
+            let copy = CopyBytes::new(read.ok_or_else(lacks_half)?, write.ok_or_else(lacks_half)?, Some(size));
+            Ok(Relay::new(copy, true, info, (hangup, link)))
+        }));
+    }
+    let h = socket.read_lock::<Handle<DatagramSocket>>()?;
+    Some(h.take("socket").and_then(|DatagramSocket { read, write, hangup, link, info }| {
+        let copy = CopyPackets::new(read.ok_or_else(lacks_half)?, write.ok_or_else(lacks_half)?, size);
+        Ok(Relay::new(copy, false, info, (hangup, link)))
+    }))
+}
+
+fn lacks_half() -> Box<rhai::EvalAltResult> {
+    "this socket has no reader or no writer, or they were taken away before".into()
+}
+
+impl Relay {
+    /// `rest` is kept as long as the data moves: letting go of a hangup may end what it belongs to.
+    fn new(
+        copy: impl Future<Output = Result<(), ExchangeError>> + Send + 'static,
+        bytes: bool,
+        through: Arc<SocketInfo>,
+        rest: impl Send + 'static,
+    ) -> Self {
+        let [reader, writer] = [Half::Read, Half::Write].map(|half| through.owner(half, false).info);
+        let known = Known::halves(reader.clone(), writer.clone());
+        let task = Box::pin(async move {
+            let _rest = rest;
+            match copy.await.err().and_then(|e| failure(e, &known)) {
+                Some(error) => Err(error),
+                None => {
+                    let [reader, _] = &known.infos;
+                    reader.outcome.set_read_to_end();
+                    ending(reader).map(|()| Flow::Done)
+                }
+            }
+        });
+        Self { task, bytes, through, reader, writer }
+    }
 }
 
 fn linger(ms: i64) -> RhResult<Duration> {
@@ -184,7 +305,7 @@ fn size(option: &str, size: Option<usize>) -> RhResult<Option<usize>> {
     }
 }
 
-fn copy_size(size: i64) -> RhResult<usize> {
+pub(super) fn copy_size(size: i64) -> RhResult<usize> {
     usize::try_from(size)
         .ok()
         .filter(|n| *n > 0)
@@ -194,11 +315,10 @@ fn copy_size(size: i64) -> RhResult<usize> {
 /// The error of a session; None when a reader of our output has simply left.
 //= 6455-7.1.7-2
 //= 6455-7.1.7-4
-fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
-    let [left, right] = infos;
-    let info = if e.side() == Side::Left { left } else { right };
+fn failure(e: ExchangeError, known: &Known) -> Option<Error> {
+    let info = known.half(e.side(), e.part);
     // A WebSocket that had to end with Close and did not, whatever it was that cut it.
-    let abrupt = matches!(info.ending.get(), Some(Ending::Abrupt));
+    let abrupt = matches!(info.ending.get(), Some(Ending::Abrupt)) && info.ending_to_tell().is_some();
     let kind = status(&e.error).unwrap_or(if abrupt { Kind::NoClose } else { Kind::Transfer });
     if kind == Kind::File {
         if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
@@ -209,7 +329,11 @@ fn failure(e: ExchangeError, infos: &[Arc<SocketInfo>; 2]) -> Option<Error> {
         return Some(Error::with_source(kind, e.error.to_string(), e.error));
     }
     let verb = if e.part == Part::Source { "reading from" } else { "writing to" };
-    Some(Error::with_source(kind, format!("{verb} {} failed", info.describe()), e.error))
+    let what = format!("{verb} {} failed", info.describe());
+    if e.part == Part::Sink && e.error.kind() == io::ErrorKind::BrokenPipe {
+        return Some(Error::with_source(kind, what, PipeClosed { to: info.clone(), error: e.error }));
+    }
+    Some(Error::with_source(kind, what, e.error))
 }
 
 /// What an error says about itself: our own one, or one of the framing rules.
@@ -243,8 +367,8 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
 }
 
 /// How the WebSocket below ended, if it was one.
-fn ending(info: &SocketInfo) -> Result<(), Error> {
-    let (code, reason) = match info.ending.get() {
+pub(super) fn ending(info: &SocketInfo) -> Result<(), Error> {
+    let (code, reason) = match info.ending_to_tell() {
         None | Some(Ending::Answered) => return Ok(()),
         Some(Ending::Abrupt) => {
             let text = format!("{}: the connection ended without a WebSocket Close", info.describe());
@@ -310,7 +434,7 @@ mod tests {
 
     fn error_of(side: Direction, part: Part, error: io::Error, specifier: &str) -> Option<Error> {
         let named = Arc::new(SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() });
-        failure(ExchangeError { direction: side, part, error }, &[Arc::default(), named])
+        failure(ExchangeError { direction: side, part, error }, &Known::halves(Arc::default(), named))
     }
 
     //= 6455-7.1.7-2 test

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod closing;
+mod departures;
 mod descriptors;
 mod exchange;
 mod filters;
@@ -26,6 +27,7 @@ pub use strings::decode_base64;
 pub fn register(engine: &mut rhai::Engine) {
     addresses::register(engine);
     closing::register(engine);
+    departures::register(engine);
     descriptors::register(engine);
     exchange::register(engine);
     filters::register(engine);

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, RhFn, RhResult, Scenario, TaskHandle, Wanted, stop_for, task},
+    scenario::{Callback, Flow, Queue, RhFn, RhResult, Scenario, TaskHandle, Wanted, stop_for, task},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
 
@@ -11,7 +11,12 @@ use super::serve::{Connection, Serving, Source, serve};
 
 /// Gives something to whoever takes at a name of the scenario's registry, and waits for that; `who` is for messages.
 pub async fn offer(scenario: &Scenario, who: &str, name: &str, item: Dynamic) -> Result<()> {
-    let waits = || tracing::info!("{who}{name}: nobody listens at that name yet, waiting");
+    let waits = |queue: Queue| {
+        tracing::info!("{who}{name}: nobody listens at that name yet, waiting");
+        if queue.is_long {
+            tracing::warn!("{who}{name}: {} connections wait for somebody to listen at that name", queue.len);
+        }
+    };
     let sent = scenario.registry.send(name, item, waits).await;
     sent.map_err(|e| Error::with_source(Kind::Connect, format!("{who}{name}"), e))
 }

@@ -6,12 +6,16 @@ use super::tasks::until_aborted;
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Handle, RhResult, Scenario, Take, TaskHandle, handle, missing, stop_for, throw},
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, missing, stop_for, throw},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
+use serde::Deserialize;
 use sockets::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     hangup::Hangup,
+    info::SocketInfo,
+    overlay::split_off::split_off,
+    owners::{Half, Owner},
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
@@ -19,7 +23,7 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
-    sync::PoisonError,
+    sync::{Arc, PoisonError},
 };
 
 type StreamHandle = Handle<StreamSocket>;
@@ -90,27 +94,70 @@ fn put_hangup_part(h: Dynamic, x: Handle<Hangup>) -> RhResult<()> {
 /// A new stream socket with the reader of `s1` and the writer of `s2`, and the hangups of both; they lose those parts.
 fn combine_read_and_write_bytestream(s1: StreamHandle, s2: StreamHandle) -> RhResult<StreamHandle> {
     // One after the other: they may be the same socket.
-    let (read, hangup1, link1, info) =
-        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.info.clone()))?;
-    let (write, hangup2, link2) = within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone()))?;
+    let (read, hangup1, link1, reader) =
+        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.owner(Half::Read)))?;
+    let (write, hangup2, link2, writer) =
+        within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone(), s.owner(Half::Write)))?;
     let hangup = Hangup::either(hangup1, hangup2);
+    let info = info_of_both(&s1, &reader, &writer)?;
     Ok(handle(StreamSocket { read, write, hangup, link: link1.or(link2), info }))
 }
 
 /// A new datagram socket with the reader of `s1` and the writer of `s2`, and the hangups of both; they lose those parts.
 fn combine_read_and_write_datagram(s1: DatagramHandle, s2: DatagramHandle) -> RhResult<DatagramHandle> {
-    let (read, hangup1, link1, info) =
-        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.info.clone()))?;
-    let (write, hangup2, link2) = within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone()))?;
+    let (read, hangup1, link1, reader) =
+        within(&s1, |s| (s.read.take(), s.hangup.take(), s.link.clone(), s.owner(Half::Read)))?;
+    let (write, hangup2, link2, writer) =
+        within(&s2, |s| (s.write.take(), s.hangup.take(), s.link.clone(), s.owner(Half::Write)))?;
     let hangup = Hangup::either(hangup1, hangup2);
+    let info = info_of_both(&s1, &reader, &writer)?;
     Ok(handle(DatagramSocket { read, write, hangup, link: link1.or(link2), info }))
+}
+
+/// The record of a socket like the first one, of which at least one half is another socket's.
+fn info_of_both<S: Halves>(s1: &Handle<S>, reader: &Owner, writer: &Owner) -> RhResult<Arc<SocketInfo>> {
+    let own = within(s1, |s| s.info().clone())?;
+    if Arc::ptr_eq(&own, &writer.info) && Arc::ptr_eq(&own, &reader.info) {
+        return Ok(own);
+    }
+    let info = Arc::new(SocketInfo::clone(&own));
+    info.set_owner(Half::Read, reader, true);
+    info.set_owner(Half::Write, writer, true);
+    Ok(info)
+}
+
+/// Options of `divert_writes`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct DivertOpts {
+    /// The writer of the first socket is let go of without being shut down
+    keep_open: bool,
+}
+
+/// A new datagram socket with the reader of `read` and the writer of `write`, which are used up. What can be read from
+/// `write` is thrown away, so that a WebSocket there stays in order; when its peer leaves, so does the whole.
+fn divert_writes(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<DivertOpts>,
+    read: DatagramHandle,
+    write: DatagramHandle,
+) -> RhResult<DatagramHandle> {
+    let DivertOpts { keep_open } = OptsReader::read(opts)?;
+    if Arc::ptr_eq(&read, &write) {
+        return Err("a socket cannot be diverted to itself".into());
+    }
+    let (mut read, write) = (read.take("socket")?, write.take("socket")?);
+    if let Some(unused) = read.write.take().filter(|_| !keep_open) {
+        shut_down(&ctx, datagram_shutdown(unused), ())?;
+    }
+    Ok(handle(split_off(read, write)))
 }
 
 /// Exchanges the readers of two sockets of one kind.
 fn swap_readers(a: Dynamic, b: Dynamic) -> RhResult<()> {
     match Either::both(a, b)? {
-        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, |s| &mut s.read),
-        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, |s| &mut s.read),
+        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, Half::Read, |s| &mut s.read),
+        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, Half::Read, |s| &mut s.read),
         _ => Err(different_kinds()),
     }
 }
@@ -118,8 +165,8 @@ fn swap_readers(a: Dynamic, b: Dynamic) -> RhResult<()> {
 /// Exchanges the writers of two sockets of one kind.
 fn swap_writers(a: Dynamic, b: Dynamic) -> RhResult<()> {
     match Either::both(a, b)? {
-        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, |s| &mut s.write),
-        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, |s| &mut s.write),
+        (Either::Stream(a), Either::Stream(b)) => swap(&a, &b, Half::Write, |s| &mut s.write),
+        (Either::Datagram(a), Either::Datagram(b)) => swap(&a, &b, Half::Write, |s| &mut s.write),
         _ => Err(different_kinds()),
     }
 }
@@ -264,11 +311,51 @@ fn within<S, T>(h: &Handle<S>, f: impl FnOnce(&mut S) -> T) -> RhResult<T> {
     socket.as_mut().map(f).ok_or_else(|| "this socket was used up or taken away before".into())
 }
 
-/// One after the other, since both may be the same socket.
-fn swap<S, P>(a: &Handle<S>, b: &Handle<S>, part: impl Fn(&mut S) -> &mut Option<P>) -> RhResult<()> {
-    let of_a = within(a, |s| part(s).take())?;
-    let of_b = within(b, |s| std::mem::replace(part(s), of_a))?;
+/// What both kinds of socket know of their halves.
+trait Halves {
+    fn info(&self) -> &Arc<SocketInfo>;
+    fn is_linked(&self) -> bool;
+
+    fn owner(&self, half: Half) -> Owner {
+        self.info().owner(half, self.is_linked())
+    }
+}
+
+impl Halves for StreamSocket {
+    fn info(&self) -> &Arc<SocketInfo> {
+        &self.info
+    }
+
+    fn is_linked(&self) -> bool {
+        self.link.is_some()
+    }
+}
+
+impl Halves for DatagramSocket {
+    fn info(&self) -> &Arc<SocketInfo> {
+        &self.info
+    }
+
+    fn is_linked(&self) -> bool {
+        self.link.is_some()
+    }
+}
+
+/// One after the other, since both may be the same socket. What the halves belong to goes with them.
+fn swap<S: Halves, P>(
+    a: &Handle<S>,
+    b: &Handle<S>,
+    half: Half,
+    part: impl Fn(&mut S) -> &mut Option<P>,
+) -> RhResult<()> {
+    let (of_a, owner_a) = within(a, |s| (part(s).take(), s.owner(half)))?;
+    let (of_b, owner_b) = within(b, |s| {
+        let owner = s.owner(half);
+        s.info().set_owner(half, &owner_a, false);
+        (std::mem::replace(part(s), of_a), owner)
+    })?;
     within(a, |s| {
+        s.info().set_owner(half, &owner_b, false);
         if of_b.is_some() || part(s).is_none() {
             *part(s) = of_b;
         }
@@ -297,6 +384,7 @@ pub(super) fn register(engine: &mut Engine) {
         put_hangup_part,
         combine_read_and_write_bytestream,
         combine_read_and_write_datagram,
+        divert_writes,
         swap_readers,
         swap_writers,
         drop,
@@ -356,6 +444,29 @@ mod tests {
             let both = combine_read_and_write_bytestream(a, null_stream_socket());
             sequential([take_hangup_part(both), take_hangup_part(b), task_wrap(|| { note(" ok"); dummy_task() })])"#;
         assert_eq!(run_script(script).await.unwrap(), "true ok");
+    }
+
+    #[tokio::test]
+    async fn errors_name_the_socket_that_a_half_came_from() {
+        let swapped = r#"
+            let a = mock_stream_socket("N first|X");
+            let b = mock_stream_socket("N second|EW");
+            swap_writers(a, b);
+            exchange_bytes(#{unidirectional: true}, mock_stream_socket("R x"), a)"#;
+        let combined = r#"
+            let both = combine_read_and_write_bytestream(mock_stream_socket("N first|X"), mock_stream_socket("N second|EW"));
+            exchange_bytes(#{unidirectional: true}, mock_stream_socket("R x"), both)"#;
+        let relayed = r#"
+            let a = mock_stream_socket("N first|R x|X");
+            let b = mock_stream_socket("N second|EW");
+            swap_writers(a, b);
+            exchange_through_filters(#{}, [a], || dummy_task())"#;
+        for script in [swapped, combined, relayed] {
+            let (e, _) = run_script(script).await.unwrap_err();
+            assert!(e.to_string().starts_with("writing to mock_stream_socket:N second"), "{e}");
+        }
+        let (e, _) = run_script(&relayed.replace("R x|X", "ER").replace("EW", "X")).await.unwrap_err();
+        assert!(e.to_string().starts_with("reading from mock_stream_socket:N first"), "{e}");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use crate::{
     register,
     scenario::{Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, Task, TaskHandle, run, stop_for, task, throw},
 };
-use rhai::{Array, Engine, NativeCallContext};
+use rhai::{Array, Dynamic, Engine, NativeCallContext};
 use sockets::{hangup::Hangup, stop::Stop};
 use std::{
     future::{Future, poll_fn},
@@ -130,8 +130,13 @@ fn exit_process_after(task: TaskHandle) -> RhResult<TaskHandle> {
 
 /// The tasks of a list for which a function accepts tasks, hangups and units.
 pub(super) fn all(list: Array) -> RhResult<Vec<Task>> {
-    let mut tasks = Vec::with_capacity(list.len());
-    for (i, item) in list.into_iter().enumerate() {
+    all_of(list.into_iter().enumerate())
+}
+
+/// The same of some items of a list, with their numbers.
+pub(super) fn all_of(items: impl IntoIterator<Item = (usize, Dynamic)>) -> RhResult<Vec<Task>> {
+    let mut tasks = vec![];
+    for (i, item) in items {
         let item = item.flatten();
         if item.is_unit() {
             continue;
@@ -173,13 +178,13 @@ pub(super) fn worse(former: Option<Error>, new: Error) -> Error {
 }
 
 /// The result of a spawned task. A panic in it goes on here.
-pub(super) fn outcome(result: Result<Result<(), Error>, tokio::task::JoinError>) -> Result<(), Error> {
+pub(super) fn outcome<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<Option<T>, Error> {
     match result {
-        Ok(result) => result,
+        Ok(result) => result.map(Some),
         Err(e) => match e.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // Only when the whole runtime is being shut down.
-            Err(_) => Ok(()),
+            // It was given up, or the whole runtime is being shut down.
+            Err(_) => Ok(None),
         },
     }
 }

@@ -40,7 +40,7 @@ pub struct LineArgs {
     pub separator_inline: bool,
     /// Drop the carriage return of lines that end in CR LF
     ///
-    /// That is one in front of the separator, in what is read from byte streams.
+    /// That is one in front of the separator, in what is read from byte streams; with --separator-n one in front of each.
     #[arg(long, conflicts_with = "separator_inline")]
     pub separator_trim_cr: bool,
     /// Messages end in a zero byte instead of a newline
@@ -74,7 +74,7 @@ pub struct LineOpts {
     /// Keep the separators at the end of each message that is read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub inline: bool,
-    /// Drop a carriage return in front of the separator of each message that is read.
+    /// Drop a carriage return in front of the separator of each message that is read; of several in a row each may have one.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trim_cr: bool,
     /// What happens to binary messages: `raw` writes them unchanged, with a separator behind them; `escape` writes `\xNN`

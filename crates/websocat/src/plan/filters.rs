@@ -3,11 +3,8 @@
 use super::Plan;
 use crate::{
     error::Result,
-    spec::{OptionMap, Script, SocketKind, Var, emit_together},
+    spec::{OptionMap, Script, Var, emit_together},
 };
-
-/// Largest piece that goes through a filter at once unless `-B` says otherwise: what keeps usual messages whole.
-const PIECE: u64 = 256 << 10;
 
 /// Opens the right side and all filters and connects them. `exchange` writes the exchange between the left side and what is
 /// then the right side, as an expression.
@@ -31,21 +28,11 @@ pub fn around(
         let session = &plan.args.session;
         let mut options = OptionMap::new().flag("exit_on_eof", session.exit_on_eof);
         options = options.flag("end_on_error", plan.ends_on_error());
-        let size = session.buffer_size.map_or(PIECE, |size| size.0);
+        options = options.flag("unidirectional", session.unidirectional);
+        options = options.number("buffer_size", session.buffer_size.map(|size| size.0));
         let open = if session.exit_after_one_session { "exit_process_after(" } else { "" };
-        script.nest(&format!("{open}exchange_through_filters({options}, ["), "], || {", &mut |script| {
-            for filter in filters {
-                script.line(&match plan.kind() {
-                    SocketKind::Stream => {
-                        format!("copy_bytes({size}, take_read_part({filter}), take_write_part({filter})),")
-                    }
-                    SocketKind::Datagram => {
-                        format!("copy_packets({size}, take_source_part({filter}), take_sink_part({filter})),")
-                    }
-                });
-            }
-            Ok(())
-        })?;
+        let names: Vec<_> = filters.iter().map(ToString::to_string).collect();
+        script.line(&format!("{open}exchange_through_filters({options}, [{}], || {{", names.join(", ")));
         script.indent(&mut |script| {
             script.line(&call);
             Ok(())

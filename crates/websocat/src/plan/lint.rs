@@ -97,6 +97,12 @@ pub fn after(plan: &Plan) {
     if plan.args.endpoints.mirror.mirror_bufsize.is_some() && !plan.stacks().any(|stack| stack.any(&byte_mirror)) {
         tracing::warn!("--mirror-bufsize has no effect: no mirror: of bytes is here");
     }
+    let connects = |s: &Stack| matches!(&s.endpoint, Endpoint::RegistryStream(part) if !part.listens);
+    if plan.args.endpoints.registry.registry_connect_bufsize.is_some()
+        && !plan.stacks().any(|stack| stack.any(&connects))
+    {
+        tracing::warn!("--registry-connect-bufsize has no effect: registry-stream-connect: stands nowhere");
+    }
     if plan.args.overlays.compress.is_wanted() && !plan.left.compresses() && !plan.right.compresses() {
         tracing::warn!("compression options have no effect: only ws://, wss://, ws-l:, ws-c: and ws-u: compress");
     }

@@ -75,7 +75,16 @@ fn sides(plan: &Plan, script: &mut Script) -> Result<()> {
         script.listening = Listening { autospawn: false, oneshot: true };
         script.half_close = half_close && plan.left.can_half_close();
         script.http_first = plan.right.begins_with_http();
-        let right = &mut |script: &mut Script| right_side(plan, script, &left);
+        let waits = plan.stacks().skip(1).any(Stack::waits_for_a_part);
+        let right = &mut |script: &mut Script| {
+            if !waits {
+                return right_side(plan, script, &left);
+            }
+            let options = OptionMap::new().flag("reads", plan.left.is_complete());
+            script.nest(&format!("watch_peer({options}, {left}, || {{"), "})", &mut |script| {
+                right_side(plan, script, &left)
+            })
+        };
         if plan.left.is_complete() && plan.stacks().skip(1).any(Stack::may_fail_to_open) {
             script.nest(&format!("close_on_failure({left}, || {{"), "})", right)
         } else {

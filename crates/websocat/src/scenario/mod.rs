@@ -13,7 +13,7 @@ pub use callback::{Callback, script_error};
 pub use drain::{Finisher, Finishers};
 pub use handle::{Handle, Take, handle, missing};
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};
-pub use registry::{Registry, Wanted, WrongKind};
+pub use registry::{Queue, Registry, Wanted, WrongKind};
 pub use session::{stop_for, under};
 pub use task::{Flow, Task, TaskHandle, run, task};
 

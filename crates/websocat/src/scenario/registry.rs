@@ -50,6 +50,20 @@ pub struct Registry(Arc<Mutex<Names>>);
 struct Names {
     waiting: HashMap<Box<str>, Waiting>,
     ids: u64,
+    /// Numbers of senders at a name that are worth a warning the next time; those below were told. Names are the script's.
+    next_warning: HashMap<Box<str>, usize>,
+}
+
+/// So many that wait at one name are worth a warning, and then ten times as many each.
+const MANY: usize = 100;
+
+/// What somebody is told who has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many wait there, himself included.
+    pub len: usize,
+    /// They have become so many that the user ought to know.
+    pub is_long: bool,
 }
 
 /// Who waits at a name; usually all of them do the same.
@@ -96,6 +110,20 @@ impl Names {
         }
     }
 
+    /// Looks at how many send to this name.
+    fn queue(&mut self, name: &str) -> Queue {
+        let len = self.waiting.get(name).map_or(0, |waiting| waiting.senders.len());
+        let mut is_long = false;
+        if len >= MANY {
+            let next = self.next_warning.entry(name.into()).or_insert(MANY);
+            is_long = len >= *next;
+            if is_long {
+                *next = next.saturating_mul(10);
+            }
+        }
+        Queue { len, is_long }
+    }
+
     fn next_id(&mut self) -> u64 {
         self.ids += 1;
         self.ids
@@ -108,8 +136,8 @@ impl Registry {
     }
 
     /// Gives something to whoever takes at this name, and waits until somebody does; `waits` is called if nobody is there.
-    pub async fn send(&self, name: &str, item: Dynamic, waits: impl FnOnce()) -> Result<(), WrongKind> {
-        let (place, taken) = {
+    pub async fn send(&self, name: &str, item: Dynamic, waits: impl FnOnce(Queue)) -> Result<(), WrongKind> {
+        let (place, taken, queue) = {
             let mut names = self.names();
             let mut item = item;
             let waiting = names.waiting.entry(name.into()).or_default();
@@ -130,9 +158,9 @@ impl Registry {
             let id = names.next_id();
             let (taken, receiver) = oneshot::channel();
             names.waiting.entry(name.into()).or_default().senders.push_back(Sender { id, item, taken });
-            (Place { registry: self, name, id }, receiver)
+            (Place { registry: self, name, id }, receiver, names.queue(name))
         };
-        waits();
+        waits(queue);
         let result = taken.await;
         drop(place);
         // The other end is dropped only by `place`.
@@ -188,7 +216,7 @@ mod tests {
         let registry = Registry::default();
         let mut told = false;
         {
-            let mut send = pin!(registry.send("x", 1.into(), || told = true));
+            let mut send = pin!(registry.send("x", 1.into(), |_| told = true));
             assert!(is_pending(&mut send).await);
             assert_eq!(registry.take("x", Wanted::Anything).await.as_int(), Ok(1));
             send.await.unwrap();
@@ -196,7 +224,7 @@ mod tests {
         assert!(told);
         let mut take = pin!(registry.take("x", Wanted::Anything));
         assert!(is_pending(&mut take).await);
-        registry.send("x", 2.into(), || panic!("somebody takes")).await.unwrap();
+        registry.send("x", 2.into(), |_| panic!("somebody takes")).await.unwrap();
         assert_eq!(take.await.as_int(), Ok(2));
         assert!(registry.names().waiting.is_empty());
     }
@@ -205,7 +233,7 @@ mod tests {
     async fn who_leaves_is_forgotten() {
         let registry = Registry::default();
         {
-            let mut send = pin!(registry.send("", 1.into(), || {}));
+            let mut send = pin!(registry.send("", 1.into(), |_| {}));
             let mut take = pin!(registry.take("other", Wanted::Stream));
             assert!(is_pending(&mut send).await && is_pending(&mut take).await);
             assert_eq!(registry.names().waiting.len(), 2);
@@ -213,8 +241,34 @@ mod tests {
         assert!(registry.names().waiting.is_empty());
         let mut take = pin!(registry.take("", Wanted::Anything));
         assert!(is_pending(&mut take).await);
-        registry.send("", 2.into(), || {}).await.unwrap();
+        registry.send("", 2.into(), |_| {}).await.unwrap();
         assert_eq!(take.await.as_int(), Ok(2));
+    }
+
+    #[tokio::test]
+    async fn a_long_queue_is_told_of_once() {
+        let registry = Registry::default();
+        let told = std::cell::RefCell::new(vec![]);
+        for _ in 0..3 {
+            let mut senders: Vec<_> =
+                (0..250).map(|n| Box::pin(registry.send("x", n.into(), |q| told.borrow_mut().push(q)))).collect();
+            for sender in &mut senders {
+                assert!(poll_fn(|cx| Poll::Ready(sender.as_mut().poll(cx).is_pending())).await);
+            }
+        }
+        let told = told.into_inner();
+        assert_eq!((told[0], told.len()), (Queue { len: 1, is_long: false }, 750));
+        let long: Vec<_> = told.iter().filter(|queue| queue.is_long).map(|queue| queue.len).collect();
+        assert_eq!(long, [100]);
+        // Ten times as many are worth another warning.
+        let mut names = registry.names();
+        names.waiting.entry("x".into()).or_default().senders.extend((0..1000).map(|id| Sender {
+            id,
+            item: ().into(),
+            taken: oneshot::channel().0,
+        }));
+        assert_eq!(names.queue("x"), Queue { len: 1000, is_long: true });
+        assert!(!names.queue("x").is_long);
     }
 
     #[tokio::test]
@@ -224,15 +278,15 @@ mod tests {
         let messages = || Dynamic::from(handle(DatagramSocket::default()));
         let mut take = pin!(registry.take("x", Wanted::Stream));
         assert!(is_pending(&mut take).await);
-        assert_eq!(registry.send("x", messages(), || {}).await, Err(WrongKind(Wanted::Stream)));
-        registry.send("x", stream(), || {}).await.unwrap();
+        assert_eq!(registry.send("x", messages(), |_| {}).await, Err(WrongKind(Wanted::Stream)));
+        registry.send("x", stream(), |_| {}).await.unwrap();
         assert!(!take.await.is_unit());
-        let mut send = pin!(registry.send("x", stream(), || {}));
+        let mut send = pin!(registry.send("x", stream(), |_| {}));
         assert!(is_pending(&mut send).await);
         let mut take = pin!(registry.take("x", Wanted::Datagram));
         assert!(is_pending(&mut take).await);
         assert_eq!(send.await, Err(WrongKind(Wanted::Datagram)));
-        registry.send("x", messages(), || {}).await.unwrap();
+        registry.send("x", messages(), |_| {}).await.unwrap();
         assert!(!take.await.is_unit());
     }
 
@@ -248,7 +302,7 @@ mod tests {
                 let (registry, rests) = (registry.clone(), dice.below(3));
                 tasks.spawn(async move {
                     for n in 0..each {
-                        registry.send("x", (sender * 1000 + n).into(), || {}).await.unwrap();
+                        registry.send("x", (sender * 1000 + n).into(), |_| {}).await.unwrap();
                         for _ in 0..rests {
                             tokio::task::yield_now().await;
                         }

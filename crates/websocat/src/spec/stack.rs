@@ -111,6 +111,13 @@ impl Stack {
         }
     }
 
+    /// Making the socket waits for another part of the program, for each connection anew.
+    pub fn waits_for_a_part(&self) -> bool {
+        let parts = self.endpoint.parts();
+        let waits = self.endpoint.is_registered() && !self.endpoint.is_listener();
+        waits || !matches!(self.endpoint, Endpoint::Reuser(_)) && parts.into_iter().any(Self::waits_for_a_part)
+    }
+
     /// Making the socket can go wrong for reasons outside of the program.
     pub fn may_fail_to_open(&self) -> bool {
         self.any(&|s| {

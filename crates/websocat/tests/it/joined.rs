@@ -72,6 +72,22 @@ fn filters_and_the_end() {
         fails(27, &["-b", "--filter", "mss:W abc|D|ER", "mss:R abc|X|D", "mss:X"]),
         fails(1, &["-b", "--filter", "no-such-thing:", "mss:", "mss:"]),
         fails(1, &["-b", "--filter-reverse", "no-such-thing:", "mss:", "mss:"]),
+        fails(27, &["-b", "--filter", "mirror:", "mss:R abc|X|D", "mss:X|EW"]),
+        // A filter that is a WebSocket, and is closed for a reason.
+        fails_after(
+            9000,
+            31,
+            &[
+                "-b",
+                "--filter",
+                r"ws-ll-s:mss:T 1000|R \x88\x82\0\0\0\0\x03\xf3|W \x88\0|X",
+                "mss:T 9000|X|D",
+                "mss:D|X",
+            ],
+        ),
+        // One that is shared would end with none of its sessions.
+        fails(2, &["-b", "--filter", "reuse-raw:mirror:", "mss:R abc|X|D", "mss:X|W abc|D"]),
+        fails(2, &["-b", "--filter-reverse", "reuse-raw:mirror:", "mss:", "mss:"]),
         // Both would read the same input.
         fails(2, &["-b", "--filter", "-", "mss:", "-"]),
         fails(2, &["-b", "--filter", "lines:-", "--filter-reverse", "-", "mss:", "mss:"]),
@@ -200,6 +216,9 @@ fn joined_sockets_that_do_not_keep_up() {
         ),
         ok(slow!("mss:ZW 40000|D|X", "mss:T 5000|X", "--tee-slow", "disconnect", "--tee-backlog", "5000")),
         takes(5000, slow!("mss:ZW 40000|D|X", "mss:T 5000|ZW 40000|D|X", "--tee-slow", "disconnect")),
+        // At the end one that takes nothing does not keep the others for ever.
+        takes(10_000, slow!("mss:ZW 40000|D|X", "mss:T 90000|X", "--tee-slow", "drop-oldest", "--tee-backlog", "5000")),
+        takes(10_000, slow!("mss:ZW 40000|D|X", "mss:T 90000|X", "--tee-slow", "disconnect")),
     ]);
 }
 
@@ -359,6 +378,14 @@ fn bytes_on_the_way_to_a_part_of_the_program() {
             ],
         ),
     ]);
+}
+
+#[test]
+fn buffers_between_parts_are_bounded() {
+    for (size, bad) in [("256k", false), ("262145", true), ("1m", true), ("0", true)] {
+        let line = ["-b", "--registry-connect-bufsize", size, "mss:", "regstr-c:x"];
+        assert_eq!(crate::commands::refused(&line), bad, "{size}");
+    }
 }
 
 /// Two clients one after the other, of which the first leaves inside a message.

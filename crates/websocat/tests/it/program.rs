@@ -203,6 +203,11 @@ fn options_without_effect_are_told() {
         (&["-b", "--defragment-max-size", "2", "mirror:", "defragment:empty:"], ""),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "empty:"], "--mirror-bufsize has no effect"),
         (&["-b", "--mirror-bufsize", "2", "mirror:", "devnull:"], ""),
+        (
+            &["-b", "--registry-connect-bufsize", "2", "mirror:", "regstr-l:x"],
+            "--registry-connect-bufsize has no effect",
+        ),
+        (&["-b", "--registry-connect-bufsize", "256k", "mirror:", "regstr-c:x"], ""),
         (&["-b", "--separator-trim-cr", "mirror:", "devnull:"], "separator options have no effect"),
         (&["-b", "-n", "-k", "mirror:", "devnull:"], "without effect, since there is no WebSocket here: --no-close"),
         (&["-b", "-n", "-k", "wss://127.0.0.1:1", "devnull:"], ""),
@@ -221,9 +226,20 @@ fn a_message_that_is_too_long_is_told_once() {
 
 #[test]
 fn a_filter_that_fails_is_named() {
-    let line = ["-b", "--filter", "mirror:", "--filter", "mss:ER", "mss:T 1000|X", "mss:X"];
+    let line = ["-b", "--filter", "mirror:", "--filter", "mss:N second|ER", "mss:T 1000|X", "mss:X"];
     let ended = run(&line);
-    assert!(ended.status == Some(27) && ended.stderr.contains("behind filter 2: "), "{ended:?}");
+    assert!(
+        ended.status == Some(27) && ended.stderr.contains("reading from mock_stream_socket:N second failed"),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn messages_that_a_slow_socket_misses_are_told_while_it_is_slow() {
+    let input = ["mss:ZR 5000|ZR 5000|ZR 5000|ZR 5000|ZR 5000|T 9000|X", "mss:ZW 25000|T 9000|X"];
+    let options = ["-b", "--tee-slow", "drop-oldest", "--tee-backlog", "5000", "--global-timeout-ms", "300"];
+    let ended = run(&[&options[..], &["--tee", "mss:N slow|T 9000|X"], &input].concat());
+    assert!(ended.stderr.contains("N slow is too slow: "), "{ended:?}");
 }
 
 #[test]

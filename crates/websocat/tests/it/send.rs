@@ -57,6 +57,7 @@ types![
     sockets::overlay::read_limiter::ReadLimiter,
     sockets::overlay::stream_log::StreamLogReader,
     sockets::overlay::stream_log::StreamLogWriter,
+    sockets::overlay::split_off::SplitReader,
     sockets::overlay::tee::TeeReader,
     sockets::overlay::tee::TeeWriter,
     sockets::overlay::write_buffer::WriteBuffer,

@@ -10,6 +10,8 @@ mod descriptors;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
+mod filters;
+#[cfg(target_os = "linux")]
 mod pairs;
 #[cfg(target_os = "linux")]
 mod program;

@@ -1,6 +1,6 @@
 //! Two thousand sessions with a child each, a tenth of them cut by a reset: nothing is left of any.
 
-use super::program::{Program, connect, line, reset, rest, until};
+use super::program::{CLOSE, Program, connect, connect_ws, frame, line, reset, rest, until, write_frame};
 use std::{
     collections::BTreeSet, fs, io::Write as _, net::Shutdown, sync::atomic::AtomicUsize, sync::atomic::Ordering, thread,
 };
@@ -58,4 +58,38 @@ fn two_thousand_sessions_leave_nothing() {
     });
     until("no child is left", || children(pid).is_empty().then_some(()));
     until("no descriptor is left", || (descriptors(pid) <= start).then_some(()));
+}
+
+/// Clients that wait for a name of the registry at which nobody listens, and leave: by a reset, or by a Close.
+#[test]
+fn whoever_waits_for_a_name_and_leaves_is_let_go() {
+    for (left, right, websocket) in [
+        ("tcp-l:127.0.0.1:0", "regstr-c:nobody", false),
+        ("tcp-l:127.0.0.1:0", "regsend:nobody", false),
+        ("ws-l:127.0.0.1:0", "regdg-c:nobody", true),
+        ("ws-l:127.0.0.1:0", "regsend:nobody", true),
+    ] {
+        let (program, port) = Program::listen(&["-b", left, right]);
+        let pid = program.id();
+        let start = descriptors(pid);
+        let mut clients: Vec<_> = (0..120).map(|_| if websocket { connect_ws(port) } else { connect(port) }).collect();
+        until("all clients are there", || (descriptors(pid) >= start + 120).then_some(()));
+        for (n, mut client) in clients.drain(..).enumerate() {
+            if !websocket || n % 2 == 0 {
+                reset(client);
+                continue;
+            }
+            write_frame(&mut client, 0x89, b"ping");
+            assert_eq!(frame(&mut client), (0x8a, b"ping".to_vec()));
+            write_frame(&mut client, CLOSE.0, CLOSE.1);
+            assert_eq!(frame(&mut client), (CLOSE.0, CLOSE.1.to_vec()));
+            assert_eq!(rest(&mut client), "");
+        }
+        until("all descriptors are given back", || (descriptors(pid) <= start).then_some(()));
+        program.signal(rustix::process::Signal::TERM);
+        let over = program.over();
+        let warnings = over.stderr.lines().filter(|line| line.contains("wait for somebody to listen")).count();
+        // Whether all have come so far before the first one leaves is a matter of luck.
+        assert!(warnings <= 1, "{}", over.stderr);
+    }
 }

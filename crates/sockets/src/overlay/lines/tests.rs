@@ -22,7 +22,7 @@ type ReadRow = (LinesOptions, &'static [u8], &'static [&'static [u8]]);
 fn reading_splits_at_runs_of_n() {
     let inline = |n| LinesOptions { inline: true, ..options(n) };
     let crlf = |n| LinesOptions { trim_cr: true, ..options(n) };
-    let table: [ReadRow; 21] = [
+    let table: [ReadRow; 23] = [
         (options(1), b"", &[]),
         (options(1), b"a\nbc\n", &[b"a", b"bc"]),
         (options(1), b"\n\nx\n", &[b"", b"", b"x"]),
@@ -41,7 +41,9 @@ fn reading_splits_at_runs_of_n() {
         (options(1), b"a\r\n", &[b"a\r"]),
         (crlf(1), b"a\r\nb\n\r\n\r\r\nc\rd\r\n", &[b"a", b"b", b"", b"\r", b"c\rd"]),
         (crlf(1), b"a\r\nlast\r", &[b"a", b"last\r"]),
-        (crlf(2), b"a\r\nb\r\n\n\r\n\r\n\n", &[b"a\r\nb", b"\r\n"]),
+        (crlf(2), b"a\r\nb\r\n\n\r\n\r\n\n", &[b"a\r\nb", b"", b"\n"]),
+        (crlf(2), b"a\r\n\r\nb\r\nc\r\n\r\r\n\r\n", &[b"a", b"b\r\nc\r\n\r"]),
+        (crlf(3), b"a\r\n\r\nb\n\r\n\nc\r\n\r", &[b"a\r\n\r\nb", b"c\r\n\r"]),
         (LinesOptions { inline: true, ..crlf(1) }, b"a\r\n", &[b"a\r\n"]),
         (LinesOptions { separator: b'\r', ..crlf(1) }, b"a\r\rb\r", &[b"a", b"", b"b"]),
     ];

@@ -54,8 +54,9 @@ pub struct TeeReader {
     /// Inside a message of this node, with its flags.
     midway: Option<(usize, Flags)>,
     announced: Option<Announced>,
-    /// Nothing more comes but the end.
+    /// Nothing more comes but the end, and what so many of the others, one after another, have ready.
     over: bool,
+    turns: usize,
     /// What the last node that ended said.
     body: Vec<u8>,
     /// What the writer was told to wake.
@@ -71,8 +72,21 @@ impl TeeReader {
         info: Arc<SocketInfo>,
         hangups: Vec<Hangup>,
     ) -> Self {
-        let (next, midway, announced, over, body) = (0, None, None, false, Vec::new());
-        Self { nodes, options, shared, info, next, midway, announced, over, body, waker: None, _hangups: hangups }
+        let (next, midway, announced, over, turns, body) = (0, None, None, false, 0, Vec::new());
+        Self {
+            nodes,
+            options,
+            shared,
+            info,
+            next,
+            midway,
+            announced,
+            over,
+            turns,
+            body,
+            waker: None,
+            _hangups: hangups,
+        }
     }
 
     /// The end of all. If the main peer has left the others are not worth going on for.
@@ -110,6 +124,8 @@ impl TeeReader {
             (Some(error), _) if self.options.fail_reads => Err(of_whole(error)),
             (error, Some(flags)) if self.options.tolerate_torn => {
                 goes_on(error);
+                // It was not their turn while that message was under way.
+                self.turns = if self.over { self.nodes.len() } else { 0 };
                 Ok(Some(Announced::Mend(flags)))
             }
             (Some(error), Some(_)) => Err(of_whole(error)),
@@ -158,9 +174,6 @@ impl TeeReader {
             }
         }
         loop {
-            if self.over {
-                return Poll::Ready(Ok(self.end()));
-            }
             if let Some((node, _)) = self.midway {
                 if let Some(announced) = ready!(self.poll_node(cx, node, max))? {
                     return Poll::Ready(Ok(announced));
@@ -168,6 +181,18 @@ impl TeeReader {
                 continue; // it has ended, and others have not
             }
             let (n, first) = (self.nodes.len(), self.next);
+            if self.over {
+                if self.turns == 0 || n == 0 {
+                    return Poll::Ready(Ok(self.end()));
+                }
+                (self.turns, self.next) = (self.turns - 1, first % n + 1);
+                if let Poll::Ready(announced) = self.poll_node(cx, first % n, max)
+                    && let Some(announced) = announced?
+                {
+                    return Poll::Ready(Ok(announced));
+                }
+                continue;
+            }
             let mut pending = false;
             for i in (first..n).chain(0..first.min(n)) {
                 match self.poll_node(cx, i, max) {

@@ -274,7 +274,9 @@ fn ends() {
     assert_eq!(got[..2], [chunk(b"half", Flags::TEXT | PART), text(b"")]);
     assert_eq!(messages(&got), [text(b"half"), text(b"b"), text(b"c"), eof(b"\x03\xe8b")]);
     let got = ended(TeeOptions { propagate_eofs: true, ..tolerant }, &torn, &b).unwrap();
-    assert_eq!(messages(&got), [text(b"half"), eof(b"")]);
+    assert_eq!(messages(&got), [text(b"half"), text(b"b"), eof(b"")]);
+    let got = ended(TeeOptions { propagate_eofs: true, ..tolerant }, &b, &torn).unwrap();
+    assert_eq!(messages(&got), [text(b"b"), text(b"half"), text(b"c"), eof(b"")]);
     assert_eq!(tee(usual, vec![]).err(), Some(TeeError::Empty));
 }
 

@@ -1,6 +1,6 @@
 //! Writing to several sockets: each chunk to all of them, at the pace that the policy allows.
 
-use super::{Shared, TeeOptions, of_whole};
+use super::{Shared, TeeError, TeeOptions, of_whole};
 use crate::{
     backlog::{Backlog, Offer, SlowConsumer, TooSlow},
     buffer::{LARGEST, Window},
@@ -9,13 +9,22 @@ use crate::{
     socket::Link,
 };
 use std::{
+    future::Future,
     io,
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Buffers of chunks that waited, kept for the next ones while a socket is slow.
 const SPARE: usize = 16;
+
+/// Between two warnings of messages that one socket has missed, while it is slow.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+/// At the end, for a socket that takes nothing of what waits for it, unless all wait for it anyway.
+const LAST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A chunk that waits for a socket.
 type Chunk = (Vec<u8>, Flags);
@@ -42,6 +51,10 @@ pub struct Node {
     end: Option<Vec<u8>>,
     /// Its peer has left: it only has to say good-bye.
     leaving: bool,
+    /// When the user was last told what it missed.
+    told: Option<Instant>,
+    /// The end has come, and it has taken nothing of what waits since this began; with how much that is.
+    last: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
 /// Bytes of one chunk: pooled, as a large enough buffer exists for all but the strangest.
@@ -97,6 +110,8 @@ impl Node {
             spare: Vec::new(),
             end: None,
             leaving: false,
+            told: None,
+            last: None,
         }
     }
 
@@ -104,9 +119,19 @@ impl Node {
         self.write.is_some()
     }
 
+    /// Tells what it has missed since the last time.
+    fn tell_dropped(&mut self) {
+        let dropped = self.backlog.take_dropped();
+        if dropped > 0 {
+            tracing::warn!("tee: {} is too slow: {dropped} messages were dropped for it", self.info.describe());
+            self.told = Some(Instant::now());
+        }
+    }
+
     /// Leaves it out from now on.
     fn leave_out(&mut self) {
-        self.write = None;
+        self.tell_dropped();
+        (self.write, self.last) = (None, None);
         self.copy.clear();
         self.copy.release();
         (self.head, self.end, self.spare) = (None, None, Vec::new());
@@ -176,6 +201,9 @@ impl Node {
         let offer = self.backlog.offer((bytes, flags - Flags::MORE), len, flags.ends_message(), &mut |(bytes, _)| {
             keep(spare, bytes);
         });
+        if self.backlog.has_dropped() && self.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            self.tell_dropped();
+        }
         match offer {
             Offer::Kept => Poll::Ready(Ok(())),
             Offer::Dropped((bytes, _)) => {
@@ -209,10 +237,7 @@ impl Node {
             ready!(write.poll_write(cx, body, Flags::EOF))?;
             self.end = None;
         }
-        let dropped = self.backlog.take_dropped();
-        if dropped > 0 {
-            tracing::warn!("tee: {} is too slow: {dropped} messages were dropped for it", self.info.describe());
-        }
+        self.tell_dropped();
         Poll::Ready(Ok(()))
     }
 
@@ -232,8 +257,29 @@ impl Node {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_waiting(cx))?;
+        if self.poll_waiting(cx)?.is_pending() {
+            return if self.blocks { Poll::Pending } else { self.poll_patience(cx) };
+        }
+        self.last = None;
         self.write.as_mut().map_or(Poll::Ready(Ok(())), |write| write.poll_shutdown(cx))
+    }
+
+    /// Pending while there is hope that it takes what waits for it.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waits = self.backlog.bytes() + self.head.as_ref().map_or(0, |(bytes, _)| bytes.len());
+        let (sleep, before) = self.last.get_or_insert_with(|| (Box::pin(sleep(LAST_PATIENCE)), waits));
+        if *before != waits {
+            *before = waits;
+            sleep.as_mut().reset(Instant::now() + LAST_PATIENCE);
+        }
+        ready!(sleep.as_mut().poll(cx));
+        Poll::Ready(Err(TeeError::Stuck.into()))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.tell_dropped();
     }
 }
 
@@ -283,7 +329,8 @@ impl TeeWriter {
                     if !self.options.fail_writes {
                         tracing::warn!("tee: goes on without writing to {}: {error}", node.info.describe());
                     }
-                    if error.get_ref().is_some_and(|e| e.is::<TooSlow>()) {
+                    let stuck = error.get_ref().and_then(|e| e.downcast_ref()) == Some(&TeeError::Stuck);
+                    if stuck || error.get_ref().is_some_and(|e| e.is::<TooSlow>()) {
                         self.shared.let_go.tell(i);
                     }
                     failed = Some(error);

@@ -3,7 +3,7 @@
 use super::super::{Names, Plan, Prelude};
 use crate::{
     endpoints::{Endpoint, reuser::Reuser},
-    error::Result,
+    error::{Error, Result},
     overlays::{Overlay, reuse::ReuseRaw},
     spec::{SocketKind, Stack},
 };
@@ -20,6 +20,12 @@ pub fn put(plan: &mut Plan) -> Result<()> {
 
 /// Makes a shared endpoint of what each `reuse-raw:` stands on.
 pub fn pass(plan: &mut Plan) -> Result<()> {
+    let shared = |stack: &Stack| stack.overlays.iter().any(|o| matches!(o, Overlay::ReuseRaw(_)));
+    if plan.all_filters().any(|filter| filter.any(&shared)) {
+        let text =
+            "reuse-raw: cannot be a filter: it does not end with the session, and what it says may go to another one";
+        return Err(Error::usage(text));
+    }
     let (stacks, prelude, names) = plan.stacks_and_prelude();
     stacks.into_iter().try_for_each(|stack| stack.each(&mut |stack| share(stack, prelude, names)))
 }
