@@ -11,6 +11,10 @@ mod ending;
 mod halves;
 #[cfg(unix)]
 pub mod handover;
+#[cfg(unix)]
+#[cfg_attr(target_os = "linux", path = "process/living_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process/living_elsewhere.rs")]
+mod living;
 #[cfg_attr(unix, path = "process/os_unix.rs")]
 #[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
 mod os;
