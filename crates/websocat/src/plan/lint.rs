@@ -44,6 +44,11 @@ pub fn before(plan: &Plan) {
     if process.modifies_dup2() && process.exec_dup2.is_none() {
         tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
     }
+    if process.exec_dup2.is_some() && process.exec_monitor_exits {
+        tracing::warn!(
+            "--exec-monitor-exits has no effect with --exec-dup2: there only the child's end ends the session"
+        );
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }
