@@ -157,6 +157,10 @@ pub trait DatagramWrite: Send {
         false
     }
 
+    /// Chunks with [`Flags::MORE`] may wait below for those that follow, until `poll_flush`. Not where the peer waits for
+    /// each of them before it goes on.
+    fn may_hold_back(&mut self) {}
+
     /// Message borders mean something to this sink. False for sinks that are byte streams.
     fn keeps_borders(&self) -> bool {
         true

@@ -110,6 +110,11 @@ impl Gather {
         Self { inner, pending: Window::new(2), sent: 0 }
     }
 
+    /// From now on the end of a large piece may wait for the next one, if that is about to follow.
+    pub fn may_hold_back(&mut self) {
+        self.inner.may_hold_back();
+    }
+
     /// Everything taken was written.
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.sent == 0
@@ -149,16 +154,27 @@ impl Gather {
             }
             self.pending.grow();
         }
-        self.poll_put_directly(cx, head.as_bytes(), body)
+        self.poll_put_directly(cx, head.as_bytes(), body, more)
     }
 
-    fn poll_put_directly(&mut self, cx: &mut Context<'_>, head: &[u8], body: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_put_directly(
+        &mut self,
+        cx: &mut Context<'_>,
+        head: &[u8],
+        body: &[u8],
+        more: bool,
+    ) -> Poll<io::Result<()>> {
         while self.sent < head.len() + body.len() {
             let head_rest = head.get(self.sent..).unwrap_or_default();
             let body_rest = body.get(self.sent.saturating_sub(head.len())..).unwrap_or_default();
             let parts = [IoSlice::new(self.pending.filled()), IoSlice::new(head_rest), IoSlice::new(body_rest)];
             let parts = parts.get(usize::from(self.pending.is_empty())..).unwrap_or_default();
-            let n = wrote(ready!(Pin::new(&mut *self.inner).poll_write_vectored(cx, parts))?)?;
+            let written = if more {
+                self.inner.poll_write_held(cx, parts)
+            } else {
+                Pin::new(&mut *self.inner).poll_write_vectored(cx, parts)
+            };
+            let n = wrote(ready!(written)?)?;
             let old = n.min(self.pending.len());
             self.pending.skip(old);
             self.sent += n - old;

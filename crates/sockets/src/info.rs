@@ -127,11 +127,15 @@ impl SocketInfo {
 
     /// For messages: specifier and peer, as far as they are known.
     pub fn describe(&self) -> String {
-        match (&self.specifier, &self.peer) {
-            (Some(s), Some(p)) if !s.contains(&p.to_string()) => format!("{s} ({p})"),
-            (Some(s), _) => s.to_string(),
-            (None, Some(p)) => p.to_string(),
-            (None, None) => "socket".to_owned(),
+        // Once for each connection of a listener: nothing is formatted twice.
+        let Some(peer) = &self.peer else {
+            return self.specifier.as_deref().unwrap_or("socket").to_owned();
+        };
+        let peer = peer.to_string();
+        match self.specifier.as_deref() {
+            Some(specifier) if specifier.contains(&peer) => specifier.to_owned(),
+            Some(specifier) => [specifier, " (", &peer, ")"].concat(),
+            None => peer,
         }
     }
 }

@@ -51,6 +51,11 @@ impl Stop {
         }
     }
 
+    /// The same node for a session of a listener, which is never stopped alone: costs no memory.
+    pub fn session(&self) -> Self {
+        Self { depth: self.depth.saturating_add(1), ..self.clone() }
+    }
+
     /// Asks this node and all below to finish in order.
     pub fn drain(&self) {
         self.drain.cancel();

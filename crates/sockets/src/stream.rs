@@ -3,7 +3,8 @@
 //! Wrappers that change bytes (TLS, limiters, loggers) keep the defaults; wrappers that do not may delegate.
 
 use std::{
-    io,
+    io::{self, IoSlice},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -28,6 +29,15 @@ pub trait StreamRead: AsyncRead + Send + Unpin {
 
 /// Write half of a byte stream. `poll_shutdown` flushes and ends the direction (TCP FIN); dropping does neither.
 pub trait StreamWrite: AsyncWrite + Send + Unpin {
+    /// From now on the bytes of `poll_write_held` may wait below for those that follow.
+    fn may_hold_back(&mut self) {}
+
+    /// As `poll_write_vectored`, for bytes that others follow at once: if it may, the stream holds some of them back so that
+    /// they leave in full packets together with those. `poll_flush`, any other write and the shutdown let them go.
+    fn poll_write_held(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(self).poll_write_vectored(cx, bufs)
+    }
+
     /// The TCP socket, if writing to it directly is the same as writing to this (splice).
     fn tcp(&self) -> Option<&Arc<TcpStream>> {
         None

@@ -74,7 +74,10 @@ fn direction(
             }
             mover
         }
-        (Some(from), Some(to)) => Mover::new(from, to, max),
+        (Some(from), Some(mut to)) => {
+            to.may_hold_back();
+            Mover::new(from, to, max)
+        }
         (from, to) => {
             warn_of_missing_half(direction, from.is_some());
             to.map_or_else(Mover::none, Mover::idle)

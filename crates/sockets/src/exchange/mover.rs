@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 /// the order of one such batch, and one flush per batch costs nothing measurable.
 const BATCH_CHUNKS: usize = 64;
 const BATCH_BYTES: usize = 64 << 10;
+/// The same while more has come already: large chunks then leave in full packets.
+const BATCH_BYTES_OF_MORE: usize = 256 << 10;
 
 /// Body of a Close frame of our own: a status code, or nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +214,8 @@ impl Mover {
                         Some(End::Shutdown) => State::Shutdown,
                     };
                     (chunks, bytes) = (chunks + 1, bytes + len);
-                    if chunks >= BATCH_CHUNKS || bytes >= BATCH_BYTES {
+                    let batch = if flags.any(Flags::MORE) { BATCH_BYTES_OF_MORE } else { BATCH_BYTES };
+                    if chunks >= BATCH_CHUNKS || bytes >= batch {
                         return Ok(Moved::Batch);
                     }
                 }

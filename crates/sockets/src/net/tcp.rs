@@ -5,6 +5,10 @@
 //! descriptor closes with the last owner (halves, [`Link`]). Compared with tokio's own halves a short read clears the
 //! readiness, which saves the system call that would only say EAGAIN.
 
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "tcp/hold_linux.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "tcp/hold_elsewhere.rs")]
+mod hold;
+
 use crate::{
     info::{Address, SocketInfo},
     socket::{Link, StreamSocket},
@@ -79,54 +83,72 @@ impl StreamRead for TcpRead {
     }
 }
 
-/// Write half. Pending: nothing of the slice was taken. Short writes: when the kernel's buffer fills up. Flushing is not
-/// needed. Shutdown sends FIN and may be repeated; dropping does not send it. It never changes the bytes it is lent.
+/// Write half. Pending: nothing of the slice was taken. Short writes: when the kernel's buffer fills up. Flushing is needed
+/// only after `poll_write_held`. Shutdown sends FIN and may be repeated; dropping does not send it. It never changes the
+/// bytes it is lent.
 #[derive(Debug)]
-pub struct TcpWrite(Arc<TcpStream>);
+pub struct TcpWrite {
+    tcp: Arc<TcpStream>,
+    /// `poll_write_held` does what it says.
+    holds_back: bool,
+    /// The end of the last write may still wait in the kernel for more.
+    held: bool,
+}
 
 impl TcpWrite {
     pub fn new(tcp: Arc<TcpStream>) -> Self {
-        Self(tcp)
+        Self { tcp, holds_back: false, held: false }
+    }
+
+    #[inline]
+    fn poll_io(
+        &mut self,
+        cx: &mut Context<'_>,
+        held: bool,
+        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match write(&self.tcp) {
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                result => {
+                    self.held = held;
+                    return Poll::Ready(result);
+                }
+            }
+        }
     }
 }
 
 impl AsyncWrite for TcpWrite {
     #[inline]
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write(buf) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                result => return Poll::Ready(result),
-            }
-        }
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_io(cx, false, |tcp| tcp.try_write(buf))
     }
 
     #[inline]
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.0.poll_write_ready(cx))?;
-            match self.0.try_write_vectored(bufs) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                result => return Poll::Ready(result),
-            }
-        }
+        self.poll_io(cx, false, |tcp| tcp.try_write_vectored(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    #[inline]
+    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.held) {
+            hold::let_go(&self.tcp)?;
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match socket2::SockRef::from(&*self.0).shutdown(Shutdown::Write) {
+        Poll::Ready(match socket2::SockRef::from(&*self.tcp).shutdown(Shutdown::Write) {
             // The connection is over already, by reset or in order: there is no direction left to end.
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
@@ -135,8 +157,19 @@ impl AsyncWrite for TcpWrite {
 }
 
 impl StreamWrite for TcpWrite {
+    fn may_hold_back(&mut self) {
+        self.holds_back = true;
+    }
+
+    fn poll_write_held(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if !self.holds_back {
+            return Pin::new(self).poll_write_vectored(cx, bufs);
+        }
+        self.poll_io(cx, true, |tcp| tcp.try_io(Interest::WRITABLE, || hold::write(tcp, bufs)))
+    }
+
     fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        Some(&self.0)
+        Some(&self.tcp)
     }
 }
 
@@ -245,5 +278,26 @@ pub(crate) mod tests {
         assert_eq!(timeout(BOUND, read.read(&mut [0; 64])).await.unwrap().unwrap(), 3);
         drop(theirs);
         assert_eq!(timeout(BOUND, read.read(&mut [0; 64])).await.unwrap().unwrap(), 0);
+    }
+
+    /// Whether it waited before the flush is asked of several tries: the kernel lets go by itself when it has waited long.
+    #[tokio::test]
+    async fn held_bytes_leave_with_the_flush() {
+        let mut waited = false;
+        for _ in 0..20 {
+            let (ours, theirs) = connection().await;
+            let (_read, mut write, _link) = halves(ours);
+            let theirs = theirs.into_std().unwrap();
+            write.may_hold_back();
+            let slices = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+            let written = std::future::poll_fn(|cx| write.poll_write_held(cx, &slices)).await.unwrap();
+            assert_eq!(written, 8);
+            let mut seen = [0; 16];
+            waited |= theirs.peek(&mut seen).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
+            write.flush().await.unwrap();
+            // Loopback delivers within the system call that sends.
+            assert_eq!(theirs.peek(&mut seen).unwrap(), 8);
+        }
+        assert!(waited || cfg!(not(any(target_os = "linux", target_os = "android"))));
     }
 }

@@ -106,6 +106,10 @@ impl DatagramWrite for StreamSink {
         self.0.poll_put(cx, &NoHead, chunk, flags.any(Flags::MORE))
     }
 
+    fn may_hold_back(&mut self) {
+        self.0.may_hold_back();
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.poll_flush(cx)
     }

@@ -125,7 +125,7 @@ impl Source for Listener {
 
     async fn next(&mut self) -> Result<Connection<()>> {
         let socket = self.scenario.registry.take(&self.addr, self.wanted).await;
-        let on_accept = self.on_accept.for_session(self.on_accept.stop().child());
+        let on_accept = self.on_accept.for_session(self.on_accept.stop().session());
         let session = Box::pin(async move { Ok(Flow::Then(on_accept.task((socket,))?)) });
         Ok(Connection { name: format!("{}{}", self.prefix, self.addr).into(), session, seat: () })
     }

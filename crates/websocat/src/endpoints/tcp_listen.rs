@@ -251,7 +251,7 @@ impl Source for Connections {
                 Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
             })?;
             if let Some((socket, seat)) = admit(&self.limits, socket) {
-                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket);
+                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().session()), socket);
                 return Ok(Connection { name, session, seat });
             }
         }

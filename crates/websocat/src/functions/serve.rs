@@ -1,4 +1,4 @@
-//! How listeners serve: each connection is a session with a stop token of its own, side by side or one after another.
+//! How listeners serve: each connection is a session below the listener, side by side or one after another.
 //!
 //! What a listener accepts is its own affair ([`Source`]). When the scenario drains it accepts no more and waits for its
 //! sessions. An error of a connection ends only that connection, unless it is the only one.

@@ -27,7 +27,7 @@ impl Callback {
         Ok(Self { function: Arc::new(function), stop: stop_for(&scenario), scenario: Arc::downgrade(&scenario) })
     }
 
-    /// The same function for another session: listeners give each connection a child of their own stop token.
+    /// The same function for another session: listeners give each connection their own stop token, one level down.
     pub fn for_session(&self, stop: Stop) -> Self {
         Self { function: self.function.clone(), scenario: self.scenario.clone(), stop }
     }

@@ -4,8 +4,8 @@
 //! and closures.
 
 use super::RhResult;
-use rhai::{Dynamic, FnPtr, Map};
-use serde::de::{self, DeserializeOwned, Visitor};
+use rhai::{Dynamic, EvalAltResult, FnPtr, Map, serde::DynamicDeserializer};
+use serde::de::{self, DeserializeOwned, DeserializeSeed, IntoDeserializer as _, Visitor};
 
 /// Type-level wrapper, so that signatures name option structs and arguments for readers and for the documentation.
 pub trait Named {
@@ -34,22 +34,15 @@ impl OptsReader {
 
     /// Takes the keys that `T` knows and turns them into a `T`.
     pub fn take<T: DeserializeOwned>(&mut self) -> RhResult<T> {
-        let mut part = Map::new();
-        for key in fields_of::<T>() {
-            if let Some(value) = self.0.remove(*key) {
-                // One by one first, so that the error can name the option.
-                let mut probe = Map::new();
-                probe.insert((*key).into(), value.clone());
-                part.insert((*key).into(), value);
-                if let Err(e) = rhai::serde::from_dynamic::<T>(&Dynamic::from_map(probe)) {
-                    let text = e.to_string();
-                    if !text.contains("missing field") {
-                        return Err(format!("option `{key}`: {text}").into());
-                    }
-                }
-            }
+        let mut at = Place::default();
+        let taken = T::deserialize(Part { options: &self.0, at: &mut at });
+        for key in at.known {
+            self.0.remove(*key);
         }
-        rhai::serde::from_dynamic(&Dynamic::from_map(part))
+        taken.map_err(|e| match at.key {
+            Some(key) => format!("option `{key}`: {e}").into(),
+            None => e,
+        })
     }
 
     /// All keys must have been taken.
@@ -66,6 +59,64 @@ impl OptsReader {
         let value = reader.take()?;
         reader.finish()?;
         Ok(value)
+    }
+}
+
+/// How far a struct was read, for errors.
+#[derive(Default)]
+struct Place {
+    /// The fields of the struct.
+    known: &'static [&'static str],
+    /// The option that is being read.
+    key: Option<&'static str>,
+}
+
+/// Those options of a map that a struct knows. Listeners read some for each connection: nothing is copied.
+struct Part<'a> {
+    options: &'a Map,
+    at: &'a mut Place,
+}
+
+impl<'de> de::Deserializer<'de> for Part<'de> {
+    type Error = Box<EvalAltResult>;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+        Err(de::Error::custom("not a struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Self::Error> {
+        self.at.known = fields;
+        visitor.visit_map(Entries { options: self.options, fields: fields.iter(), at: self.at })
+    }
+
+    serde::forward_to_deserialize_any! { bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf
+    option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any }
+}
+
+struct Entries<'a> {
+    options: &'a Map,
+    fields: std::slice::Iter<'static, &'static str>,
+    at: &'a mut Place,
+}
+
+impl<'a> de::MapAccess<'a> for Entries<'a> {
+    type Error = Box<EvalAltResult>;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Self::Error> {
+        self.at.key = self.fields.find(|field| self.options.contains_key(**field)).copied();
+        self.at.key.map(|key| seed.deserialize(key.into_deserializer())).transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Self::Error> {
+        match self.at.key.and_then(|key| self.options.get(key)) {
+            Some(value) => seed.deserialize(DynamicDeserializer::new(value)),
+            None => Err(de::Error::custom("no value")), // not reached: a key was found before
+        }
     }
 }
 

@@ -159,6 +159,10 @@ impl DatagramWrite for LengthPrefixedWriter {
         Poll::Ready(outcome)
     }
 
+    fn may_hold_back(&mut self) {
+        self.out.may_hold_back();
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.out.poll_flush(cx)
     }

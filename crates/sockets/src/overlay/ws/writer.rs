@@ -418,6 +418,12 @@ impl DatagramWrite for WsWriter {
         core.poll_shutdown(cx, &self.control)
     }
 
+    fn may_hold_back(&mut self) {
+        if let Some(core) = &mut self.core {
+            core.out.may_hold_back();
+        }
+    }
+
     fn end_is_silent(&self) -> bool {
         self.control.rules.no_close_frame && !self.control.rules.shutdown_socket_on_eof
     }

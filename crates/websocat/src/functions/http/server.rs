@@ -89,7 +89,7 @@ fn http1_serve(
     let listened = !stop.is_top_level();
     let socket = inner.take("socket")?;
     Ok(task(async move {
-        let peer = socket.info.describe();
+        let peer = if listened { String::new() } else { socket.info.describe() };
         let limit = options.timeout_ms.map(Duration::from_millis);
         match serve(socket, callback, limit, heads, stop).await {
             Ok(Some((socket, next))) => Ok(Flow::Then(next.task((handle(socket),))?)),
@@ -255,6 +255,7 @@ async fn serve(
     let mut progress = std::mem::take(&mut *lock(&progress));
     let parts = connection.into_parts();
     let mut carrier = parts.io;
+    drop(parts.service); // shares the socket's record, which then need not be copied
     if let (Some(accepted), Ok(Ok(()))) = (progress.accepted.take(), &end) {
         let rest = Rest { hangup: accepted.hangup, link, info: with_request(info, accepted.request, accepted.agreed) };
         return Ok(Some((carrier.close(rest, parts.read_buf), accepted.next)));
