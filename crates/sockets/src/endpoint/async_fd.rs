@@ -19,6 +19,7 @@ use rustix::{
     fd::{BorrowedFd, OwnedFd},
     fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl},
     io::{Errno, FdFlags, dup2, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd},
+    net::sockopt::socket_acceptconn,
 };
 use std::{
     io::{self, IoSlice},
@@ -44,8 +45,28 @@ pub enum AsyncFdError {
     NotInherited(i64),
     #[error("descriptor {0} cannot be polled (a regular file?); --async-fd-force uses it all the same")]
     NotPollable(i64),
+    /// Nothing would ever come of it.
+    #[error("descriptor {0} is a listening socket: it can be neither read nor written")]
+    Listens(i64),
     #[error("cannot use descriptor {fd}: {source}")]
     Failed { fd: i64, source: io::Error },
+}
+
+/// A read or write of an inherited descriptor that is no socket has failed: it is a file as others are. What becomes of
+/// connections is another matter.
+#[derive(Debug, thiserror::Error)]
+pub enum AsyncFdIoError {
+    #[error("cannot read descriptor {fd}: {source}")]
+    Read { fd: RawFd, source: io::Error },
+    #[error("cannot write descriptor {fd}: {source}")]
+    Write { fd: RawFd, source: io::Error },
+}
+
+impl From<AsyncFdIoError> for io::Error {
+    fn from(e: AsyncFdIoError) -> Self {
+        let (AsyncFdIoError::Read { source, .. } | AsyncFdIoError::Write { source, .. }) = &e;
+        Self::new(source.kind(), e)
+    }
 }
 
 /// The descriptor as a socket, inside a runtime. `force`: what cannot be polled gets threads that may block.
@@ -56,6 +77,11 @@ pub fn async_fd_socket(fd: i64, force: bool) -> Result<StreamSocket, AsyncFdErro
     let failed = |source: io::Error| AsyncFdError::Failed { fd, source };
     let taken = Arc::new(Taken::new(fd)?);
     let own = taken.fd().map_err(failed)?;
+    let socket = kind_of_socket(own).map_err(failed)?;
+    if socket == Some(Socket::Listening) {
+        return Err(AsyncFdError::Listens(fd));
+    }
+    let named = if socket.is_some() { None } else { RawFd::try_from(fd).ok() };
     let access = fcntl_getfl(own).map_err(|e| failed(e.into()))? & OFlags::ACCMODE;
     let copy = || fcntl_dupfd_cloexec(own, ABOVE_STDIO).map_err(|e| failed(e.into()));
     let (open, closed) = oneshot::channel();
@@ -67,7 +93,7 @@ pub fn async_fd_socket(fd: i64, force: bool) -> Result<StreamSocket, AsyncFdErro
             Inherited::Blocking(_) if !force => return Err(AsyncFdError::NotPollable(fd)),
             Inherited::Blocking(fd) => Box::new(BlockingWrite::new(fd, Runner::thread("async-fd"), Arc::new(|e| e))),
         };
-        Box::new(FdWrite { inner, open: Some(open), _taken: taken.clone() })
+        Box::new(FdWrite { inner, named, open: Some(open), _taken: taken.clone() })
     };
     let read: BoxStreamRead = if access == OFlags::WRONLY {
         Box::new(WriteOnly::until(closed))
@@ -77,11 +103,27 @@ pub fn async_fd_socket(fd: i64, force: bool) -> Result<StreamSocket, AsyncFdErro
             Inherited::Blocking(_) if !force => return Err(AsyncFdError::NotPollable(fd)),
             Inherited::Blocking(fd) => Box::new(BlockingRead::new(fd, Runner::thread("async-fd"), Arc::new(|e| e))),
         };
-        Box::new(FdRead { inner, _taken: taken.clone() })
+        Box::new(FdRead { inner, named, _taken: taken.clone() })
     };
     let specifier = Some(format!("async-fd:{fd}").into());
     let info = Arc::new(SocketInfo { specifier, fd: Some(own.as_raw_fd()), ..Default::default() });
     Ok(StreamSocket { read: Some(read), write: Some(write), info, ..Default::default() })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Socket {
+    Listening,
+    Other,
+}
+
+/// None: it is no socket.
+fn kind_of_socket(fd: &OwnedFd) -> io::Result<Option<Socket>> {
+    match socket_acceptconn(fd) {
+        Ok(true) => Ok(Some(Socket::Listening)),
+        Ok(false) => Ok(Some(Socket::Other)),
+        Err(Errno::NOTSOCK) => Ok(None),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Polled if that is possible somehow.
@@ -187,32 +229,54 @@ impl Drop for Taken {
 /// As the half below.
 struct FdRead {
     inner: BoxStreamRead,
+    /// The number that errors name.
+    named: Option<RawFd>,
     _taken: Arc<Taken>,
+}
+
+impl FdRead {
+    fn explain(&self, source: io::Error) -> io::Error {
+        match self.named {
+            Some(fd) => AsyncFdIoError::Read { fd, source }.into(),
+            None => source,
+        }
+    }
 }
 
 impl AsyncRead for FdRead {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.inner).poll_read(cx, buf)
+        Pin::new(&mut *self.inner).poll_read(cx, buf).map_err(|e| self.explain(e))
     }
 }
 
 impl StreamRead for FdRead {
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.inner.poll_readable(cx)
+        self.inner.poll_readable(cx).map_err(|e| self.explain(e))
     }
 }
 
 /// As the half below, but that shutdown only flushes: the other direction has the same description.
 struct FdWrite {
     inner: BoxStreamWrite,
+    /// The number that errors name.
+    named: Option<RawFd>,
     /// Lets the read half know when this one has ended.
     open: Option<oneshot::Sender<()>>,
     _taken: Arc<Taken>,
 }
 
+impl FdWrite {
+    fn explain(&self, source: io::Error) -> io::Error {
+        match self.named {
+            Some(fd) => AsyncFdIoError::Write { fd, source }.into(),
+            None => source,
+        }
+    }
+}
+
 impl AsyncWrite for FdWrite {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.inner).poll_write(cx, buf)
+        Pin::new(&mut *self.inner).poll_write(cx, buf).map_err(|e| self.explain(e))
     }
 
     fn poll_write_vectored(
@@ -220,7 +284,7 @@ impl AsyncWrite for FdWrite {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.inner).poll_write_vectored(cx, bufs)
+        Pin::new(&mut *self.inner).poll_write_vectored(cx, bufs).map_err(|e| self.explain(e))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -228,11 +292,11 @@ impl AsyncWrite for FdWrite {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.inner).poll_flush(cx)
+        Pin::new(&mut *self.inner).poll_flush(cx).map_err(|e| self.explain(e))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut *self.inner).poll_flush(cx))?;
+        ready!(self.as_mut().poll_flush(cx))?;
         self.open = None;
         Poll::Ready(Ok(()))
     }

@@ -11,6 +11,10 @@ mod ending;
 mod halves;
 #[cfg(unix)]
 pub mod handover;
+#[cfg(unix)]
+#[cfg_attr(target_os = "linux", path = "process/living_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "process/living_elsewhere.rs")]
+mod living;
 #[cfg_attr(unix, path = "process/os_unix.rs")]
 #[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
 mod os;
@@ -40,8 +44,11 @@ pub enum SpawnError {
     #[error("cannot start `{}`: {source}", program.display())]
     Failed { program: OsString, source: io::Error },
     /// The system reports a missing directory just as a missing program.
-    #[error("cannot start `{}`: working directory {}: {source}", program.display(), directory.display())]
+    #[error("cannot start `{}`: working directory {} (--exec-chdir): {source}", program.display(), directory.display())]
     Directory { program: OsString, directory: PathBuf, source: io::Error },
+    /// The system does not let it be who it shall be; `identity` says which part of that.
+    #[error("cannot start `{}`: {identity}: {source}", program.display())]
+    Identity { program: OsString, identity: String, source: io::Error },
 }
 
 impl SpawnError {
@@ -57,7 +64,9 @@ impl SpawnError {
 
 impl From<SpawnError> for io::Error {
     fn from(e: SpawnError) -> Self {
-        let (SpawnError::Failed { source, .. } | SpawnError::Directory { source, .. }) = &e;
+        let (SpawnError::Failed { source, .. }
+        | SpawnError::Directory { source, .. }
+        | SpawnError::Identity { source, .. }) = &e;
         Self::new(source.kind(), e)
     }
 }
@@ -276,6 +285,6 @@ mod tests {
         let mut command = Command::new("true");
         command.current_dir("/nonexistent");
         let e = Child::spawn(command).err().unwrap();
-        assert!(e.to_string().contains("working directory /nonexistent: "), "{e}");
+        assert!(e.to_string().contains("working directory /nonexistent (--exec-chdir): "), "{e}");
     }
 }

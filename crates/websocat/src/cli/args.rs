@@ -52,7 +52,7 @@ pub struct Typed {
 impl Args {
     /// Parses the words of one session, with the name of the program in front, and remembers which options there were.
     pub fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        let mut command = Self::command().mut_args(read_by_us);
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         let typed = |option: &&clap::Arg| {
@@ -65,6 +65,13 @@ impl Args {
         args.typed = typed.collect();
         Ok(args)
     }
+}
+
+/// Values that we read ourselves may look like options: what is wrong with `-5s` our reader can say.
+fn read_by_us(option: clap::Arg) -> clap::Arg {
+    let ours = ["DURATION", "SIZE", "NUMBERS"];
+    let is_ours = option.get_value_names().is_some_and(|names| names.iter().any(|name| ours.contains(&name.as_str())));
+    if is_ours { option.allow_hyphen_values(true) } else { option }
 }
 
 const EXAMPLES: &str = "\
@@ -121,18 +128,18 @@ pub struct SessionArgs {
     #[arg(long)]
     pub oneshot: bool,
     /// Fixed size of the buffer of each direction, and largest piece of a message, in bytes
-    #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive, allow_negative_numbers = true)]
+    #[arg(short = 'B', long, value_name = "SIZE", value_parser = Size::positive)]
     pub buffer_size: Option<Size>,
     /// How long a WebSocket stays open for replies after our own input has ended
     ///
     /// Counted anew from each message that comes. It also bounds the time after a Close without a code. `inf` waits until
     /// the peer closes.
-    #[arg(long, value_name = "DURATION", default_value = "1s", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION", default_value = "1s")]
     pub linger: Duration,
     /// End a session of messages when no data came from either side for so long; 0: never, as when absent
     ///
     /// Pings are no data. WebSockets get Close 1001.
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION")]
     pub idle_timeout: Option<Duration>,
     /// Run the specifiers as they were typed, with nothing put in: for tests of the parts
     ///
@@ -199,7 +206,7 @@ pub struct ProgramArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// After a first SIGINT or SIGTERM: how long sessions may take to finish
-    #[arg(long, value_name = "DURATION", default_value = "10s", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub drain: Duration,
     /// More messages on stderr; repeat for even more
     #[arg(short = 'v', long, action = clap::ArgAction::Count)]
@@ -243,23 +250,37 @@ mod tests {
         assert!(Args::try_parse_from(["websocat", "--", "-"]).unwrap().spec1.is_some());
     }
 
+    fn error(words: &[&str]) -> String {
+        let words = ["websocat"].iter().chain(words).map(Into::into).collect();
+        Args::parse_words(words).unwrap_err().to_string().lines().next().unwrap().to_owned()
+    }
+
     #[test]
     fn numbers_out_of_range_are_named() {
-        let error = |words: &[&str]| {
-            Args::try_parse_from(["websocat"].iter().chain(words))
-                .unwrap_err()
-                .to_string()
-                .lines()
-                .next()
-                .unwrap()
-                .to_owned()
-        };
-        assert!(error(&["--linger", "-1"]).contains("`-1` is not a duration"));
-        assert!(error(&["--drain", "-1"]).contains("`-1` is not a duration"));
-        assert!(error(&["-B", "-1"]).contains("`-1` is not a size"));
         // Scripts could not hold them.
         assert!(error(&["--global-timeout-ms", "9223372036854775808"]).contains("not in"));
         assert!(error(&["--sleep-ms-before-start", "18446744073709551615"]).contains("not in"));
+    }
+
+    #[test]
+    fn values_that_look_like_options_are_read_as_values() {
+        let mut count = 0;
+        for option in Args::command().get_arguments() {
+            let kind = match option.get_value_names().and_then(|names| names.first()).map(|name| name.as_str()) {
+                Some("DURATION") => "duration",
+                Some("SIZE") => "size",
+                _ => continue,
+            };
+            let name = format!("--{}", option.get_long().unwrap());
+            for wrong in ["-1", "-5s", "-1k", "-b"] {
+                let e = error(&[&name, wrong]);
+                assert!(e.contains(&format!("`{wrong}` is not a {kind}")), "{name} {wrong}: {e}");
+            }
+            count += 1;
+        }
+        assert!(count > 10, "only {count} options");
+        assert!(error(&["--exec-dup2", "-1"]).contains("`-1` is not a list"));
+        assert!(error(&["-B", "-1"]).contains("`-1` is not a size"));
     }
 
     #[test]

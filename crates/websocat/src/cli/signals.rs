@@ -1,6 +1,7 @@
 //! Signals: the first SIGINT, SIGTERM or SIGHUP asks to finish in order, a second one ends the program at once.
 //!
-//! Handlers are set explicitly, so that it works as PID 1 as well. SIGHUP is left ignored where it was (nohup).
+//! Handlers are set explicitly, so that it works as PID 1 as well. SIGHUP is left ignored where it was (nohup). SIGXFSZ, of a
+//! file that would become larger than it may (`ulimit -f`), must not end the program: the write fails anyway.
 
 /// Number of the next signal that asks to leave.
 #[cfg(unix)]
@@ -8,16 +9,25 @@ pub struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     hang_up: Option<tokio::signal::unix::Signal>,
+    /// Never asked for. Handled rather than ignored: children get it as they would without us.
+    _file_size: Option<tokio::signal::unix::Signal>,
 }
 
 #[cfg(unix)]
 impl Signals {
     pub fn new() -> std::io::Result<Self> {
+        use rustix::process::Signal;
         use tokio::signal::unix::{SignalKind, signal};
+        let ignored = ignored();
+        let is_ignored = |signal: Signal| ignored.map(|mask| mask & 1 << (signal.as_raw() - 1) != 0);
+        // Where that cannot be found out SIGHUP is left as it was.
+        let hang_up = is_ignored(Signal::HUP) == Some(false);
+        let file_size = is_ignored(Signal::XFSZ) != Some(true);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-            hang_up: if may_handle_hang_up() { Some(signal(SignalKind::hangup())?) } else { None },
+            hang_up: hang_up.then(|| signal(SignalKind::hangup())).transpose()?,
+            _file_size: file_size.then(|| signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))).transpose()?,
         })
     }
 
@@ -36,12 +46,12 @@ impl Signals {
     }
 }
 
-/// SIGHUP was not ignored when the program started. Where that cannot be found out it is left as it was.
+/// The signals that were ignored when the program started, a bit for each; None where that cannot be found out.
 #[cfg(unix)]
-fn may_handle_hang_up() -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 0)
+fn ignored() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 #[cfg(not(unix))]

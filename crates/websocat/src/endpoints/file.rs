@@ -49,7 +49,7 @@ pub struct FileOpts {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_overwrite: bool,
     /// writefile: takes a fresh name beside an existing file, with a time stamp
-    #[arg(long = "write-file-auto-rename")]
+    #[arg(long = "write-file-auto-rename", conflicts_with = "no_overwrite")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub auto_rename: bool,
 }

@@ -52,7 +52,7 @@ pub struct ProcessArgs {
     ///
     /// Output counts it anew. `inf`: for ever. A child whose peer vanished gets SIGTERM after a second whatever this says, and
     /// SIGKILL 2 seconds later.
-    #[arg(long, value_name = "DURATION", default_value_t = GRACE, allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION", default_value_t = GRACE)]
     pub exec_grace: Duration,
     /// The exit status of the child, if it is not 0, becomes that of this program
     #[arg(long)]
@@ -60,7 +60,7 @@ pub struct ProcessArgs {
     /// Hand the left connection itself to the child, as descriptors with these numbers (Unix)
     ///
     /// The child talks to the peer directly: overlays of either side do not apply to what it sends and gets.
-    #[arg(long, value_name = "NUMBERS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NUMBERS")]
     pub exec_dup2: Option<Descriptors>,
     /// With --exec-dup2: leave the connection non-blocking
     #[arg(long)]
@@ -178,7 +178,7 @@ impl EndpointSpec for Process {
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
-        let cmd = self.emit_command(script, 2);
+        let cmd = self.emit_command(script, 2)?;
         let child = script.assign("chld", &format!("{cmd}.execute()"));
         let pstdio = script.assign("pstdio", &format!("{child}.socket()"));
         if script.args.endpoints.process.exec_monitor_exits {
@@ -193,7 +193,7 @@ impl Process {
     pub fn emit_handover(&self, script: &mut Script, numbers: &Descriptors, left: &Var) -> Result<()> {
         let args = script.args.clone();
         let args = &args.endpoints.process;
-        let cmd = self.emit_command(script, 1);
+        let cmd = self.emit_command(script, 1)?;
         let numbers: Vec<_> = numbers.0.iter().map(u32::to_string).collect();
         let blocking = !args.exec_dup2_keep_nonblocking;
         script.line(&format!("{cmd}.dup2(get_fd({left}), [{}], {blocking});", numbers.join(", ")));
@@ -210,10 +210,13 @@ impl Process {
     }
 
     /// A command that is ready to be executed, with its standard input and output as `configure_fds` has it.
-    fn emit_command(&self, script: &mut Script, stdio: u8) -> Var {
-        let cmd = if self.shell { self.emit_shell(script) } else { self.emit_program(script) };
+    fn emit_command(&self, script: &mut Script, stdio: u8) -> Result<Var> {
         let args = script.args.clone();
         let args = &args.endpoints.process;
+        if args.exec_windows_creation_flags.is_some() && !cfg!(windows) {
+            return Err(Error::usage("--exec-windows-creation-flags exists on Windows only"));
+        }
+        let cmd = if self.shell { self.emit_shell(script) } else { self.emit_program(script) };
         if let Some(dir) = &args.exec_chdir {
             emit_text(script, &cmd, "chdir", dir);
         }
@@ -235,7 +238,7 @@ impl Process {
                 OptionMap::new().number("grace_ms", args.exec_grace.millis()).flag("exit_status", args.exec_status);
             script.line(&format!("{cmd}.supervise({supervision});"));
         }
-        cmd
+        Ok(cmd)
     }
 
     fn emit_program(&self, script: &mut Script) -> String {

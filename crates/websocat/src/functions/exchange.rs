@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sockets::{
     copy::{CopyBytes, ExchangeBytes},
     datagram::{BoxDatagramRead, BoxDatagramWrite},
-    endpoint::{file::FileError, stdio::StdioError},
+    endpoint::{async_fd::AsyncFdIoError, file::FileError, stdio::StdioError},
     exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
     info::{Ending, SocketInfo},
     overlay::{
@@ -343,7 +343,8 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         if let Some(own) = e.downcast_ref::<Error>() {
             return Some(own.kind);
         }
-        if e.downcast_ref::<StdioError>().is_some() || e.downcast_ref::<FileError>().is_some() {
+        let is_file = e.is::<StdioError>() || e.is::<FileError>() || e.is::<AsyncFdIoError>();
+        if is_file {
             return Some(Kind::File);
         }
         if e.downcast_ref::<wsframe::Error>().is_some() || e.downcast_ref::<InflateError>().is_some() {

@@ -59,6 +59,11 @@ pub fn before(plan: &Plan) {
     if let Some(address) = plan.stacks().find_map(|stack| stack.endpoint.path_like_abstract_name()) {
         tracing::warn!("{address} is a file whose name begins with @; abstract names have prefixes that say so");
     }
+    if process.exec_dup2.is_some() && process.exec_monitor_exits {
+        tracing::warn!(
+            "--exec-monitor-exits has no effect with --exec-dup2: there only the child's end ends the session"
+        );
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }

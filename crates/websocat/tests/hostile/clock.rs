@@ -142,3 +142,57 @@ fn a_peer_that_vanished_is_given_up_after_a_minute() {
     });
     assert_eq!((status, ms), (32, 60_000));
 }
+
+/// A peer that sends its request, does something else, and closes in order.
+async fn meanwhile(mut peer: Peer, something: impl AsyncFnOnce(&mut Peer)) {
+    peer.send(REQUEST).await;
+    peer.head().await;
+    something(&mut peer).await;
+    peer.send([0x88, 0x82, 0, 0, 0, 0, 3, 0xe8]).await;
+    peer.expect(b"\x88\x02\x03\xe8").await;
+}
+
+/// Milliseconds until the next ping.
+async fn ping(peer: &mut Peer) -> u64 {
+    let start = Instant::now();
+    peer.expect(b"\x89\x08").await;
+    peer.read.read_u64().await.unwrap();
+    start.elapsed().as_millis() as u64
+}
+
+#[test]
+fn pings_come_as_often_as_asked_for() {
+    let line = ["-b", "--ping-interval", "5s", "--ping-timeout", "0", "ws-u:mss:", "mirror:"];
+    let (status, ms) = play(&line, |peer| {
+        meanwhile(peer, async |peer| {
+            for _ in 0..3 {
+                assert!(ping(peer).await <= 10_000);
+            }
+        })
+    });
+    assert!(status == 0 && (15_000..=20_000).contains(&ms), "status {status} after {ms} ms");
+}
+
+#[test]
+fn pings_end_when_there_were_enough() {
+    let line = ["-b", "--ping-interval", "5s", "--ping-timeout", "0", "--max-sent-pings", "2", "ws-u:mss:", "mirror:"];
+    let (status, _) = play(&line, |peer| {
+        meanwhile(peer, async |peer| {
+            ping(peer).await;
+            ping(peer).await;
+            assert!(timeout(Duration::from_secs(60), ping(peer)).await.is_err(), "a third one");
+        })
+    });
+    assert_eq!(status, 0);
+}
+
+#[test]
+fn a_peer_that_vanished_has_the_time_it_is_given() {
+    let line = ["-b", "--ping-timeout", "20s", "ws-u:mss:", "mirror:"];
+    let (status, ms) = play(&line, async |mut peer: Peer| {
+        peer.send(REQUEST).await;
+        peer.head().await;
+        vanish(peer).await;
+    });
+    assert!(status == 32 && (20_000..=30_000).contains(&ms), "status {status} after {ms} ms");
+}

@@ -18,8 +18,13 @@ use websocat::{
 /// Bounds a hang, not a duration.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+/// A request for this path, with these lines more.
+fn request(path: &str, fields: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{fields}\r\n"
+    )
+}
 
 /// Runs a command line whose left side listens on a free port, and clients against it, which get the address.
 pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(SocketAddr) -> F) {
@@ -53,8 +58,13 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
 
 /// A client that asked for a WebSocket, with the head of the answer.
 async fn ask(addr: SocketAddr) -> (TcpStream, String) {
+    ask_with(addr, "/", "").await
+}
+
+/// The same for this path, with these lines more in the request.
+pub(super) async fn ask_with(addr: SocketAddr, path: &str, fields: &str) -> (TcpStream, String) {
     let mut tcp = TcpStream::connect(addr).await.unwrap();
-    tcp.write_all(REQUEST).await.unwrap();
+    tcp.write_all(request(path, fields).as_bytes()).await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(tcp.read_u8().await.unwrap());
@@ -136,7 +146,7 @@ fn a_crowd_outside_does_not_keep_those_inside_from_anything() {
             assert!(answer.is_empty(), "closed at once");
         }
         for tcp in &mut crowd[..64] {
-            tcp.write_all(REQUEST).await.unwrap();
+            tcp.write_all(request("/", "").as_bytes()).await.unwrap();
             tcp.read_to_end(&mut answer).await.unwrap();
             assert!(answer.starts_with(b"HTTP/1.1 503 "));
             answer.clear();

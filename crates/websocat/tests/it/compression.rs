@@ -134,6 +134,17 @@ fn messages_from_the_threshold_on_are_compressed() {
         )),
         ok(serve!(
             "--compress-threshold",
+            "40",
+            server!(
+                offer!(""),
+                alone!(),
+                r"R \x82\xa8\0\0\0\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa|W \xc2\x06JL$\x0e\0\0|",
+                r"R \x88\x82\0\0\0\0\x03\xe8|W \x88\x02\x03\xe8|X"
+            ),
+            "mirror:",
+        )),
+        ok(serve!(
+            "--compress-threshold",
             "300",
             "--compress-level",
             "9",

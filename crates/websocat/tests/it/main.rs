@@ -1,5 +1,6 @@
 //! Tests of the whole: command lines in-process and as a program, golden scripts, options, tidiness of the tree.
 
+mod admission;
 mod client_limits;
 mod commands;
 mod compose;
@@ -9,6 +10,7 @@ mod fixups;
 mod framing;
 mod golden;
 mod joined;
+mod messages;
 mod options;
 mod program;
 #[cfg(unix)]
@@ -19,3 +21,4 @@ mod socket_options;
 mod tables;
 mod tidy;
 mod times;
+mod web_sockets;

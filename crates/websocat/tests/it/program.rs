@@ -117,7 +117,7 @@ impl Drop for Running {
 }
 
 #[track_caller]
-fn run(arguments: &[&str]) -> Ended {
+pub(super) fn run(arguments: &[&str]) -> Ended {
     Running::start(arguments).ended()
 }
 

@@ -1,10 +1,10 @@
 //! How children and their sessions end each other, and that none outlives the program.
 
 use super::program::{
-    CLOSE, Program, connect, connect_ws, frame, gone, line, reset, rest, run, runs, server, write_frame,
+    CLOSE, Program, connect, connect_ws, frame, gone, line, reset, rest, run, runs, server, until, write_frame,
 };
 use rustix::process::Signal;
-use std::{io::Write as _, net::Shutdown};
+use std::{fs, io::Write as _, net::Shutdown};
 
 /// Says its number, then does not care for the end of its input.
 const STUBBORN: &str = "cmd:echo $$; exec sleep 1000";
@@ -142,6 +142,41 @@ fn a_forced_end_leaves_no_child_behind() {
 fn a_session_that_is_dropped_is_cut() {
     let (mut program, pid, mut tcp) = with_child(&["--global-timeout-ms", "500"], STUBBORN);
     tcp.write_all(b"x").unwrap();
-    super::program::until("the program ends", || program.child().try_wait().unwrap());
+    until("the program ends", || program.child().try_wait().unwrap());
     assert!(!runs(pid));
+}
+
+/// Ends by SIGHUP, and leaves somebody who does not.
+const HEIR: &str = "cmd:(trap '' HUP TERM; echo $$; exec sleep 1000) & wait";
+
+#[test]
+fn a_second_signal_ends_what_children_have_left() {
+    let (program, port) = Program::listen(&["-b", "tcp-l:127.0.0.1:0", HEIR, "--exec-grace", "0"]);
+    let mut tcp = connect(port);
+    let leader: u32 = line(&mut tcp).parse().unwrap();
+    let heirs = fs::read_to_string(format!("/proc/{leader}/task/{leader}/children")).unwrap();
+    let heir = heirs.trim().parse().unwrap();
+    tcp.shutdown(Shutdown::Write).unwrap();
+    gone(leader);
+    assert!(runs(heir));
+    program.signal(Signal::TERM);
+    program.signal(Signal::INT);
+    program.over();
+    assert!(!runs(heir));
+}
+
+#[test]
+fn a_stopped_child_is_woken_to_end() {
+    let child = "cmd:echo $$; kill -STOP $$; sleep 1000";
+    let (program, port) = Program::listen(&["-b", "--oneshot", "tcp-l:127.0.0.1:0", child, "--exec-grace", "10ms"]);
+    let mut tcp = connect(port);
+    let pid = line(&mut tcp).parse().unwrap();
+    until("it is stopped", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.starts_with('T').then_some(())
+    });
+    tcp.shutdown(Shutdown::Write).unwrap();
+    gone(pid);
+    let over = program.over();
+    assert!(over.code() == Some(0) && !over.stderr.contains("SIGKILL"), "{over:?}");
 }

@@ -39,7 +39,7 @@ fn exec_chdir_is_where_the_child_is() {
     assert_eq!(own, std::env::current_dir().unwrap());
     let (over, _) = run(&["-b", "-", "cmd:true", "--exec-chdir", "/nonexistent/d"], b"");
     assert_eq!(over.code(), Some(26));
-    assert!(over.stderr.contains("working directory /nonexistent/d: "), "{}", over.stderr);
+    assert!(over.stderr.contains("working directory /nonexistent/d (--exec-chdir): "), "{}", over.stderr);
 }
 
 /// Only root may become somebody else; anybody may become who they are.
@@ -62,6 +62,22 @@ fn exec_uid_is_who_the_child_is() {
 fn exec_gid_is_the_childs_group() {
     let ((_, gid), uid) = (somebody(), getuid().as_raw());
     assert_eq!(prints(&["cmd:id -u; id -g", "--exec-gid", &gid]), format!("{uid}\n{gid}\n"));
+}
+
+#[test]
+fn what_a_child_may_not_be_is_named() {
+    // The number that means none: even root cannot be that one.
+    for (option, says) in
+        [("--exec-uid", "user 4294967295 (--exec-uid): "), ("--exec-gid", "group 4294967295 (--exec-gid): ")]
+    {
+        for more in [&[][..], &["--exec-dup2", "5"]] {
+            let sides = if more.is_empty() { ["-", "exec:true"] } else { ["async-fd:0", "exec:true"] };
+            let (over, _) = run(&[&["-b", option, "4294967295"], more, &sides].concat(), b"");
+            assert_eq!(over.code(), Some(26), "{option} {more:?}");
+            let line = format!("cannot start `true`: {says}");
+            assert!(over.stderr.lines().count() == 1 && over.stderr.contains(&line), "{}", over.stderr);
+        }
+    }
 }
 
 #[test]
@@ -99,7 +115,7 @@ fn exec_monitor_exits_does_not_wait_for_output() {
 #[test]
 fn exec_windows_creation_flags_is_refused_by_name() {
     let (over, _) = run(&["-b", "-", "cmd:true", "--exec-windows-creation-flags", "8"], b"");
-    assert_eq!(over.code(), Some(1));
+    assert_eq!(over.code(), Some(2));
     assert!(
         over.stderr.contains("--exec-windows-creation-flags") && over.stderr.contains("Windows only"),
         "{}",
@@ -119,6 +135,20 @@ fn exec_status_makes_the_childs_status_ours() {
 }
 
 #[test]
+fn exec_status_counts_with_oneshot_and_not_for_a_listener() {
+    for more in [&[][..], &["--exec-dup2", "0,1"]] {
+        let args = [&["-b", "--oneshot", "tcp-l:127.0.0.1:0", "cmd:exit 7", "--exec-status"], more].concat();
+        let (program, port) = Program::listen(&args);
+        assert_eq!(rest(&mut connect(port)), "");
+        assert_eq!(program.over().code(), Some(7), "{more:?}");
+    }
+    let (program, port) = Program::listen(&["-b", "tcp-l:127.0.0.1:0", "cmd:exit 7", "--exec-status"]);
+    assert_eq!(rest(&mut connect(port)), "");
+    program.signal(Signal::TERM);
+    assert_eq!(program.over().code(), Some(0));
+}
+
+#[test]
 fn exec_grace_is_how_long_a_child_may_go_on() {
     let (program, port) =
         Program::listen(&["-b", "tcp-l:127.0.0.1:0", "cmd:echo $$; exec sleep 1000", "--exec-grace", "20ms"]);
@@ -133,8 +163,10 @@ fn exec_grace_is_how_long_a_child_may_go_on() {
     assert_eq!((over.code(), said.as_slice()), (Some(0), &b"done\n"[..]));
     let (over, said) = run(&["-b", "-", "cmd:sleep 3; echo done", "--exec-grace", "0"], b"");
     assert_eq!((over.code(), said.as_slice()), (Some(0), &b""[..]));
-    for wrong in ["-1", "NaN", "x"] {
-        assert_eq!(run(&["-b", "-", "cmd:true", "--exec-grace", wrong], b"").0.code(), Some(2), "{wrong}");
+    for wrong in ["-1", "-5s", "NaN", "x"] {
+        let (over, _) = run(&["-b", "-", "cmd:true", "--exec-grace", wrong], b"");
+        assert_eq!(over.code(), Some(2), "{wrong}");
+        assert!(over.stderr.contains(&format!("`{wrong}` is not a duration")), "{}", over.stderr);
     }
 }
 
@@ -225,6 +257,8 @@ fn options_without_a_child_are_told_to_be_useless() {
     assert!(over.stderr.contains("there is no cmd: or exec: here"), "{}", over.stderr);
     let (over, _) = run(&["-b", "devnull:", "cmd:true", "--exec-dup2-execve"], b"");
     assert!(over.stderr.contains("without --exec-dup2"), "{}", over.stderr);
+    let (over, _) = run(&["-b", "async-fd:0", "exec:true", "--exec-dup2", "5", "--exec-monitor-exits"], b"");
+    assert!(over.stderr.contains("--exec-monitor-exits has no effect with --exec-dup2"), "{}", over.stderr);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use rustix::{
 use std::{
     fs::File,
     io::{Read as _, Write as _},
+    net::TcpListener,
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Command, Stdio},
 };
@@ -124,6 +125,34 @@ fn async_fd_force_also_takes_regular_files() {
         assert_eq!((over.code(), got.as_str()), (Some(status), said), "{}", over.stderr);
         assert_eq!(over.stderr.contains("--async-fd-force"), status != 0, "{}", over.stderr);
     }
+}
+
+#[test]
+fn a_listening_socket_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let over = Program::spawn(&mut with_descriptor(listener, &["-b", "async-fd:3", "mirror:"])).over();
+    assert_eq!(over.code(), Some(25));
+    assert!(over.stderr.contains("descriptor 3 is a listening socket"), "{}", over.stderr);
+}
+
+#[test]
+fn what_is_no_socket_fails_as_files_do() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let args = ["-b", "literal:x", "async-fd:3", "--async-fd-force"];
+    let over = Program::spawn(&mut with_descriptor(full, &args)).over();
+    assert_eq!(over.code(), Some(25), "{}", over.stderr);
+    let says = "cannot write descriptor 3: No space left on device";
+    assert!(over.stderr.lines().count() == 1 && over.stderr.contains(says), "{}", over.stderr);
+    // A pipe that nobody reads any more is no failure of ours, as at standard output.
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+    drop(read);
+    let over = Program::spawn(&mut with_descriptor(write, &["-b", "literal:x", "async-fd:3"])).over();
+    assert_eq!((over.code(), over.stderr.as_str()), (Some(0), ""));
+    // A connection is one.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    drop(theirs);
+    let over = Program::spawn(&mut with_descriptor(ours, &["-b", "-u", "random:", "async-fd:3"])).over();
+    assert_eq!(over.code(), Some(27), "{}", over.stderr);
 }
 
 #[test]

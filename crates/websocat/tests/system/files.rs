@@ -8,6 +8,7 @@ use std::{
     io::{Read as _, Write as _},
     net::Shutdown,
     path::Path,
+    process::{Command, Stdio},
     thread,
 };
 
@@ -99,6 +100,42 @@ fn a_full_disk_is_one_error() {
     let over = program.over();
     assert_eq!(over.code(), Some(25));
     assert!(over.stderr.contains("cannot write to standard output: No space left"), "{}", over.stderr);
+}
+
+/// The program where files may have one block of 512 or 1024 bytes.
+fn with_small_files(args: &[&str], stdout: Stdio) -> super::program::Over {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -f 1; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_websocat")]).args(args);
+    Program::spawn(shell.stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped())).over()
+}
+
+#[test]
+fn a_file_that_may_not_grow_is_one_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f");
+    let over = with_small_files(&["-bU", &format!("writefile:{}", file.display()), "random:"], Stdio::null());
+    assert_eq!(over.code(), Some(25), "{}", over.stderr);
+    let says = format!("cannot write file {}: File too large", file.display());
+    assert!(over.stderr.lines().count() == 1 && over.stderr.contains(&says), "{}", over.stderr);
+    let output = fs::File::create(&file).unwrap();
+    let over = with_small_files(&["-b", "random:", "-"], output.into());
+    assert_eq!(over.code(), Some(25));
+    assert!(over.stderr.contains("cannot write to standard output: File too large"), "{}", over.stderr);
+    // Children are ended by the signal as they would be without us.
+    let child = format!("cmd:exec head -c 100000 /dev/zero >{}", file.display());
+    let over = with_small_files(&["-b", "devnull:", &child, "--exec-status"], Stdio::null());
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    assert_eq!(over.code(), Some(128 + signal), "{}", over.stderr);
+}
+
+#[test]
+fn keeping_files_and_renaming_them_exclude_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = format!("writefile:{}", dir.path().join("f").display());
+    let (over, _) = run(&["-b", "-", &file, "--write-file-no-overwrite", "--write-file-auto-rename"], b"x");
+    assert_eq!(over.code(), Some(2));
+    assert!(over.stderr.contains("cannot be used with"), "{}", over.stderr);
+    assert_eq!(contents(dir.path()), Vec::<String>::new());
 }
 
 #[test]

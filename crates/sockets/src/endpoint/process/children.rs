@@ -1,7 +1,8 @@
 //! The supervised children of this process, so that none outlives it.
 //!
 //! A child is reaped and taken off the list under one lock, and signals are sent under it as well: a process number that the
-//! system gave to somebody else meanwhile is never signalled.
+//! system gave to somebody else meanwhile is never signalled. One that leads a process group stays on the list after its end
+//! until nothing more is due to what it had started.
 
 use super::{
     ending::Signal,
@@ -26,9 +27,26 @@ const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// Between looks at them then.
 const LOOK: Duration = Duration::from_millis(5);
 
-static CHILDREN: Mutex<BTreeMap<u32, Target>> = Mutex::new(BTreeMap::new());
+/// A child, or what is left of its group.
+struct Kept {
+    target: Target,
+    /// It was reaped: its number is that of its group only, as long as that has members.
+    is_gone: bool,
+}
 
-fn children() -> MutexGuard<'static, BTreeMap<u32, Target>> {
+impl Kept {
+    fn send(&self, signal: Signal) -> io::Result<()> {
+        if self.is_gone { self.target.send_to_survivors(signal) } else { self.target.send(signal) }
+    }
+
+    fn is_over(&self) -> bool {
+        if self.is_gone { !self.target.has_survivors() } else { self.target.is_over() }
+    }
+}
+
+static CHILDREN: Mutex<BTreeMap<u32, Kept>> = Mutex::new(BTreeMap::new());
+
+fn children() -> MutexGuard<'static, BTreeMap<u32, Kept>> {
     CHILDREN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -65,32 +83,36 @@ pub async fn children_ended() {
     let _ = count.wait_for(|n| *n == 0).await;
 }
 
-/// For a process that is about to end and waits no longer: children that still run get SIGTERM, and SIGKILL a second
-/// later. It blocks for as long as they take.
+/// For a process that is about to end and waits no longer: children that still run, and what those have left that were to
+/// end, get SIGTERM, and SIGKILL a second later. It blocks for as long as they take.
 pub fn end_children() {
     let tell = |signal| {
-        for target in children().values() {
+        for child in children().values() {
             // Somebody else's program may have a user of its own, which only root may signal.
-            if let Err(e) = target.send(signal) {
-                tracing::warn!("cannot send a signal to child {}: {e}", target.id());
+            if let Err(e) = child.send(signal) {
+                tracing::warn!("cannot send a signal to child {}: {e}", child.target.id());
             }
         }
     };
-    // What is over may have been reaped when the runtime ended: its number is nobody's or somebody else's.
-    children().retain(|_, target| !target.is_over());
+    children().retain(|_, child| {
+        // It may have been reaped when the runtime ended: its number is nobody's or somebody else's.
+        child.is_gone |= child.target.is_over();
+        !child.is_over()
+    });
     if children().is_empty() {
         return;
     }
     tell(Signal::Terminate);
     let deadline = Instant::now() + LAST_CHANCE;
-    while Instant::now() < deadline && !children().values().all(Target::is_over) {
+    while Instant::now() < deadline && !children().values().all(Kept::is_over) {
         thread::sleep(LOOK);
     }
-    // And what they had started: they are not reaped yet, so that their number is still theirs.
+    // And what they had started. Who ended just now is not reaped, so that the number is still his.
     tell(Signal::Kill);
 }
 
-/// A child of the operating system, on the list while it runs.
+/// A child of the operating system, on the list until it is left. Dropped before that, because the runtime is shutting down,
+/// it stays there for [`end_children`].
 pub(super) struct Listed {
     child: tokio::process::Child,
     program: OsString,
@@ -103,7 +125,7 @@ impl Listed {
     pub fn new(child: tokio::process::Child, program: OsString, leads: bool) -> Self {
         let target = child.id().map(|id| Target::new(id, leads));
         if let Some(target) = target {
-            children().insert(target.id(), target);
+            children().insert(target.id(), Kept { target, is_gone: false });
         }
         Self { child, program, target, _counted: Counted::new() }
     }
@@ -114,7 +136,10 @@ impl Subject for Listed {
         let mut children = children();
         let ended = std::pin::pin!(self.child.wait()).poll(cx);
         if let (Poll::Ready(_), Some(target)) = (&ended, &self.target) {
-            children.remove(&target.id());
+            match children.get_mut(&target.id()) {
+                Some(kept) if target.leads() => kept.is_gone = true,
+                _ => _ = children.remove(&target.id()),
+            }
         }
         ended
     }
@@ -133,17 +158,14 @@ impl Subject for Listed {
         self.target.as_ref().is_some_and(Target::has_survivors)
     }
 
+    fn leave(&mut self) {
+        if let Some(target) = &self.target {
+            children().remove(&target.id());
+        }
+    }
+
     fn name(&self) -> String {
         let program = self.program.display();
         self.target.as_ref().map_or_else(|| format!("`{program}`"), |t| format!("`{program}` (process {})", t.id()))
-    }
-}
-
-impl Drop for Listed {
-    /// A child that goes on, because the runtime is shutting down, stays on the list for [`end_children`].
-    fn drop(&mut self) {
-        if let (Some(target), None) = (&self.target, self.child.id()) {
-            children().remove(&target.id());
-        }
     }
 }

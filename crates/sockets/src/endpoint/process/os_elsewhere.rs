@@ -34,6 +34,10 @@ impl Target {
     pub fn is_over(&self) -> bool {
         true
     }
+
+    pub fn leads(&self) -> bool {
+        false
+    }
 }
 
 /// What asks politely elsewhere asks nothing here; the last word ends the child.

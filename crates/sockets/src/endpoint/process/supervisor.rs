@@ -35,6 +35,8 @@ pub(super) trait Subject: Send {
     fn send(&mut self, signal: Signal) -> io::Result<()>;
     /// Descendants in its group outlive it.
     fn has_survivors(&mut self) -> bool;
+    /// Nothing more will be sent: what is left goes on.
+    fn leave(&mut self);
     /// For messages.
     fn name(&self) -> String;
 }
@@ -70,6 +72,7 @@ pub(super) async fn supervise(mut child: impl Subject, supervision: Supervision,
             }
         }
     }
+    child.leave();
 }
 
 async fn until_end(child: &mut impl Subject, ending: &mut Ending, bond: &Bond) -> io::Result<ExitStatus> {
@@ -175,6 +178,7 @@ mod tests {
         fn has_survivors(&mut self) -> bool {
             self.survivors
         }
+        fn leave(&mut self) {}
         fn name(&self) -> String {
             "fake".to_owned()
         }

@@ -1,6 +1,13 @@
 //! What only Unix children have: a user, a group, a name of their own.
 
-use std::{ffi::OsString, os::unix::process::CommandExt, process::Command};
+use super::SpawnError;
+use std::{
+    ffi::OsString,
+    io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// Who the child is. Applied in the order of the fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +31,39 @@ impl Identity {
             command.gid(gid);
         }
     }
+
+    /// The error of a child that was to be like this, in this directory, with what the system refused: all that it says itself
+    /// is why.
+    pub fn explain(&self, directory: Option<&Path>, error: SpawnError) -> SpawnError {
+        let SpawnError::Failed { program, source } = error else { return error };
+        // In the order in which the system is asked: each step needs the ones before.
+        let group = Self { gid: self.gid, ..Self::default() };
+        let user = Self { uid: self.uid, ..group.clone() };
+        if let (Some(gid), Some(source)) = (self.gid, group.refusal(None)) {
+            return SpawnError::Identity { program, identity: format!("group {gid} (--exec-gid)"), source };
+        }
+        if let (Some(uid), Some(source)) = (self.uid, user.refusal(None)) {
+            return SpawnError::Identity { program, identity: format!("user {uid} (--exec-uid)"), source };
+        }
+        if let (Some(directory), Some(source)) = (directory, user.refusal(directory)) {
+            return SpawnError::Directory { program, directory: directory.to_owned(), source };
+        }
+        SpawnError::Failed { program, source }
+    }
+
+    /// Why there can be no such child in this directory, whatever its program.
+    fn refusal(&self, directory: Option<&Path>) -> Option<io::Error> {
+        // Longer than any path may be: that is found out last, and nothing is ever run.
+        let mut command = Command::new(format!("/{}", "x".repeat(TOO_LONG)));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.apply(&mut command);
+        directory.map(|directory| command.current_dir(directory));
+        command.spawn().err().filter(|e| e.kind() != io::ErrorKind::InvalidFilename)
+    }
 }
+
+/// Paths end at 4096 bytes on Linux, and earlier elsewhere.
+const TOO_LONG: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -48,5 +87,27 @@ mod tests {
         let mut socket = Child::spawn(command).unwrap().socket(SocketInfo::default());
         timeout(BOUND, socket.read.as_mut().unwrap().read_to_string(&mut said)).await.unwrap().unwrap();
         assert_eq!(said, format!("zero {uid} {gid}\n"));
+    }
+
+    #[test]
+    fn what_was_refused_is_named() {
+        let explained = |uid, gid, directory: Option<&str>| {
+            let error = SpawnError::Failed { program: "p".into(), source: io::ErrorKind::PermissionDenied.into() };
+            Identity { uid, gid, arg0: None }.explain(directory.map(Path::new), error).to_string()
+        };
+        // Nobody may be this one: it is the number that means none.
+        let nobody = Some(u32::MAX);
+        assert!(explained(None, nobody, None).starts_with("cannot start `p`: group 4294967295 (--exec-gid): "));
+        assert!(explained(nobody, None, None).starts_with("cannot start `p`: user 4294967295 (--exec-uid): "));
+        let e = explained(None, None, Some("/dev/null"));
+        assert!(e.starts_with("cannot start `p`: working directory /dev/null (--exec-chdir): Not a directory"), "{e}");
+        assert_eq!(explained(None, None, Some("/")), "cannot start `p`: permission denied");
+        if rustix::process::getuid().is_root() {
+            let private = tempfile::tempdir().unwrap();
+            std::fs::set_permissions(&private, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+            assert_eq!(explained(Some(65534), Some(65533), Some("/")), "cannot start `p`: permission denied");
+            let e = explained(Some(65534), None, private.path().to_str());
+            assert!(e.contains(" (--exec-chdir): Permission denied"), "root may be there, but not this user: {e}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use sockets::endpoint::process::{
     handover::{Handed, prepare, replace_process},
     unix::Identity,
 };
-use std::{ffi::OsString, process::Command};
+use std::{ffi::OsString, path::PathBuf, process::Command};
 
 /// Settings that the standard description of a child does not have.
 #[derive(Debug, Default)]
@@ -49,16 +49,20 @@ impl Settings {
     pub fn start(self, mut command: Command, supervision: Option<Supervision>) -> Result<Child, Error> {
         self.identity.apply(&mut command);
         let program = command.get_program().to_owned();
-        let spawn = |command| match supervision {
-            None => Child::spawn(command),
-            Some(supervision) => Child::spawn_supervised(command, supervision),
+        let directory = command.get_current_dir().map(PathBuf::from);
+        let spawn = |command| {
+            let child = match supervision {
+                None => Child::spawn(command),
+                Some(supervision) => Child::spawn_supervised(command, supervision),
+            };
+            child.map_err(|e| spawn_error(self.identity.explain(directory.as_deref(), e)))
         };
         if self.handed.is_empty() {
-            return spawn(command).map_err(spawn_error);
+            return spawn(command);
         }
         let prepared =
             prepare(&mut command, self.handed).map_err(|source| spawn_error(SpawnError::Failed { program, source }))?;
-        let child = spawn(command).map_err(spawn_error)?;
+        let child = spawn(command)?;
         prepared.started();
         Ok(child)
     }
@@ -66,8 +70,9 @@ impl Settings {
     /// Comes back only if the program could not be run.
     pub fn replace(self, mut command: Command) -> Error {
         self.identity.apply(&mut command);
+        let directory = command.get_current_dir().map(PathBuf::from);
         let (program, source) = replace_process(command, self.handed);
-        spawn_error(SpawnError::Failed { program, source })
+        spawn_error(self.identity.explain(directory.as_deref(), SpawnError::Failed { program, source }))
     }
 }
 

@@ -31,12 +31,12 @@ pub struct FramerArgs {
     /// Silence of the peer after which it is sent a ping; 0: never
     ///
     /// 30 s when absent, but a client at a prompt sends none. Any data of the peer count as a sign of life.
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION")]
     pub ping_interval: Option<Duration>,
     /// Silence of the peer after which the connection ends, with status 32; 0: never
     ///
     /// 60 s when absent, or twice the interval of the pings if that is longer.
-    #[arg(long, value_name = "DURATION", allow_negative_numbers = true)]
+    #[arg(long, value_name = "DURATION")]
     pub ping_timeout: Option<Duration>,
     /// Print the time that each ping took to be answered on standard error
     #[arg(long)]

@@ -1,0 +1,75 @@
+//! Which process groups have living members: the kernel delivers signals to zombies as well, and whose parent does not reap
+//! them may stay one for ever (an init that does not know its task, in a container).
+//!
+//! /proc says it. One look serves all children for a while, since it costs system calls for each process of the machine.
+
+use rustix::process::{Pid, getsid};
+use std::{
+    collections::BTreeSet,
+    fs,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// As long as one look is good for; what has ended meanwhile is noticed by the next one.
+const FRESH: Duration = Duration::from_millis(100);
+
+struct Look {
+    at: Instant,
+    /// None: /proc cannot be read.
+    groups: Option<BTreeSet<i32>>,
+}
+
+static LAST: Mutex<Option<Look>> = Mutex::new(None);
+
+/// A process of this group, which was led by a child of this process `since` then, goes on.
+pub fn is_alive(group: Pid, since: Instant) -> bool {
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    // One from before that group says nothing. Later nobody joins it but what its members start.
+    if last.as_ref().is_none_or(|look| look.at < since || look.at.elapsed() > FRESH) {
+        *last = Some(Look { at: Instant::now(), groups: living_groups() });
+    }
+    let groups = last.as_ref().and_then(|look| look.groups.as_ref());
+    groups.is_none_or(|groups| groups.contains(&group.as_raw_nonzero().get()))
+}
+
+/// Those of our session: where the number of a group was given to somebody else meanwhile, that is in another one.
+fn living_groups() -> Option<BTreeSet<i32>> {
+    let session = getsid(None).ok()?.as_raw_nonzero().get();
+    let mut groups = BTreeSet::new();
+    for entry in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
+        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        // One that ended since it was listed has no file any more.
+        if let (true, Ok(stat)) = (is_process, fs::read(entry.path().join("stat")))
+            && let Some(group) = living(&String::from_utf8_lossy(&stat), session)
+        {
+            groups.insert(group);
+        }
+    }
+    Some(groups)
+}
+
+/// The group of a process that is no zombie and belongs to this session.
+fn living(stat: &str, session: i32) -> Option<i32> {
+    // The name, in parentheses, may contain everything.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    let group = fields.nth(1)?.parse().ok()?;
+    let its_session: i32 = fields.next()?.parse().ok()?;
+    (!matches!(state, "Z" | "X" | "x") && its_session == session).then_some(group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::living;
+
+    #[test]
+    fn fields_of_a_process() {
+        assert_eq!(living("7 (a) S 9 (b) R 1 5 3 0 -1", 3), Some(5));
+        assert_eq!(living("7 (sh) S 1 5 3 0 -1", 4), None);
+        assert_eq!(living("7 (sh) Z 1 5 3 0 -1", 3), None);
+        for broken in ["", "7 (sh", "7 (sh) S 1", "7 (sh) S 1 x 3"] {
+            assert_eq!(living(broken, 3), None, "{broken}");
+        }
+    }
+}
