@@ -3,7 +3,7 @@
 //!
 //! The sockets below are in memory and count as the kernel's would: asking whether there is something costs nothing, a
 //! read that finds nothing costs one call like any other, and a read that is not filled tells that nothing is left, as
-//! `sockets::net::tcp` has it. interop/cases/system_calls.py sees the same with strace.
+//! `sockets::net::kernel_stream` has it of TCP. interop/cases/system_calls.py sees the same with strace.
 
 use sockets::{
     copy::ExchangeBytes,

@@ -29,11 +29,7 @@ pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
         Err(Errno::NOENT) => return Ok(()),
         Err(e) => return Err(failed("")(e.into())),
     }
-    let errno = match address.socket(ACTION)?.connect(&to) {
-        Ok(()) => None,
-        Err(e) => Some(e),
-    };
-    match errno {
+    match address.socket(ACTION)?.connect(&to).err() {
         Some(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
         Some(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Some(e) if e.kind() == io::ErrorKind::PermissionDenied => {
