@@ -1,4 +1,4 @@
-//! Byte sessions: one direction through a pooled buffer or, between two TCP sockets, inside the kernel; both at once.
+//! Byte sessions: one direction through a pooled buffer or, between two kernel sockets, inside the kernel; both at once.
 //!
 //! Half-close is kept: the end of one direction shuts its sink down and the other goes on. An error ends both, and a reset
 //! of one socket becomes a reset of the other. What was read is always offered to the sink before the next read, so the

@@ -32,3 +32,4 @@ pub mod stop;
 pub mod stream;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod wakers;

@@ -4,6 +4,7 @@ use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     hangup::Hangup,
     info::SocketInfo,
+    net::kernel_stream::KernelStream,
     stream::{BoxStreamRead, BoxStreamWrite},
 };
 use std::{
@@ -11,16 +12,14 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::Interest, net::TcpStream};
+use tokio::io::Interest;
 
 /// Most bytes that are thrown away when a session ends: a peer that goes on sending gets a reset in the end.
 const UNREAD: usize = 1 << 20;
 
 /// The kernel socket below a connection, shared with its halves: notices resets and makes them.
 #[derive(Clone, Debug)]
-pub enum Link {
-    Tcp(Arc<TcpStream>),
-}
+pub struct Link(pub Arc<KernelStream>);
 
 impl Link {
     /// Resolves when the connection broke: a reset by the peer, or a time-out of the kernel (keepalive, TCP_USER_TIMEOUT).
@@ -31,11 +30,10 @@ impl Link {
     /// error returned is always of kind `ConnectionReset`. While it lives it keeps the descriptor open. On Windows resets
     /// are not signalled this way: there it stays pending and reads and writes report them.
     pub async fn reset(self) -> io::Error {
-        let Self::Tcp(tcp) = self;
         // EPOLLERR (EV_EOF with an error on kqueue) of a connected socket means a pending socket error, which only resets
         // and time-outs set. Nothing here turns on the error queue, its other cause. Asking SO_ERROR would clear the error
         // and let a reader take the reset for an orderly end.
-        match tcp.ready(Interest::ERROR).await {
+        match self.0.ready(Interest::ERROR).await {
             Ok(_) => io::ErrorKind::ConnectionReset.into(),
             Err(e) => e, // the runtime is shutting down
         }
@@ -45,20 +43,19 @@ impl Link {
     /// closing a socket with unread data makes the kernel reset it, and the peer would lose what it has not been sent yet.
     //= 6455-7.1.1-1
     pub fn discard_unread(&self) {
-        let Self::Tcp(tcp) = self;
         let mut buf = [0; 4 << 10];
         for _ in 0..UNREAD / buf.len() {
-            match (&*socket2::SockRef::from(&**tcp)).read(&mut buf) {
+            match (&*socket2::SockRef::from(&*self.0)).read(&mut buf) {
                 Ok(n) if n > 0 => {}
                 _ => return,
             }
         }
     }
 
-    /// Makes the coming close a reset (SO_LINGER 0), so that the peer sees what happened to the other side.
+    /// Makes the coming close a reset (SO_LINGER 0), so that the peer sees what happened to the other side. UNIX sockets
+    /// have no such option: there the peer sees a reset if something that it sent is unread, otherwise an end.
     pub fn reset_on_close(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        socket2::SockRef::from(&**tcp).set_linger(Some(Duration::ZERO))
+        socket2::SockRef::from(&*self.0).set_linger(Some(Duration::ZERO))
     }
 }
 
@@ -92,6 +89,7 @@ mod tests {
     use std::{future::Future, pin::Pin};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
         time::timeout,
     };
 
@@ -114,7 +112,7 @@ mod tests {
         let (mut socket, mut reset) = watched(ours);
         theirs.write_all(b"unread").await.unwrap();
         assert!(is_pending(&mut reset).await);
-        Link::Tcp(Arc::new(theirs)).reset_on_close().unwrap(); // and closed, as the link was its last owner
+        Link(Arc::new(theirs.into())).reset_on_close().unwrap(); // and closed, as the link was its last owner
         assert_eq!(timeout(BOUND, reset).await.unwrap().kind(), io::ErrorKind::ConnectionReset);
         let read = socket.read.as_mut().unwrap();
         let mut buf = [0; 64];
@@ -129,7 +127,7 @@ mod tests {
         theirs.shutdown().await.unwrap();
         assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read(&mut [0; 9])).await.unwrap().unwrap(), 0);
         assert!(is_pending(&mut reset).await);
-        Link::Tcp(Arc::new(theirs)).reset_on_close().unwrap();
+        Link(Arc::new(theirs.into())).reset_on_close().unwrap();
         timeout(BOUND, reset).await.unwrap();
     }
 

@@ -1,4 +1,5 @@
-//! TCP to TCP inside the kernel: `splice(2)` through a pipe, for byte exchanges with nothing between two sockets.
+//! Socket to socket, TCP or UNIX, inside the kernel: `splice(2)` through a pipe, for byte exchanges with nothing
+//! between the two.
 //!
 //! Pipes of 1 MiB come from a per-worker pool and go back when nothing is in them, so an idle connection owns none. Where
 //! pipes cannot be made (descriptors or the user's pipe quota used up) the caller goes on with a plain copy.
@@ -6,20 +7,22 @@
 use crate::{
     copy::StreamCopy,
     exchange::Failed,
+    net::kernel_stream::KernelStream,
     stream::{BoxStreamRead, BoxStreamWrite, wrote},
 };
 use rustix::{
-    io::Errno,
+    io::{Errno, write},
+    net::{RecvFlags, recv},
     pipe::{PipeFlags, SpliceFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with, splice},
 };
 use std::{
     cell::RefCell,
-    io::{self, Read as _},
+    io,
     os::fd::OwnedFd,
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::{io::Interest, net::TcpStream};
+use tokio::io::Interest;
 
 /// Capacity asked for; the kernel's usual limit for ordinary users.
 const CAPACITY: usize = 1 << 20;
@@ -82,7 +85,7 @@ pub(crate) enum Spliced {
     Unsupported,
 }
 
-/// One direction between two TCP sockets.
+/// One direction between two sockets of the kernel.
 ///
 /// Pending: readable or writable is awaited, what was read waits in the pipe. EOF: the sink is shut down. Drop midway:
 /// loses what is in the pipe.
@@ -99,9 +102,9 @@ pub struct SpliceCopy {
 pub(crate) type Halves = (BoxStreamRead, BoxStreamWrite);
 
 impl SpliceCopy {
-    /// Gives the halves back when one of the two is not simply a TCP socket.
+    /// Gives the halves back when one of the two is not simply a socket of the kernel.
     pub(crate) fn new(from: BoxStreamRead, to: BoxStreamWrite, limit: Option<usize>) -> Result<Self, Halves> {
-        if from.tcp().is_none() || to.tcp().is_none() {
+        if from.kernel().is_none() || to.kernel().is_none() {
             return Err((from, to));
         }
         let limit = limit.map_or(CAPACITY, |n| n.clamp(1, CAPACITY));
@@ -117,7 +120,7 @@ impl SpliceCopy {
     /// Writes what is in the pipe.
     fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(Pipe { ends: Some((read, _)), held }) = self.pipe.as_mut().filter(|p| p.held > 0) {
-            let to = tcp(self.to.tcp().map(|tcp| &**tcp))?;
+            let to = kernel(self.to.kernel().map(|socket| &**socket))?;
             ready!(to.poll_write_ready(cx))?;
             match to.try_io(Interest::WRITABLE, || Ok(splice(&*read, None, to, None, *held, FLAGS)?)) {
                 Ok(n) => *held = held.saturating_sub(wrote(n)?),
@@ -131,7 +134,7 @@ impl SpliceCopy {
     /// Fills the empty pipe. `Ok(false)`: it cannot be done this way.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {
-            let from = tcp(self.from.tcp().map(|tcp| &**tcp))?;
+            let from = kernel(self.from.kernel().map(|socket| &**socket))?;
             if from.poll_read_ready(cx)?.is_pending() {
                 self.pipe = None;
                 return Poll::Pending;
@@ -145,15 +148,16 @@ impl SpliceCopy {
                     }
                 }
             }
-            let Some(Pipe { ends: Some((_, write)), held }) = &mut self.pipe else {
+            let Some(Pipe { ends: Some((_, into)), held }) = &mut self.pipe else {
                 return Poll::Ready(Ok(false));
             };
             // The pipe is empty, so that WouldBlock can only mean the socket.
-            let fill = || match splice(from, None, &*write, None, self.limit, FLAGS) {
-                Err(Errno::AGAIN) => over_urgent_mark(from, write, self.limit),
-                filled => Ok(filled?),
+            let limit = self.limit;
+            let fill = || match splice(from, None, &*into, None, limit, FLAGS) {
+                Ok(0) | Err(Errno::AGAIN) => pass_mark(from, into, limit),
+                result => result,
             };
-            match from.try_io(Interest::READABLE, fill) {
+            match from.try_io(Interest::READABLE, || Ok(fill()?)) {
                 Ok(n) => {
                     (*held, self.eof) = (n, n == 0);
                     return Poll::Ready(Ok(true));
@@ -201,25 +205,23 @@ impl SpliceCopy {
     }
 }
 
-const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
-
-/// Bytes behind a mark of urgent data that are copied: what follows can be spliced again.
-const BEHIND_MARK: usize = 512;
-
-/// Splicing stops at a mark of urgent data, inline or not, and says that nothing is there. Reading goes over it: the urgent
-/// byte is left out, or read where SO_OOBINLINE is set. Without a mark this finds nothing either.
-fn over_urgent_mark(from: &TcpStream, write: &OwnedFd, limit: usize) -> io::Result<usize> {
-    let mut bytes = [0; BEHIND_MARK];
-    let room = bytes.get_mut(..limit.min(BEHIND_MARK)).unwrap_or_default();
-    let n = (&*socket2::SockRef::from(from)).read(room)?;
-    // An empty pipe takes a page at once.
+/// Reads what splicing does not get past: the kernel stops it in front of a byte that was sent as urgent, for ever, and
+/// after a FIN takes that for the end. An ordinary read takes the byte along (SO_OOBINLINE) or skips it. `pipe` is empty.
+fn pass_mark(from: &KernelStream, pipe: &OwnedFd, limit: usize) -> rustix::io::Result<usize> {
+    // What usually comes back is EAGAIN, or the end, once more. Less than a pipe always takes at once.
+    let mut few = [0; 512];
+    let most = limit.min(few.len());
+    let room = few.get_mut(..most).unwrap_or_default();
+    let (n, _) = recv(from, &mut *room, RecvFlags::DONTWAIT)?;
     match room.get(..n) {
-        Some(bytes) if n > 0 => Ok(rustix::io::write(write, bytes)?),
+        Some(read) if n > 0 => write(pipe, read),
         _ => Ok(0),
     }
 }
 
-fn tcp(socket: Option<&TcpStream>) -> io::Result<&TcpStream> {
+const FLAGS: SpliceFlags = SpliceFlags::MOVE.union(SpliceFlags::NONBLOCK);
+
+fn kernel(socket: Option<&KernelStream>) -> io::Result<&KernelStream> {
     socket.ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 

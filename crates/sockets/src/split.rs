@@ -3,7 +3,10 @@
 //! TLS and the HTTP handshake want one object for both directions ([`Joined`]), the exchange wants halves ([`split`]), and
 //! what a handshake read too much goes back in front ([`Prefixed`]). None of them changes a byte.
 
-use crate::stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite};
+use crate::{
+    net::kernel_stream::KernelStream,
+    stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite},
+};
 use bytes::{Buf, Bytes};
 use std::{
     io::{self, IoSlice},
@@ -11,10 +14,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, ReadHalf, WriteHalf};
 
 /// Two halves as one stream. Every call goes to its half: Pending, short writes and EOF are theirs.
 pub struct Joined {
@@ -153,8 +153,8 @@ impl StreamRead for Prefixed {
         if self.prefix.is_empty() { self.inner.poll_readable(cx) } else { Poll::Ready(Ok(())) }
     }
 
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        if self.prefix.is_empty() { self.inner.tcp() } else { None }
+    fn kernel(&self) -> Option<&Arc<KernelStream>> {
+        if self.prefix.is_empty() { self.inner.kernel() } else { None }
     }
 }
 
@@ -198,7 +198,7 @@ mod tests {
         let read = tcp_socket(ours, SocketInfo::default()).read.unwrap();
         let prefix = Bytes::from(b"prefix".to_vec());
         let mut read = Prefixed::new(prefix.clone(), read);
-        assert!(read.tcp().is_none(), "splicing past the prefix would lose it");
+        assert!(read.kernel().is_none(), "splicing past the prefix would lose it");
         assert!(!prefix.is_unique());
         let mut buf = [0; 4];
         assert_eq!(read.read(&mut buf).await.unwrap(), 4);
@@ -206,7 +206,7 @@ mod tests {
         poll_fn(|cx| read.poll_readable(cx)).await.unwrap();
         assert_eq!(read.read(&mut buf).await.unwrap(), 2);
         assert!(prefix.is_unique(), "the buffer was given back");
-        assert!(read.tcp().is_some());
+        assert!(read.kernel().is_some());
         theirs.write_all(b"rest").await.unwrap();
         drop(theirs);
         poll_fn(|cx| read.poll_readable(cx)).await.unwrap();

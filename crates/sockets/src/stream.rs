@@ -2,16 +2,14 @@
 //!
 //! Wrappers that change bytes (TLS, limiters, loggers) keep the defaults; wrappers that do not may delegate.
 
+use crate::net::kernel_stream::KernelStream;
 use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Read half of a byte stream. EOF is a read of zero bytes; after it reads give EOF again.
 pub trait StreamRead: AsyncRead + Send + Unpin {
@@ -21,8 +19,8 @@ pub trait StreamRead: AsyncRead + Send + Unpin {
         Poll::Ready(Ok(()))
     }
 
-    /// The TCP socket, if reading from it directly is the same as reading from this (splice).
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
+    /// The kernel's socket, if reading from it directly is the same as reading from this (splice).
+    fn kernel(&self) -> Option<&Arc<KernelStream>> {
         None
     }
 }
@@ -38,8 +36,8 @@ pub trait StreamWrite: AsyncWrite + Send + Unpin {
         Pin::new(self).poll_write_vectored(cx, bufs)
     }
 
-    /// The TCP socket, if writing to it directly is the same as writing to this (splice).
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
+    /// The kernel's socket, if writing to it directly is the same as writing to this (splice).
+    fn kernel(&self) -> Option<&Arc<KernelStream>> {
         None
     }
 }

@@ -18,9 +18,11 @@ pub use blocking::finish_writes;
 
 use crate::stream::{StreamRead, StreamWrite};
 
-/// For a process that is about to end, whatever way: leaves no children behind, and inherited descriptors as they were.
+/// For a process that is about to end, whatever way: leaves no children and socket files behind, and inherited descriptors
+/// as they were.
 pub fn before_exit() {
     process::end_children();
+    crate::net::unix::remove_socket_files();
     async_fd::restore_all();
 }
 

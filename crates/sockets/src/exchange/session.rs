@@ -355,7 +355,7 @@ impl ExchangePackets {
         session.drained = true;
         for direction in [Direction::Forward, Direction::Reverse] {
             let writing = if session.mirrored { direction } else { direction.other() };
-            let answers = self.mover(writing).keeps_borders();
+            let answers = self.mover(writing).answers();
             let copies = session.copies(direction);
             let mover = self.mover(direction);
             if copies && answers && !mover.keeps_borders() && !session.holds(direction) {

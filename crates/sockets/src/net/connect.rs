@@ -2,15 +2,16 @@
 //!
 //! The race follows RFC 8305 (Happy Eyeballs) in its simple form: addresses alternate between IP versions, the i-th attempt
 //! starts after i intervals, or at once when all earlier ones have failed. The first success wins, the others are dropped,
-//! which closes their descriptors. If all fail the error that came first is reported.
+//! which closes their descriptors. If all fail the error that came first is reported. Where all must come from one local
+//! port, there is one attempt at a time.
 
 use super::sockopts::{BindOptions, OptionError, RouteOptions, StreamOptions};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     fmt,
     future::{Future, poll_fn},
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     pin::Pin,
     task::Poll,
     time::Duration,
@@ -26,7 +27,8 @@ pub const RACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How to connect. The default leaves everything to the system and waits as long as it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Local address to connect from; addresses of the other IP version are then left out of a race.
+    /// Local address to connect from; addresses of the other IP version are then left out of a race. An unspecified one is
+    /// that of whatever version is needed, with its port.
     pub bind: Option<SocketAddr>,
     pub bind_options: BindOptions,
     pub route_options: RouteOptions,
@@ -60,6 +62,8 @@ pub enum ConnectError {
     NoAddresses,
     #[error("cannot connect to {address}: {phase}{source}")]
     Failed { address: SocketAddr, phase: ConnectPhase, source: io::Error },
+    #[error("cannot connect to {address} from {bind}: one is an IPv4 address, the other IPv6")]
+    OtherVersion { address: SocketAddr, bind: SocketAddr },
     #[error("cannot connect to {address}: {source}")]
     Option { address: SocketAddr, source: OptionError },
     #[error("cannot connect to {address}: no answer within {limit:?}")]
@@ -70,6 +74,7 @@ impl From<ConnectError> for io::Error {
     fn from(e: ConnectError) -> Self {
         let kind = match &e {
             ConnectError::NoAddresses => io::ErrorKind::NotFound,
+            ConnectError::OtherVersion { .. } => io::ErrorKind::InvalidInput,
             ConnectError::Failed { source, .. } => source.kind(),
             ConnectError::Option { source: OptionError::Unsupported { .. }, .. } => io::ErrorKind::Unsupported,
             ConnectError::Option { source: OptionError::Refused { source, .. }, .. } => source.kind(),
@@ -95,6 +100,7 @@ pub async fn connect_race(
     let attempts = addresses
         .into_iter()
         .map(|address| -> Attempt<'_, TcpStream, ConnectError> { Box::pin(attempt(address, options)) });
+    let interval = if shares_port(options) { Duration::MAX } else { interval };
     let race = async { race(attempts, interval).await.unwrap_or(Err(ConnectError::NoAddresses)) };
     within(options.timeout, first, race).await
 }
@@ -113,28 +119,47 @@ async fn within(
     }
 }
 
+/// A second attempt could not bind while there is a first one.
+fn shares_port(options: &TcpOptions) -> bool {
+    let BindOptions { reuseaddr, reuseport, .. } = options.bind_options;
+    options.bind.is_some_and(|local| local.port() != 0) && !reuseport && reuseaddr != Some(true)
+}
+
+/// The address to bind to on the way to `address`; None where it cannot be reached from there.
+fn local_for(address: SocketAddr, bind: SocketAddr) -> Option<SocketAddr> {
+    match bind.ip() {
+        ip if ip.is_ipv4() == address.is_ipv4() => Some(bind),
+        ip if !ip.is_unspecified() => None,
+        IpAddr::V4(_) => Some((Ipv6Addr::UNSPECIFIED, bind.port()).into()),
+        IpAddr::V6(_) => Some((Ipv4Addr::UNSPECIFIED, bind.port()).into()),
+    }
+}
+
 async fn attempt(address: SocketAddr, options: &TcpOptions) -> Result<TcpStream, ConnectError> {
     let failed = |phase| move |source| ConnectError::Failed { address, phase, source };
     let refused = |source| ConnectError::Option { address, source };
     let v6 = address.is_ipv6();
+    let local = match options.bind {
+        Some(bind) => Some(local_for(address, bind).ok_or(ConnectError::OtherVersion { address, bind })?),
+        None => None,
+    };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
         .map_err(failed(ConnectPhase::Create))?;
     socket.set_nonblocking(true).map_err(failed(ConnectPhase::Create))?;
     options.bind_options.apply(&socket, v6).map_err(refused)?;
-    if let Some(local) = options.bind {
+    if let Some(local) = local {
         socket.bind(&local.into()).map_err(failed(ConnectPhase::Bind(local)))?;
     }
     options.route_options.apply(&socket, v6).map_err(refused)?;
-    let tcp =
-        TcpSocket::from_std_stream(socket.into()).connect(address).await.map_err(failed(ConnectPhase::Connect))?;
-    options.stream_options.apply(&SockRef::from(&tcp)).map_err(refused)?;
-    Ok(tcp)
+    // Before there is a connection, too: nothing arrives that they do not hold for, and nobody is called in vain.
+    options.stream_options.apply(&socket).map_err(refused)?;
+    TcpSocket::from_std_stream(socket.into()).connect(address).await.map_err(failed(ConnectPhase::Connect))
 }
 
 /// Alternates between IP versions, beginning with that of the first address; what cannot be reached from the address
 /// bound to is left out, unless nothing would remain (then its error is the answer).
 fn order(addresses: &[SocketAddr], bind: Option<SocketAddr>) -> Vec<SocketAddr> {
-    let usable = |a: &&SocketAddr| bind.is_none_or(|b| b.is_ipv4() == a.is_ipv4());
+    let usable = |a: &&SocketAddr| bind.is_none_or(|b| local_for(**a, b).is_some());
     let mut kept: Vec<SocketAddr> = addresses.iter().filter(usable).copied().collect();
     if kept.is_empty() {
         kept = addresses.to_vec();
@@ -267,6 +292,48 @@ mod tests {
         assert_eq!(tcp.peer_addr().unwrap(), addresses[1]);
     }
 
+    #[tokio::test]
+    async fn an_unspecified_local_address_is_that_of_the_target_and_others_have_to_fit() {
+        let listener = local();
+        let address = listener.local_addr().unwrap();
+        let bound_to = |bind: &str| TcpOptions { bind: Some(bind.parse().unwrap()), ..Default::default() };
+        // A port is free, unless somebody else on the machine takes it meanwhile: then another one is.
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let free = refusing().0.port();
+            match connect(address, &bound_to(&format!("[::]:{free}"))).await {
+                Err(ConnectError::Failed { phase: ConnectPhase::Bind(_), .. }) if tries < 9 => {}
+                tcp => break assert_eq!(tcp.unwrap().local_addr().unwrap(), (Ipv4Addr::LOCALHOST, free).into()),
+            }
+        }
+        let e = connect(address, &bound_to("[::1]:0")).await.unwrap_err();
+        assert_eq!(
+            e.to_string(),
+            format!("cannot connect to {address} from [::1]:0: one is an IPv4 address, the other IPv6")
+        );
+        let e = connect_race(&[address], &bound_to("[::1]:0"), RACE_INTERVAL).await.unwrap_err();
+        assert!(matches!(e, ConnectError::OtherVersion { .. }), "{e}");
+    }
+
+    #[cfg(target_os = "linux")] // which has all of 127.0.0.0/8
+    #[tokio::test]
+    async fn attempts_from_one_port_come_one_after_another() {
+        let ((refused, _held), listener) = (refusing(), local());
+        let addresses = [refused, listener.local_addr().unwrap()];
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 3, 2, 1], 0)).into()).unwrap(); // an address that nobody else uses
+        let free = socket.local_addr().unwrap().as_socket().unwrap();
+        drop(socket);
+        let mut options = TcpOptions { bind: Some(free), ..Default::default() };
+        assert!(shares_port(&options));
+        // Both would be started at once; then the second could not bind.
+        let tcp = timeout(BOUND, connect_race(&addresses, &options, Duration::ZERO)).await.unwrap().unwrap();
+        assert_eq!((tcp.local_addr().unwrap(), tcp.peer_addr().unwrap()), (free, addresses[1]));
+        options.bind_options.reuseaddr = Some(true);
+        assert!(!shares_port(&options));
+    }
+
     #[test]
     fn futures_may_move_between_threads() {
         fn is_send<T: Send>(_: &T) {}
@@ -283,6 +350,7 @@ mod tests {
         assert_eq!(order(&[a1, a2, b1, b2, c], None), [a1, b1, a2, b2, c]);
         assert_eq!(order(&[a1, b1], Some(b2)), [b1]);
         assert_eq!(order(&[a1], Some(b2)), [a1]);
+        assert_eq!(order(&[a1, b1], Some(a("0.0.0.0:9"))), [a1, b1]);
     }
 
     /// Result of a scripted attempt after so many milliseconds.

@@ -1,10 +1,9 @@
-//! Listening by TCP: bind with options, on several addresses at once, and a loop that survives a shortage of descriptors.
+//! Listening by TCP: bind with options, on several addresses at once, or on a socket that was inherited.
 //!
-//! [`Listener`] is a source of [`StreamSocket`]s. Errors of a single connection (the client has gone already) and shortages
-//! (EMFILE, ENFILE, memory) are logged and answered by a pause that grows up to a second, so that neither ends the listener
-//! nor makes it spin; waiting clients stay in the kernel's backlog meanwhile.
+//! [`Listener`] is a source of [`StreamSocket`]s; what it does about errors is in `accept.rs`.
 
 use super::{
+    accept::{Accept, Accepting},
     sockopts::{BindOptions, OptionError, RouteOptions, StreamOptions},
     tcp::tcp_socket,
 };
@@ -14,23 +13,14 @@ use crate::{
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::{
-    future::poll_fn,
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     task::{Context, Poll},
-    time::Duration,
 };
-use tokio::{
-    net::{TcpListener, TcpStream},
-    time::sleep,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Compatible default; the system cuts it to its own limit (net.core.somaxconn).
 pub const BACKLOG: u32 = 1024;
-/// First pause after an accept error, short enough not to be felt after a lone failure.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-/// Longest pause: a shortage that lasts costs one wake-up and one log line a second.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often another free port is looked for when port 0 is to be the same one on all addresses.
 const PORT_TRIES: usize = 16;
 
@@ -41,7 +31,8 @@ pub struct ListenOptions {
     pub bind_options: BindOptions,
     /// Set on the listening socket (buffer sizes have to be) and on each accepted one.
     pub route_options: RouteOptions,
-    /// Set on each accepted socket. One that refuses them is closed, with a warning.
+    /// Set on the listening socket, so that what is refused is known at once, and on each accepted one, which may not
+    /// inherit all. One that refuses them is closed, with a warning.
     pub stream_options: StreamOptions,
     /// Connections that may wait to be accepted; [`BACKLOG`] if absent.
     pub backlog: Option<u32>,
@@ -76,12 +67,12 @@ impl ListenError {
 }
 
 #[cfg(unix)]
-fn unsupported_family(e: &io::Error) -> bool {
+pub(super) fn unsupported_family(e: &io::Error) -> bool {
     e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
 #[cfg(not(unix))]
-fn unsupported_family(e: &io::Error) -> bool {
+pub(super) fn unsupported_family(e: &io::Error) -> bool {
     e.raw_os_error() == Some(10047) // WSAEAFNOSUPPORT
 }
 
@@ -96,11 +87,6 @@ pub fn loopback(port: u16) -> [SocketAddr; 2] {
     [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
-/// Where connections come from; a trait so that tests can inject faults.
-pub trait Accept: Send {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>>;
-}
-
 /// All addresses of one listener, served in turn so that none starves.
 pub struct Bound {
     listeners: Vec<TcpListener>,
@@ -109,7 +95,9 @@ pub struct Bound {
 }
 
 impl Accept for Bound {
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+    type Connection = (TcpStream, SocketAddr);
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Self::Connection>> {
         let n = self.listeners.len();
         for i in (0..n).map(|i| (self.turn + i) % n) {
             if let Some(Poll::Ready(result)) = self.listeners.get(i).map(|l| l.poll_accept(cx)) {
@@ -122,11 +110,10 @@ impl Accept for Bound {
 }
 
 /// Accepts connections for ever.
-pub struct Listener<A = Bound> {
-    source: A,
+pub struct Listener {
+    source: Accepting<Bound>,
     addresses: Vec<SocketAddr>,
     options: ListenOptions,
-    pause: Duration,
 }
 
 impl Listener {
@@ -148,7 +135,14 @@ impl Listener {
             }
         };
         let addresses = listeners.iter().zip(addresses).map(|(l, a)| l.local_addr().unwrap_or(*a)).collect();
-        Ok(Self { source: Bound { listeners, turn: 0 }, addresses, options, pause: Duration::ZERO })
+        Ok(Self { source: Accepting::new(Bound { listeners, turn: 0 }), addresses, options })
+    }
+
+    /// Accepts on a socket that listens already, inside a runtime. Bind and route options are none of its business.
+    pub fn adopt(socket: Socket, options: ListenOptions) -> io::Result<Self> {
+        let listener = TcpListener::from_std(socket.into())?;
+        let addresses = vec![listener.local_addr()?];
+        Ok(Self { source: Accepting::new(Bound { listeners: vec![listener], turn: 0 }), addresses, options })
     }
 }
 
@@ -190,11 +184,12 @@ fn bind_one(address: SocketAddr, options: &ListenOptions, several: bool) -> Resu
     before.apply(&socket, address.is_ipv6()).map_err(refused)?;
     socket.bind(&address.into()).map_err(failed)?;
     options.route_options.apply(&socket, address.is_ipv6()).map_err(refused)?;
+    options.stream_options.apply(&socket).map_err(refused)?;
     socket.listen(i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX)).map_err(failed)?;
     TcpListener::from_std(socket.into()).map_err(failed)
 }
 
-impl<A: Accept> Listener<A> {
+impl Listener {
     /// The addresses in use, with their real ports.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -204,29 +199,11 @@ impl<A: Accept> Listener<A> {
     /// away by waiting.
     pub async fn accept(&mut self) -> io::Result<StreamSocket> {
         loop {
-            let error = match poll_fn(|cx| self.source.poll_accept(cx)).await {
-                Ok((tcp, from)) => {
-                    self.pause = Duration::ZERO;
-                    match self.prepare(&tcp) {
-                        Ok(()) => return Ok(tcp_socket(tcp, self.describe(from))),
-                        Err(e) => {
-                            tracing::warn!("closing the connection from {from}: {e}");
-                            continue;
-                        }
-                    }
-                }
-                Err(e) => e,
-            };
-            if error.kind() == io::ErrorKind::InvalidInput {
-                return Err(error); // EINVAL: this socket does not listen (any more)
+            let (tcp, from) = self.source.next().await?;
+            match self.prepare(&tcp) {
+                Ok(()) => return Ok(tcp_socket(tcp, self.describe(from))),
+                Err(e) => tracing::warn!("closing the connection from {from}: {e}"),
             }
-            if of_one_connection(&error) && self.pause.is_zero() {
-                tracing::debug!("a client left before it was accepted: {error}");
-            } else {
-                tracing::warn!("cannot accept a connection, trying again soon: {error}");
-            }
-            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-            sleep(self.pause).await;
         }
     }
 
@@ -250,29 +227,13 @@ impl<A: Accept> Listener<A> {
     }
 }
 
-/// Errors that accept(2) hands on from the new connection itself.
-fn of_one_connection(e: &io::Error) -> bool {
-    use io::ErrorKind::*;
-    matches!(
-        e.kind(),
-        ConnectionAborted
-            | ConnectionReset
-            | Interrupted
-            | NetworkDown
-            | NetworkUnreachable
-            | HostUnreachable
-            | TimedOut
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::tcp::tests::{BOUND, connection};
-    use std::collections::VecDeque;
+    use crate::net::tcp::tests::BOUND;
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        time::{Instant, timeout},
+        time::timeout,
     };
 
     async fn accepts_at(listener: &mut Listener, address: SocketAddr) {
@@ -345,48 +306,8 @@ mod tests {
         let mut listener = Listener::bind(&["127.0.0.1:0".parse().unwrap()], options).unwrap();
         let address = listener.addresses()[0];
         let (_client, socket) = tokio::try_join!(TcpStream::connect(address), listener.accept()).unwrap();
-        let tcp = socket.read.as_ref().unwrap().tcp().unwrap();
-        assert!(tcp.nodelay().unwrap());
-        assert_eq!(tcp.ttl().unwrap(), 44);
-    }
-
-    /// Gives what is scripted, then waits; counts how often it was asked.
-    struct Faulty {
-        script: VecDeque<io::Result<(TcpStream, SocketAddr)>>,
-        asked: usize,
-    }
-
-    impl Accept for Faulty {
-        fn poll_accept(&mut self, _: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-            self.asked += 1;
-            self.script.pop_front().map_or(Poll::Pending, Poll::Ready)
-        }
-    }
-
-    #[tokio::test]
-    async fn errors_pause_without_spinning_and_it_recovers() {
-        let (mut client, accepted) = connection().await;
-        let from = client.local_addr().unwrap();
-        tokio::time::pause();
-        const EMFILE: i32 = 24;
-        let errors = std::iter::once(io::ErrorKind::ConnectionAborted.into())
-            .chain((0..12).map(|_| io::Error::from_raw_os_error(EMFILE)));
-        let script = errors.map(Err).chain([Ok((accepted, from))]).collect();
-        let source = Faulty { script, asked: 0 };
-        let mut listener =
-            Listener { source, addresses: vec![], options: ListenOptions::default(), pause: Duration::ZERO };
-        let begin = Instant::now();
-        let mut socket = listener.accept().await.unwrap();
-        // 5, 10, 20, ... 640 ms, then a second for each of the five others.
-        // The timer rounds each up to a millisecond.
-        let expected = 5 * 255 + 5 * 1000;
-        assert!((expected..=expected + 13).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
-        assert_eq!(listener.source.asked, 14);
-        assert!(listener.pause.is_zero());
-        tokio::time::resume();
-        client.write_all(b"y").await.unwrap();
-        assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read_u8()).await.unwrap().unwrap(), b'y');
-        listener.source.script.push_back(Err(io::ErrorKind::InvalidInput.into()));
-        assert!(listener.accept().await.is_err());
+        let tcp = SockRef::from(&**socket.read.as_ref().unwrap().kernel().unwrap());
+        assert!(tcp.tcp_nodelay().unwrap());
+        assert_eq!(tcp.ttl_v4().unwrap(), 44);
     }
 }

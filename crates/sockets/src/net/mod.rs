@@ -1,9 +1,14 @@
 //! Pieces that talk to the operating system: connect, listen, resolve, descriptors, socket options.
 
+pub mod accept;
 pub mod connect;
 #[cfg(unix)]
 pub mod inherited;
+pub mod inherited_socket;
+pub mod kernel_stream;
 pub mod listen;
 pub mod resolve;
 pub mod sockopts;
 pub mod tcp;
+pub mod udp;
+pub mod unix;

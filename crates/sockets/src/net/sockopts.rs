@@ -1,13 +1,18 @@
-//! Socket options of TCP connections and listeners, one struct for each phase in which the kernel wants them.
+//! Socket options of TCP and UDP sockets, one struct for each phase in which the kernel wants them.
 //!
 //! [`BindOptions`] before bind, [`RouteOptions`] before connect or listen (the handshake must already have them, or window
-//! scaling depends on them), [`StreamOptions`] on the connected or accepted socket. A new option is one field and one line
+//! scaling depends on them), [`StreamOptions`] before connect, on the listener, whose connections then begin with
+//! them, and on the accepted socket. A new option is one field and one line
 //! in `apply`. What a platform lacks is refused by name, never skipped; options of the other IP version are skipped, so
 //! that one set of options serves a race over both.
 
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "sockopts/elsewhere.rs")]
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "sockopts/linux.rs")]
 mod os;
+
+mod datagram;
+
+pub use datagram::{DatagramOptions, Interface, MulticastError};
 
 use socket2::{Socket, TcpKeepalive};
 use std::{io, time::Duration};
@@ -73,7 +78,7 @@ pub struct RouteOptions {
     pub user_timeout_s: Option<u32>,
 }
 
-/// On a connected or accepted socket.
+/// Of a connection: before it is made, on the listener and on what that accepts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamOptions {
     /// TCP_NODELAY
@@ -82,7 +87,8 @@ pub struct StreamOptions {
     pub linger_s: Option<u32>,
     /// SO_OOBINLINE
     pub out_of_band_inline: bool,
-    /// SO_INCOMING_CPU
+    /// SO_INCOMING_CPU: decides among sockets that wait at one address (SO_REUSEPORT). Of a connection the kernel overwrites
+    /// it with each packet.
     pub cpu_affinity: Option<usize>,
     /// TCP_THIN_LINEAR_TIMEOUTS
     pub thin_linear_timeouts: Option<bool>,
@@ -114,13 +120,17 @@ impl RouteOptions {
     /// Sets the options that were given, one after another; the first failure ends it.
     pub fn apply(&self, socket: &Socket, v6: bool) -> Result<(), OptionError> {
         set("tclass_v6", self.tclass_v6.filter(|_| v6), |class| os::tclass_v6(socket, class))?;
-        set("tos_v4", self.tos_v4.filter(|_| !v6), |tos| socket.set_tos_v4(tos))?;
-        set("ttl", self.ttl, |n| if v6 { socket.set_unicast_hops_v6(n) } else { socket.set_ttl_v4(n) })?;
+        let octet = u8::MAX.into();
+        set("tos_v4", self.tos_v4.filter(|_| !v6), |tos| socket.set_tos_v4(at_most(octet, tos)?))?;
+        set("ttl", self.ttl, |n| {
+            let n = at_most(octet, n)?;
+            if v6 { socket.set_unicast_hops_v6(n) } else { socket.set_ttl_v4(n) }
+        })?;
         set("priority", self.priority, |n| os::priority(socket, n))?;
         set("mark", self.mark, |n| os::mark(socket, n))?;
         set("mss", self.mss, |n| os::mss(socket, n))?;
-        set("recv_buffer_size", self.recv_buffer_size, |n| socket.set_recv_buffer_size(n))?;
-        set("send_buffer_size", self.send_buffer_size, |n| socket.set_send_buffer_size(n))?;
+        set("recv_buffer_size", self.recv_buffer_size, |n| socket.set_recv_buffer_size(at_most(LARGEST, n)?))?;
+        set("send_buffer_size", self.send_buffer_size, |n| socket.set_send_buffer_size(at_most(LARGEST, n)?))?;
         set("tcp_congestion", self.tcp_congestion.as_deref(), |name| os::tcp_congestion(socket, name))?;
         set("user_timeout_s", self.user_timeout_s, |s| os::user_timeout(socket, Duration::from_secs(s.into())))
     }
@@ -132,7 +142,7 @@ impl StreamOptions {
         set("nodelay", self.nodelay, |on| socket.set_tcp_nodelay(on))?;
         set("linger_s", self.linger_s, |s| socket.set_linger(Some(Duration::from_secs(s.into()))))?;
         set("out_of_band_inline", on(self.out_of_band_inline), |on| socket.set_out_of_band_inline(on))?;
-        set("cpu_affinity", self.cpu_affinity, |cpu| os::cpu_affinity(socket, cpu))?;
+        set("cpu_affinity", self.cpu_affinity, |cpu| os::cpu_affinity(socket, at_most(LARGEST, cpu)?))?;
         set("thin_linear_timeouts", self.thin_linear_timeouts, |on| os::thin_linear_timeouts(socket, on))?;
         set("notsent_lowat", self.notsent_lowat, |n| os::notsent_lowat(socket, n))?;
         set("keepalive_idletime_s", self.keepalive_idletime_s, |s| {
@@ -150,6 +160,14 @@ impl StreamOptions {
 /// A flag that can only be turned on.
 fn on(flag: bool) -> Option<bool> {
     flag.then_some(true)
+}
+
+/// The largest number that the kernel's interface can carry.
+const LARGEST: usize = i32::MAX as usize;
+
+/// A number that is not cut to another one on its way to the kernel.
+fn at_most<T: PartialOrd>(largest: T, n: T) -> io::Result<T> {
+    if n <= largest { Ok(n) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "the number is too large")) }
 }
 
 /// Sets one option, if it was given.
@@ -209,6 +227,16 @@ mod tests {
         let s = socket(Domain::IPV4);
         let e = RouteOptions { ttl: Some(7777), ..Default::default() }.apply(&s, false).unwrap_err();
         assert!(e.to_string().starts_with("cannot set socket option ttl: "), "{e}");
+        for too_large in [
+            RouteOptions { tos_v4: Some(256), ..Default::default() },
+            RouteOptions { ttl: Some(u32::MAX), ..Default::default() }, // -1 would be the default
+            RouteOptions { recv_buffer_size: Some(1 << 32), ..Default::default() },
+            RouteOptions { send_buffer_size: Some(1 << 31), ..Default::default() },
+        ] {
+            assert!(too_large.apply(&s, false).is_err(), "{too_large:?}");
+        }
+        let e = StreamOptions { cpu_affinity: Some(1 << 32), ..Default::default() }.apply(&s).unwrap_err();
+        assert_eq!(e.to_string(), "cannot set socket option cpu_affinity: the number is too large");
         let e = set("x", Some(()), |()| Err(io::ErrorKind::Unsupported.into())).unwrap_err();
         assert_eq!(e.to_string(), "socket option x does not exist on this platform");
         assert_eq!(io::Error::from(e).kind(), io::ErrorKind::Unsupported);

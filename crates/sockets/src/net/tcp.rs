@@ -1,207 +1,34 @@
-//! Halves of a TCP connection over one shared socket.
-//!
-//! Bottom of the stack: what connect and listen give. The halves share one `Arc<TcpStream>`, so that splice, reset
-//! detection and descriptor passing need neither a second descriptor nor a lock. Dropping a half shuts nothing down; the
-//! descriptor closes with the last owner (halves, [`Link`]). Compared with tokio's own halves a short read clears the
-//! readiness, which saves the system call that would only say EAGAIN.
+//! What a TCP connection is besides its halves: its addresses.
 
-#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "tcp/hold_linux.rs")]
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "tcp/hold_elsewhere.rs")]
-mod hold;
-
+use super::kernel_stream::{KernelStream, kernel_socket};
 use crate::{
     info::{Address, SocketInfo},
-    socket::{Link, StreamSocket},
-    stream::{StreamRead, StreamWrite},
+    socket::StreamSocket,
 };
-use std::{
-    io::{self, IoSlice, Read},
-    net::Shutdown,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
-    net::TcpStream,
-};
-
-/// With epoll and kqueue a short read means that the kernel's buffer is empty: the next event will tell.
-/// Windows reports readiness by level and only again after EAGAIN, so there the shortcut would lose an event. A mark of
-/// urgent data also ends a read early: sockets that want it inline (SO_OOBINLINE) go without the shortcut.
-const SHORT_MEANS_EMPTY: bool = cfg!(unix);
-
-/// Read half. Pending: woken when the socket is readable, nothing is lost. EOF: FIN of the peer, repeated for ever. Drop
-/// midway loses nothing but closes nothing either, while the other half lives. It changes only the unfilled part.
-#[derive(Debug)]
-pub struct TcpRead {
-    tcp: Arc<TcpStream>,
-    short_means_empty: bool,
-}
-
-impl TcpRead {
-    pub fn new(tcp: Arc<TcpStream>) -> Self {
-        let inline = socket2::SockRef::from(&*tcp).out_of_band_inline().unwrap_or(false);
-        Self { tcp, short_means_empty: SHORT_MEANS_EMPTY && !inline }
-    }
-}
-
-impl AsyncRead for TcpRead {
-    #[inline]
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if buf.remaining() == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        // Costs nothing for buffers that were initialised once, as all of ours are.
-        let room = buf.initialize_unfilled();
-        let socket = socket2::SockRef::from(&*self.tcp);
-        let n = loop {
-            ready!(self.tcp.poll_read_ready(cx))?;
-            let mut short = None;
-            let result = self.tcp.try_io(Interest::READABLE, || {
-                let n = (&*socket).read(room)?;
-                if self.short_means_empty && 0 < n && n < room.len() {
-                    short = Some(n);
-                    return Err(io::ErrorKind::WouldBlock.into()); // clears the readiness
-                }
-                Ok(n)
-            });
-            match (short, result) {
-                (Some(n), _) | (None, Ok(n)) => break n,
-                (None, Err(e)) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                (None, Err(e)) => return Poll::Ready(Err(e)),
-            }
-        };
-        buf.advance(n);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl StreamRead for TcpRead {
-    #[inline]
-    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.tcp.poll_read_ready(cx)
-    }
-
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        Some(&self.tcp)
-    }
-}
-
-/// Write half. Pending: nothing of the slice was taken. Short writes: when the kernel's buffer fills up. Flushing is needed
-/// only after `poll_write_held`. Shutdown sends FIN and may be repeated; dropping does not send it. It never changes the
-/// bytes it is lent.
-#[derive(Debug)]
-pub struct TcpWrite {
-    tcp: Arc<TcpStream>,
-    /// `poll_write_held` does what it says.
-    holds_back: bool,
-    /// The end of the last write may still wait in the kernel for more.
-    held: bool,
-}
-
-impl TcpWrite {
-    pub fn new(tcp: Arc<TcpStream>) -> Self {
-        Self { tcp, holds_back: false, held: false }
-    }
-
-    #[inline]
-    fn poll_io(
-        &mut self,
-        cx: &mut Context<'_>,
-        held: bool,
-        mut write: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.tcp.poll_write_ready(cx))?;
-            match write(&self.tcp) {
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                result => {
-                    self.held = held;
-                    return Poll::Ready(result);
-                }
-            }
-        }
-    }
-}
-
-impl AsyncWrite for TcpWrite {
-    #[inline]
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, false, |tcp| tcp.try_write(buf))
-    }
-
-    #[inline]
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, false, |tcp| tcp.try_write_vectored(bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    #[inline]
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if std::mem::take(&mut self.held) {
-            hold::let_go(&self.tcp)?;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match socket2::SockRef::from(&*self.tcp).shutdown(Shutdown::Write) {
-            // The connection is over already, by reset or in order: there is no direction left to end.
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
-            result => result,
-        })
-    }
-}
-
-impl StreamWrite for TcpWrite {
-    fn may_hold_back(&mut self) {
-        self.holds_back = true;
-    }
-
-    fn poll_write_held(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        if !self.holds_back {
-            return Pin::new(self).poll_write_vectored(cx, bufs);
-        }
-        self.poll_io(cx, true, |tcp| tcp.try_io(Interest::WRITABLE, || hold::write(tcp, bufs)))
-    }
-
-    fn tcp(&self) -> Option<&Arc<TcpStream>> {
-        Some(&self.tcp)
-    }
-}
+use tokio::net::TcpStream;
 
 /// A connected socket with both halves, its link, and what the kernel knows of it added to `info`.
 pub fn tcp_socket(tcp: TcpStream, mut info: SocketInfo) -> StreamSocket {
     // Unknown addresses (a peer that has gone meanwhile) stay unknown; reading will tell what happened.
     info.local = info.local.or_else(|| tcp.local_addr().ok().map(Address::Ip));
     info.peer = info.peer.or_else(|| tcp.peer_addr().ok().map(Address::Ip));
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsRawFd;
-        info.fd = Some(tcp.as_raw_fd());
-    }
-    let tcp = Arc::new(tcp);
-    StreamSocket {
-        read: Some(Box::new(TcpRead::new(tcp.clone()))),
-        write: Some(Box::new(TcpWrite::new(tcp.clone()))),
-        hangup: None,
-        link: Some(Link::Tcp(tcp)),
-        info: Arc::new(info),
-    }
+    kernel_socket(KernelStream::from(tcp), info)
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::time::Duration;
+    use crate::{
+        net::kernel_stream::{KernelRead, KernelWrite},
+        socket::Link,
+        stream::{StreamRead as _, StreamWrite as _},
+    };
+    use std::{
+        io::{self, IoSlice},
+        sync::Arc,
+        task::Poll,
+        time::Duration,
+    };
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
         net::TcpListener,
@@ -218,9 +45,9 @@ pub(crate) mod tests {
         (client, listener.accept().await.unwrap().0)
     }
 
-    fn halves(tcp: TcpStream) -> (TcpRead, TcpWrite, Link) {
-        let tcp = Arc::new(tcp);
-        (TcpRead::new(tcp.clone()), TcpWrite::new(tcp.clone()), Link::Tcp(tcp))
+    fn halves(tcp: TcpStream) -> (KernelRead, KernelWrite, Link) {
+        let tcp = Arc::new(KernelStream::from(tcp));
+        (KernelRead::new(tcp.clone()), KernelWrite::new(tcp.clone()), Link(tcp))
     }
 
     #[tokio::test]
@@ -269,34 +96,13 @@ pub(crate) mod tests {
         assert_eq!(timeout(BOUND, waiting).await.unwrap().unwrap(), 0);
     }
 
-    /// All of it is there before the first read, which ends at the mark.
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn urgent_data_inline_hides_nothing_behind_it() {
-        let (ours, mut theirs) = connection().await;
-        let socket = socket2::SockRef::from(&ours);
-        socket.set_out_of_band_inline(true).unwrap();
-        theirs.write_all(b"before").await.unwrap();
-        assert_eq!(socket2::SockRef::from(&theirs).send_out_of_band(b"!").unwrap(), 1);
-        theirs.write_all(b"behind").await.unwrap();
-        let _ = timeout(BOUND, ours.readable()).await.expect("hangs"); // loopback has delivered all by now
-        let (mut read, _write, _link) = halves(ours);
-        let mut got: Vec<u8> = vec![];
-        while got.len() < 13 {
-            let mut buf = [0; 64];
-            let n = timeout(BOUND, read.read(&mut buf)).await.expect("hangs").unwrap();
-            got.extend(&buf[..n]);
-        }
-        assert_eq!(got, b"before!behind");
-    }
-
     #[tokio::test]
     async fn is_not_readable_after_a_short_read() {
         let (ours, mut theirs) = connection().await;
         let (mut read, _write, _link) = halves(ours);
         theirs.write_all(b"12345").await.unwrap();
         assert_eq!(timeout(BOUND, read.read(&mut [0; 64])).await.unwrap().unwrap(), 5);
-        if SHORT_MEANS_EMPTY {
+        if cfg!(unix) {
             let readable = std::future::poll_fn(|cx| Poll::Ready(read.poll_readable(cx).is_ready())).await;
             assert!(!readable, "the short read already said that nothing is left");
         }

@@ -8,11 +8,11 @@ use std::mem;
 
 /// A message is longer than its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooLong;
+pub(crate) struct TooLong;
 
 /// What a chunk led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fed {
+pub(crate) enum Fed {
     /// It is a message by itself, and was not copied.
     Whole,
     /// It is kept; more is needed.
@@ -22,7 +22,7 @@ pub(super) enum Fed {
 }
 
 /// The beginning of a message, or nothing.
-pub(super) struct Assembly {
+pub(crate) struct Assembly {
     limit: usize,
     window: Window,
     /// Holds the message instead of the window when it is longer than pooled buffers are.

@@ -18,8 +18,8 @@ pub const DEFAULT_LIMIT: usize = 655_360;
 /// Why a message cannot be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DefragmentError {
-    #[error("a message is longer than the {limit} bytes that may be joined; raise --defragment-max-size or the like")]
-    TooLong { limit: usize },
+    #[error("a message is longer than the {limit} bytes that may be joined; {option} says how many")]
+    TooLong { limit: usize, option: &'static str },
 }
 
 impl From<DefragmentError> for io::Error {
@@ -42,12 +42,19 @@ pub fn defragment_writes(mut socket: DatagramSocket, limit: usize) -> DatagramSo
 pub struct Defragment {
     inner: BoxDatagramWrite,
     assembly: Assembly,
+    /// What sets the limit, for the message about it.
+    option: &'static str,
 }
 
 impl Defragment {
     /// `limit` in bytes for one message, also for one that comes whole.
     pub fn new(inner: BoxDatagramWrite, limit: usize) -> Self {
-        Self { inner, assembly: Assembly::new(limit) }
+        Self::named(inner, limit, "--defragment-max-size")
+    }
+
+    /// The same for a sink with an option of its own for that.
+    pub fn named(inner: BoxDatagramWrite, limit: usize, option: &'static str) -> Self {
+        Self { inner, assembly: Assembly::new(limit), option }
     }
 }
 
@@ -59,8 +66,8 @@ impl DatagramWrite for Defragment {
         if flags.any(Flags::CONTROL) {
             return self.inner.poll_write(cx, chunk, flags);
         }
-        let limit = self.assembly.limit();
-        match self.assembly.feed(chunk, flags.ends_message()).map_err(|_| DefragmentError::TooLong { limit })? {
+        let (limit, option) = (self.assembly.limit(), self.option);
+        match self.assembly.feed(chunk, flags.ends_message()).map_err(|_| DefragmentError::TooLong { limit, option })? {
             Fed::Whole => self.inner.poll_write(cx, chunk, flags),
             Fed::Kept => Poll::Ready(Ok(())),
             Fed::Joined => {
@@ -147,10 +154,8 @@ mod tests {
             for (result, got) in run(&chunks, 5) {
                 let error = result.unwrap_err();
                 let source = error.get_ref().and_then(|e| e.downcast_ref::<DefragmentError>());
-                assert_eq!(
-                    (error.kind(), source),
-                    (io::ErrorKind::InvalidData, Some(&DefragmentError::TooLong { limit: 5 }))
-                );
+                let expected = DefragmentError::TooLong { limit: 5, option: "--defragment-max-size" };
+                assert_eq!((error.kind(), source), (io::ErrorKind::InvalidData, Some(&expected)));
                 assert_eq!(got, []);
             }
         }

@@ -1,6 +1,6 @@
 //! Overlays: each wraps a socket and is one machine in one file.
 
-mod assembly;
+pub(crate) mod assembly;
 pub mod chunks;
 pub mod datagram_log;
 pub mod defragment;

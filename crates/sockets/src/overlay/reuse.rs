@@ -12,6 +12,7 @@ use crate::{
     hangup::Hangup,
     info::SocketInfo,
     socket::DatagramSocket,
+    wakers::Wakers,
 };
 use client::{ClientReader, ClientWriter};
 use std::{
@@ -20,7 +21,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
-    task::{Context, Poll, Wake, Waker, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 /// What happens to the inner socket when a client leaves in the middle of a message that it writes.
@@ -272,34 +273,6 @@ impl Writing {
         };
         self.torn = None;
         Poll::Ready(outcome)
-    }
-}
-
-/// Wakes everybody who was added since the last time.
-#[derive(Default)]
-struct Wakers(Mutex<Vec<Waker>>);
-
-impl Wakers {
-    fn add(&self, waker: &Waker) {
-        let mut all = lock(&self.0);
-        if !all.iter().any(|w| w.will_wake(waker)) {
-            all.push(waker.clone());
-        }
-    }
-
-    fn wake_all(&self) {
-        // The vector stays, so that waiting costs no allocation; wakers only schedule tasks, they do not come back here.
-        lock(&self.0).drain(..).for_each(Waker::wake);
-    }
-}
-
-impl Wake for Wakers {
-    fn wake(self: Arc<Self>) {
-        self.wake_all();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_all();
     }
 }
 

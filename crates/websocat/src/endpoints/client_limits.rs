@@ -5,6 +5,7 @@
 //! a time, so that the limit stays one.
 
 use serde::{Deserialize, Serialize};
+use sockets::info::SocketInfo;
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
@@ -102,6 +103,24 @@ fn network(address: IpAddr) -> IpAddr {
 impl ClientLimits {
     pub fn new(opts: ClientLimitOpts) -> Self {
         Self { opts, present: Arc::default() }
+    }
+
+    /// A seat for a new connection from this address, or None: it is to be closed, there are too many. One that has a seat
+    /// only to be told so is marked.
+    pub fn seat(&self, from: Option<IpAddr>, info: &mut SocketInfo) -> Option<Seat> {
+        let (full, seat) = match self.admit(from) {
+            Admission::Welcome(seat) => return Some(seat),
+            Admission::Told(seat, full) => (full, Some(seat)),
+            Admission::Closed(full) => (full, None),
+        };
+        // Once for each time that it becomes full: a crowd outside shall not fill the log.
+        if full.again {
+            tracing::debug!("{}: refused: {full}", info.describe());
+        } else {
+            tracing::warn!("{}: refused: {full}", info.describe());
+        }
+        info.busy = seat.is_some();
+        seat
     }
 
     /// Finds a seat for a connection from this address; None: not an IP address, then only the limit of all counts.

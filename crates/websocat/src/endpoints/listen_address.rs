@@ -1,9 +1,11 @@
 //! Where to listen, as people write it: `IP:PORT`, `HOST:PORT`, or a bare port for the loopback addresses.
 
+use super::inherited_fd;
 use crate::{
     error::{Error, Result},
     spec::{OptionMap, string_literal},
 };
+use sockets::net::inherited_socket::Which;
 use std::{
     ffi::OsStr,
     fmt,
@@ -18,6 +20,8 @@ pub enum ListenAddress {
     Port(u16),
     /// `HOST:PORT`, resolved when the listener starts.
     Name(String),
+    /// A socket that this program was started with; it has prefixes of its own.
+    Inherited(Which),
 }
 
 /// What to write, for help and errors.
@@ -64,6 +68,7 @@ impl ListenAddress {
         match self {
             Self::Address(addr) => OptionMap::new().text("addr", &addr.to_string()),
             Self::Name(name) => OptionMap::new().text("host", name),
+            Self::Inherited(which) => inherited_fd::option_map(which),
             Self::Port(port) => {
                 let mut map = OptionMap::new();
                 let addrs = loopbacks(*port).map(|addr| string_literal(&addr.to_string()));
@@ -93,6 +98,7 @@ impl fmt::Display for ListenAddress {
             Self::Address(addr) => addr.fmt(f),
             Self::Port(port) => port.fmt(f),
             Self::Name(name) => f.write_str(name),
+            Self::Inherited(which) => which.fmt(f),
         }
     }
 }

@@ -4,14 +4,20 @@ use crate::{
     error::{Error, Kind, Result},
     spec::{EndpointSpec, Form, Script, SocketKind, Stack, Then},
 };
-use sockets::{info::SocketInfo, socket::StreamSocket};
+use sockets::{
+    info::SocketInfo,
+    net::unix::{UnixAddress, UnixPlace},
+    socket::StreamSocket,
+};
 use std::{ffi::OsStr, sync::Arc};
 
 pub mod async_fd;
 pub mod client_limits;
+pub mod datagram_sockopts;
 pub mod devnull;
 pub mod empty;
 pub mod file;
+pub mod inherited_fd;
 pub mod listen_address;
 pub mod literal;
 pub mod literal_base64;
@@ -23,11 +29,18 @@ pub mod registry_datagram;
 pub mod registry_send;
 pub mod registry_stream;
 pub mod reuser;
+pub mod socket_args;
 pub mod sockopts;
 pub mod stdio;
 pub mod tcp_connect;
 pub mod tcp_listen;
 pub mod tee;
+pub mod udp;
+pub mod udp_server;
+pub mod udp_socket;
+pub mod unix_connect;
+pub mod unix_listen;
+pub mod unix_place;
 pub mod write_splitoff;
 pub mod ws_listen;
 pub mod ws_url;
@@ -52,6 +65,10 @@ endpoints! {
     tcp_connect::TcpConnect,
     tcp_listen::TcpListen,
     tee::Tee,
+    udp_server::UdpServer,
+    udp_socket::UdpSocket,
+    unix_connect::UnixConnect,
+    unix_listen::UnixListen,
     write_splitoff::WriteSplitoff,
     ws_listen::WsListen,
     ws_url::WsUrl,
@@ -67,10 +84,14 @@ pub struct EndpointArgs {
     pub listen: tcp_listen::ListenArgs,
     #[command(flatten)]
     pub client_limits: client_limits::ClientLimitOpts,
-    #[command(flatten)]
-    pub tcp_bind: sockopts::BindOpts,
-    #[command(flatten)]
-    pub tcp: sockopts::TcpStreamOpts,
+    #[command(flatten, next_help_heading = socket_args::HEADING)]
+    pub sockets: socket_args::SocketArgs,
+    #[command(flatten, next_help_heading = "UDP")]
+    pub udp: udp::UdpArgs,
+    #[command(flatten, next_help_heading = "UNIX socket files")]
+    pub socket_file: unix_listen::SocketFileArgs,
+    #[command(flatten, next_help_heading = "SEQPACKET sockets")]
+    pub seqpacket: unix_place::SeqpacketArgs,
     #[command(flatten, next_help_heading = "Processes")]
     pub process: process::ProcessArgs,
     #[command(flatten, next_help_heading = "Files")]
@@ -135,6 +156,9 @@ macro_rules! endpoints {
             pub fn is_single(&self) -> bool {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.is_single(), )* }
             }
+            pub fn sockets(&self) -> socket_args::Sockets {
+                match self { $( $(#[$cfg])* Self::$Variant(x) => x.sockets(), )* }
+            }
             pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.emit(script, then), )* }
             }
@@ -156,18 +180,38 @@ impl Endpoint {
 
     /// A network connection or a process: where a traffic log shows something.
     pub fn is_external(&self) -> bool {
-        matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_))
+        let network = matches!(self, Self::TcpConnect(_) | Self::TcpListen(_) | Self::Process(_));
+        network || matches!(self, Self::UnixConnect(_) | Self::UnixListen(_))
     }
 
-    /// A process, a file, the terminal, an inherited descriptor, or another part of the program, which may lead to one.
+    /// UDP of either form.
+    pub fn is_udp(&self) -> bool {
+        matches!(self, Self::UdpSocket(_) | Self::UdpServer(_))
+    }
+
+    /// A process, a file, the terminal, an inherited descriptor, a UNIX socket, or another part of the program, which may lead
+    /// to one.
     pub fn is_private(&self) -> bool {
-        let own = matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
+        let own = matches!(self, Self::UnixConnect(_) | Self::UnixListen(_));
+        let own = own || matches!(self, Self::Process(_) | Self::File(_) | Self::Stdio(_) | Self::AsyncFd(_));
         own || self.is_registered()
     }
 
     /// Another part of the program is behind it.
     pub fn is_registered(&self) -> bool {
         matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))
+    }
+
+    /// A UNIX socket whose path others would take for an abstract name.
+    pub fn path_like_abstract_name(&self) -> Option<UnixAddress> {
+        let address = match self {
+            Self::UnixConnect(unix) => unix.address.clone(),
+            Self::UnixListen(unix) => unix.address()?,
+            _ => return None,
+        };
+        let looks =
+            matches!(&address.place, UnixPlace::Path(path) if path.as_os_str().as_encoded_bytes().starts_with(b"@"));
+        looks.then_some(address)
     }
 
     /// The stacks that it is made of, if passes made it of some.

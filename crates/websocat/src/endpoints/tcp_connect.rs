@@ -4,7 +4,10 @@
 //! wins. Whether names are looked up once or for every connection a pass of the planner decides. The I/O is in
 //! `sockets::net`.
 
-use super::sockopts::{BindOpts, TcpStreamOpts};
+use super::{
+    socket_args::{OptionGroup, Sockets},
+    sockopts::{BindOpts, LocalOpts, PacketOpts, TcpOpts},
+};
 use crate::{
     cli::value::Duration,
     error::{Error, Kind, Result},
@@ -113,6 +116,15 @@ impl EndpointSpec for TcpConnect {
         Some(SocketKind::Stream)
     }
 
+    fn sockets(&self) -> Sockets {
+        const GROUPS: &[OptionGroup] = &[OptionGroup::Local, OptionGroup::Bind, OptionGroup::Packet, OptionGroup::Tcp];
+        let v6 = match &self.target {
+            TcpTarget::Address(addr) => Some(addr.is_ipv6()),
+            TcpTarget::Late(_) | TcpTarget::Early { .. } => None,
+        };
+        Sockets { groups: GROUPS, v6 }
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let args = script.args.endpoints.tcp_connect.clone();
         let limit = args.connect_timeout.limit_millis();
@@ -145,8 +157,11 @@ fn race(script: &mut Script, args: &TcpConnectArgs, addrs: &str, then: &mut Then
 }
 
 fn with_socket_options(mut map: OptionMap, script: &Script) -> Result<OptionMap> {
-    map.extend(&script.args.endpoints.tcp_bind)?;
-    map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
+    let sockets = script.socket_options();
+    map.extend(&sockets.local)?;
+    map.extend(&sockets.bind)?;
+    map.extend(&sockets.packet)?;
+    map.extend(&sockets.tcp.for_session(script.nodelay))?;
     Ok(map)
 }
 
@@ -155,9 +170,6 @@ fn with_socket_options(mut map: OptionMap, script: &Script) -> Result<OptionMap>
 struct ConnectTcpOpts {
     /// Address and port of the server
     addr: SocketAddr,
-    /// Local address to bind to first
-    #[serde(default)]
-    bind: Option<SocketAddr>,
     /// Milliseconds after which connecting fails; absent: as long as the system tries
     #[serde(default)]
     timeout_ms: Option<u64>,
@@ -168,9 +180,6 @@ struct ConnectTcpOpts {
 struct ConnectTcpRaceOpts {
     /// Milliseconds between starting attempts
     race_interval_ms: u32,
-    /// Local address to bind to first
-    #[serde(default)]
-    bind: Option<SocketAddr>,
     /// Milliseconds after which connecting fails, all attempts together; absent: as long as the system tries
     #[serde(default)]
     timeout_ms: Option<u64>,
@@ -179,12 +188,12 @@ struct ConnectTcpRaceOpts {
 /// A task that connects by TCP to one address and goes on with a function that gets the socket.
 fn connect_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ConnectTcpOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ConnectTcpOpts, LocalOpts, BindOpts, PacketOpts, TcpOpts)>,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
-    let ConnectTcpOpts { addr, bind, timeout_ms } = reader.take()?;
-    let options = tcp_options(reader, bind, timeout_ms)?;
+    let ConnectTcpOpts { addr, timeout_ms } = reader.take()?;
+    let options = tcp_options(reader, timeout_ms)?;
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
         let tcp = connect(addr, &options).await.map_err(connect_error)?;
@@ -196,13 +205,13 @@ fn connect_tcp(
 /// socket.
 fn connect_tcp_race(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ConnectTcpRaceOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ConnectTcpRaceOpts, LocalOpts, BindOpts, PacketOpts, TcpOpts)>,
     addrs: Addresses,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
-    let ConnectTcpRaceOpts { race_interval_ms, bind, timeout_ms } = reader.take()?;
-    let options = tcp_options(reader, bind, timeout_ms)?;
+    let ConnectTcpRaceOpts { race_interval_ms, timeout_ms } = reader.take()?;
+    let options = tcp_options(reader, timeout_ms)?;
     let interval = time::Duration::from_millis(race_interval_ms.into());
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
@@ -215,7 +224,7 @@ fn connect_tcp_race(
 /// The same with an array of socket addresses.
 fn connect_tcp_race_array(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ConnectTcpRaceOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ConnectTcpRaceOpts, LocalOpts, BindOpts, PacketOpts, TcpOpts)>,
     addrs: rhai::Array,
     continuation: RhFn<(Handle<StreamSocket>,)>,
 ) -> RhResult<TaskHandle> {
@@ -226,14 +235,15 @@ fn connect_tcp_race_array(
     connect_tcp_race(ctx, opts, addrs.collect::<Result<_, String>>()?, continuation)
 }
 
-fn tcp_options(mut reader: OptsReader, bind: Option<SocketAddr>, timeout_ms: Option<u64>) -> RhResult<TcpOptions> {
-    let (bind_opts, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
+fn tcp_options(mut reader: OptsReader, timeout_ms: Option<u64>) -> RhResult<TcpOptions> {
+    let (local, bind): (LocalOpts, BindOpts) = (reader.take()?, reader.take()?);
+    let (packet, tcp): (PacketOpts, TcpOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
     Ok(TcpOptions {
-        bind,
-        bind_options: bind_opts.options(),
-        route_options: stream.route_options(),
-        stream_options: stream.stream_options(),
+        bind: local.bind,
+        bind_options: bind.options(),
+        route_options: tcp.route_options(&packet),
+        stream_options: tcp.stream_options(&packet),
         timeout: timeout_ms.map(time::Duration::from_millis),
     })
 }
@@ -247,7 +257,7 @@ fn connect_error(e: ConnectError) -> Error {
     let kind = match &e {
         ConnectError::NoAddresses => Kind::NoAddresses,
         ConnectError::TimedOut { .. } => Kind::ConnectTimeout,
-        ConnectError::Failed { .. } | ConnectError::Option { .. } => Kind::Connect,
+        ConnectError::Failed { .. } | ConnectError::Option { .. } | ConnectError::OtherVersion { .. } => Kind::Connect,
     };
     Error::with_source(kind, e.to_string(), e)
 }

@@ -4,9 +4,11 @@
 //! When the scenario drains it accepts no more and waits for its sessions.
 
 use super::{
-    client_limits::{Admission, ClientLimitOpts, ClientLimits, Seat},
+    client_limits::{ClientLimitOpts, ClientLimits, Seat},
+    inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
     listen_address::{FORMAT, ListenAddress},
-    sockopts::{BindOpts, TcpStreamOpts},
+    socket_args::{OptionGroup, Sockets},
+    sockopts::{BacklogOpts, BindOpts, PacketOpts, TcpOpts},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -25,8 +27,9 @@ use serde::Deserialize;
 use sockets::{
     info::Address,
     net::{
+        inherited_socket::{Wanted, Which},
         listen::{ListenOptions, Listener, loopback},
-        resolve::{Resolver as _, SystemResolver},
+        resolve::{Resolver, SystemResolver},
     },
     socket::StreamSocket,
 };
@@ -54,6 +57,9 @@ pub struct ListenArgs {
     /// Append the port number to that command
     #[arg(long)]
     pub exec_after_listen_append_port: bool,
+    /// Explains how inherited sockets are written now: as unix-listen-fd:3 and the like
+    #[arg(long)]
+    pub accept_from_fd: bool,
 }
 
 impl ListenArgs {
@@ -67,7 +73,7 @@ impl ListenArgs {
                         "\"LISTEN proto={proto},ip=\" + {addr}.get_ip() + \",port=\" + str({addr}.get_port()) + \"\\n\""
                     )
                 }
-                None => format!("\"LISTEN proto={proto}\\n\""),
+                None => string_literal(&format!("LISTEN proto={proto}\n")),
             };
             tasks.push(format!("task_wrap(|| {{ print_stdout({line}); dummy_task() }})"));
         }
@@ -82,15 +88,38 @@ impl ListenArgs {
     }
 }
 
-impl EndpointSpec for TcpListen {
-    const FORMS: &'static [Form] = &[Form {
-        name: "tcp-listen",
-        prefixes: &["tcp-listen:", "listen-tcp:", "tcp-l:", "l-tcp:"],
-        value: FORMAT,
-        doc: "Accepts TCP connections. A bare port listens on the loopback addresses only.",
-    }];
+impl TcpListen {
+    fn is_inherited(&self) -> bool {
+        matches!(self.address, ListenAddress::Inherited(_))
+    }
+}
 
-    fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
+impl EndpointSpec for TcpListen {
+    const FORMS: &'static [Form] = &[
+        Form {
+            name: "tcp-listen",
+            prefixes: &["tcp-listen:", "listen-tcp:", "tcp-l:", "l-tcp:"],
+            value: FORMAT,
+            doc: "Accepts TCP connections. A bare port listens on the loopback addresses only.",
+        },
+        Form {
+            name: "tcp-listen-fd",
+            prefixes: &["tcp-listen-fd:", "listen-tcp-fd:", "tcp-l-fd:", "l-tcp-fd:"],
+            value: "FD",
+            doc: "Accepts connections on a listening TCP socket that this program was started with (Unix).",
+        },
+        Form {
+            name: "tcp-listen-fdname",
+            prefixes: &["tcp-listen-fdname:", "listen-tcp-fdname:", "tcp-l-fdname:", "l-tcp-fdname:"],
+            value: "FDNAME",
+            doc: "The same by the name that a service manager gave it (LISTEN_FDNAMES).",
+        },
+    ];
+
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        if is_inherited(form) {
+            return Ok(Self { address: ListenAddress::Inherited(inherited_fd::parse(form, value)?) });
+        }
         Ok(Self { address: ListenAddress::parse(value)? })
     }
 
@@ -102,6 +131,19 @@ impl EndpointSpec for TcpListen {
         true
     }
 
+    fn sockets(&self) -> Sockets {
+        const GROUPS: &[OptionGroup] =
+            &[OptionGroup::Backlog, OptionGroup::Bind, OptionGroup::Packet, OptionGroup::Tcp];
+        /// Whoever made the socket has bound it.
+        const OF_CONNECTIONS: &[OptionGroup] = &[OptionGroup::Packet, OptionGroup::Tcp];
+        let groups = if self.is_inherited() { OF_CONNECTIONS } else { GROUPS };
+        let v6 = match &self.address {
+            ListenAddress::Address(addr) => Some(addr.is_ipv6()),
+            ListenAddress::Port(_) | ListenAddress::Name(_) | ListenAddress::Inherited(_) => None,
+        };
+        Sockets { groups, v6 }
+    }
+
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let Listening { autospawn, oneshot } = script.listening;
         let mut map = self.address.option_map();
@@ -111,22 +153,18 @@ impl EndpointSpec for TcpListen {
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
         }
-        map.extend(&script.args.endpoints.tcp_bind)?;
-        map.extend(&script.args.endpoints.tcp.for_session(script.nodelay))?;
+        let sockets = script.socket_options();
+        if !self.is_inherited() {
+            map.extend(&sockets.backlog)?;
+            map.extend(&sockets.bind)?;
+        }
+        map.extend(&sockets.packet)?;
+        map.extend(&sockets.tcp.for_session(script.nodelay))?;
         let addr = script.var("addr");
         let tasks = script.args.endpoints.listen.tasks("tcp", Some(&addr));
         let (tcp, from) = (script.var("tcp"), script.var("from"));
         script.nest(&format!("listen_tcp({map}, |{addr}| {{"), &format!("}}, |{tcp}, {from}| {{"), &mut |script| {
-            match &tasks[..] {
-                [] => script.line("dummy_task()"),
-                tasks => {
-                    script.nest("sequential([", "])", &mut |script| {
-                        tasks.iter().for_each(|task| script.line(&format!("{task},")));
-                        Ok(())
-                    })?;
-                }
-            }
-            Ok(())
+            script.in_sequence(&tasks)
         })?;
         script.indent(&mut |script| then(script, tcp.clone()))?;
         script.line("})");
@@ -144,46 +182,27 @@ struct ListenTcpOpts {
     addrs: Option<Vec<SocketAddr>>,
     /// Name and port to listen on, at all addresses of the name
     host: Option<String>,
-    /// Inherited descriptor instead of an address
-    fd: Option<i32>,
-    /// Inherited descriptor by its name in LISTEN_FDNAMES
-    named_fd: Option<String>,
-    /// Do not check the type of the descriptor
-    fd_force: bool,
     /// Each connection gets a task of its own; otherwise they are served one after another
     autospawn: bool,
     /// One connection only
     oneshot: bool,
-    /// Connections that may wait to be accepted; 1024, or 1 with oneshot
-    backlog: Option<u32>,
 }
 
 impl ListenTcpOpts {
-    fn check(&self) -> RhResult<()> {
-        let places = [
-            self.addr.is_some(),
-            self.addrs.is_some(),
-            self.host.is_some(),
-            self.fd.is_some(),
-            self.named_fd.is_some(),
-        ];
+    fn check(&self, inherited: Option<&Which>) -> RhResult<()> {
+        let places = [self.addr.is_some(), self.addrs.is_some(), self.host.is_some(), inherited.is_some()];
         if places.into_iter().filter(|given| *given).count() != 1 {
             return Err("where to listen? Give one of the options `addr`, `addrs`, `host`, `fd`, `named_fd`".into());
-        }
-        if self.fd.is_some() || self.named_fd.is_some() || self.fd_force {
-            return Err(
-                "listening on an inherited descriptor (`fd`, `named_fd`) does not exist in this version yet".into()
-            );
         }
         Ok(())
     }
 
-    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
+    async fn addresses(&self, resolver: &dyn Resolver) -> Result<Vec<SocketAddr>> {
         if let Some(name) = &self.host {
             return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-                // Whatever the hosts file says of it: both loopback addresses.
-                Some(("localhost", Ok(port))) => Ok(loopback(port).to_vec()),
-                _ => SystemResolver.lookup(name).await.map_err(lookup_error),
+                // Whatever the hosts file says of it: both loopback addresses (RFC 6761, 6.3).
+                Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => Ok(loopback(port).to_vec()),
+                _ => resolver.lookup(name).await.map_err(lookup_error),
             };
         }
         Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.addr).collect())
@@ -195,21 +214,27 @@ impl ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, ClientLimitOpts, BindOpts, TcpStreamOpts)>,
+    opts: RhOpts<(ListenTcpOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
     let opts: ListenTcpOpts = reader.take()?;
+    let inherited: InheritedOpts = reader.take()?;
     let limits: ClientLimitOpts = reader.take()?;
-    let (bind, stream): (BindOpts, TcpStreamOpts) = (reader.take()?, reader.take()?);
+    let (BacklogOpts { backlog }, bind): (BacklogOpts, BindOpts) = (reader.take()?, reader.take()?);
+    let (packet, tcp): (PacketOpts, TcpOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
-    opts.check()?;
+    let which = inherited.which()?;
+    opts.check(which.as_ref())?;
+    if which.is_some() && (backlog.is_some() || bind != BindOpts::default()) {
+        tracing::warn!("listen_tcp: an inherited socket is bound and listens already: options for that have no effect");
+    }
     let options = ListenOptions {
         bind_options: bind.options(),
-        route_options: stream.route_options(),
-        stream_options: stream.stream_options(),
-        backlog: opts.backlog.or(opts.oneshot.then_some(1)),
+        route_options: tcp.route_options(&packet),
+        stream_options: tcp.stream_options(&packet),
+        backlog: backlog.or(opts.oneshot.then_some(1)),
     };
     if !opts.oneshot {
         Scenario::of(&ctx)?.mark_server();
@@ -218,9 +243,17 @@ fn listen_tcp(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let addrs = opts.addresses().await?;
-        let listener =
-            Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?;
+        let listener = match which {
+            Some(which) => {
+                let socket = take_listener(&which, Wanted::TcpListener, inherited.fd_force)?.socket;
+                let failed = |e| Error::with_source(Kind::Listen, format!("cannot listen on {which}"), e);
+                Listener::adopt(socket, options).map_err(failed)?
+            }
+            None => {
+                let addrs = opts.addresses(&SystemResolver).await?;
+                Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?
+            }
+        };
         if let Some(addr) = listener.addresses().first() {
             run(when_listening.task((*addr,))?).await?;
         }
@@ -246,40 +279,20 @@ impl Source for Connections {
 
     async fn next(&mut self) -> Result<Connection<Seat>> {
         loop {
-            let socket = self.listener.accept().await.map_err(|e| {
+            let mut socket = self.listener.accept().await.map_err(|e| {
                 let addrs: Vec<_> = self.listener.addresses().iter().map(ToString::to_string).collect();
                 Error::with_source(Kind::Listen, format!("cannot accept connections on {}", addrs.join(", ")), e)
             })?;
-            if let Some((socket, seat)) = admit(&self.limits, socket) {
+            let from = match &socket.info.peer {
+                Some(Address::Ip(addr)) => Some(addr.ip()),
+                _ => None,
+            };
+            if let Some(seat) = self.limits.seat(from, Arc::make_mut(&mut socket.info)) {
                 let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().session()), socket);
                 return Ok(Connection { name, session, seat });
             }
         }
     }
-}
-
-/// The connection with its seat, or None: it is closed, there are too many.
-fn admit(limits: &ClientLimits, mut socket: StreamSocket) -> Option<(StreamSocket, Seat)> {
-    let from = match &socket.info.peer {
-        Some(Address::Ip(addr)) => Some(addr.ip()),
-        _ => None,
-    };
-    let (full, seat) = match limits.admit(from) {
-        Admission::Welcome(seat) => return Some((socket, seat)),
-        Admission::Told(seat, full) => (full, Some(seat)),
-        Admission::Closed(full) => (full, None),
-    };
-    // Once for each time that it becomes full: a crowd outside shall not fill the log.
-    if full.again {
-        tracing::debug!("{}: refused: {full}", socket.info.describe());
-    } else {
-        tracing::warn!("{}: refused: {full}", socket.info.describe());
-    }
-    let seat = seat?;
-    let mut info = Arc::unwrap_or_clone(socket.info);
-    info.busy = true;
-    socket.info = Arc::new(info);
-    Some((socket, seat))
 }
 
 /// One connection, from the script's function to its end, with its name for messages. Calling the function is a stage of its
@@ -296,4 +309,29 @@ fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, listen_tcp);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockets::net::resolve::FixedResolver;
+
+    #[tokio::test]
+    async fn a_name_is_listened_on_at_all_its_addresses() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let both = vec![addr("192.0.2.7:80"), addr("[2001:db8::7]:80")];
+        // A localhost that somebody else has.
+        let resolver =
+            FixedResolver::new([("h:80", both.clone()), ("localhost:80", both.clone()), ("none:80", vec![])]);
+        let addresses = async |host: &str| {
+            let opts = ListenTcpOpts { host: Some(host.to_owned()), ..ListenTcpOpts::default() };
+            opts.addresses(&resolver).await
+        };
+        assert_eq!(addresses("h:80").await.unwrap(), both);
+        for local in ["localhost:80", "LocalHost:80"] {
+            assert_eq!(addresses(local).await.unwrap(), [addr("127.0.0.1:80"), addr("[::1]:80")]);
+        }
+        assert_eq!(addresses("none:80").await.unwrap_err().exit_code(), 20);
+        assert_eq!(addresses("unknown:80").await.unwrap_err().exit_code(), 21);
+    }
 }

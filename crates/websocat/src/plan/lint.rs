@@ -44,6 +44,21 @@ pub fn before(plan: &Plan) {
     if process.modifies_dup2() && process.exec_dup2.is_none() {
         tracing::warn!("--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2");
     }
+    let listen = &plan.args.endpoints.listen;
+    if listen.accept_from_fd {
+        tracing::warn!(
+            "--accept-from-fd only explains: inherited sockets are unix-listen-fd:3, seqpacket-listen-fd:3, …"
+        );
+    }
+    if listen.exec_after_listen_append_port && matches!(plan.left.endpoint, Endpoint::UnixListen(_)) {
+        tracing::warn!("--exec-after-listen-append-port has no effect: a UNIX socket has no port");
+    }
+    if plan.args.endpoints.socket_file.contradicts_itself() {
+        tracing::warn!("of several --chmod options only the one for the fewest people counts");
+    }
+    if let Some(address) = plan.stacks().find_map(|stack| stack.endpoint.path_like_abstract_name()) {
+        tracing::warn!("{address} is a file whose name begins with @; abstract names have prefixes that say so");
+    }
     if plan.args.program.random_seed.is_some() {
         tracing::info!("--random-seed makes WebSocket keys and masks predictable");
     }

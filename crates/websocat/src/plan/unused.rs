@@ -6,18 +6,25 @@
 
 use super::Plan;
 use crate::{
-    endpoints::{Endpoint, file},
+    endpoints::{
+        Endpoint, file,
+        socket_args::{self, OptionGroup, only_version},
+    },
     overlays::Overlay,
     spec::Stack,
 };
+use sockets::net::unix::UnixKind;
 
 /// Heading, what a stack must have, and how that is called.
 type Need = (&'static str, fn(&Stack) -> bool, &'static str);
 
 const NEEDS: &[Need] = &[
     ("Processes", |stack| matches!(stack.endpoint, Endpoint::Process(_)), "cmd: or exec:"),
+    ("UDP", |stack| stack.endpoint.is_udp(), "UDP socket"),
     ("Files", |stack| matches!(&stack.endpoint, Endpoint::File(file) if file.mode == file::Mode::Write), "writefile:"),
     ("Inherited descriptors", |stack| matches!(stack.endpoint, Endpoint::AsyncFd(_)), "async-fd:"),
+    ("UNIX socket files", |stack| matches!(&stack.endpoint, Endpoint::UnixListen(u) if u.has_file()), "unix-listen:"),
+    ("SEQPACKET sockets", |stack| is_seqpacket(&stack.endpoint), "seqpacket:"),
     ("Length prefixes", |stack| has(stack, |o| matches!(o, Overlay::LengthPrefixed(_))), "lengthprefixed:"),
     ("WebSocket", |stack| has(stack, is_web_socket), "WebSocket"),
     ("TLS", |stack| has(stack, |o| matches!(o, Overlay::Tls(_))), "TLS"),
@@ -27,6 +34,14 @@ fn has(stack: &Stack, is_it: fn(&Overlay) -> bool) -> bool {
     stack.overlays.iter().any(is_it)
 }
 
+fn is_seqpacket(endpoint: &Endpoint) -> bool {
+    match endpoint {
+        Endpoint::UnixConnect(unix) => unix.address.kind == UnixKind::Seqpacket,
+        Endpoint::UnixListen(unix) => unix.kind == UnixKind::Seqpacket,
+        _ => false,
+    }
+}
+
 fn is_web_socket(overlay: &Overlay) -> bool {
     // Time limits of handshakes hold for TLS, too.
     matches!(overlay, Overlay::WsFramer(_) | Overlay::WsRequest(_) | Overlay::WsAccept(_) | Overlay::Tls(_))
@@ -34,12 +49,43 @@ fn is_web_socket(overlay: &Overlay) -> bool {
 
 /// Of what will be run: the options without effect by what they need.
 pub fn unused(plan: &Plan) -> Vec<(String, &'static str)> {
-    let mut found = vec![];
+    let mut found = socket_options(plan);
     for (heading, is_there, name) in NEEDS {
         let typed = plan.args.typed.iter().filter(|typed| typed.heading == *heading);
         let names: Vec<&str> = typed.map(|typed| &*typed.name).collect();
         if !names.is_empty() && !plan.stacks().any(|stack| stack.any(is_there)) {
             found.push((names.join(", "), *name));
+        }
+    }
+    found
+}
+
+/// Socket options that no socket takes.
+fn socket_options(plan: &Plan) -> Vec<(String, &'static str)> {
+    let exclude = plan.args.endpoints.sockets.exclude_ws_from_sockopts;
+    let endpoints: Vec<_> = plan.stacks().flat_map(Stack::endpoints).collect();
+    let sockets: Vec<_> = endpoints.iter().filter(|(_, ws)| !(*ws && exclude)).map(|(e, _)| e.sockets()).collect();
+    let mut found: Vec<(String, &'static str)> = vec![];
+    for typed in plan.args.typed.iter().filter(|typed| typed.heading == socket_args::HEADING) {
+        let needs = match OptionGroup::of(&typed.name) {
+            None if endpoints.iter().any(|(_, ws)| *ws) => continue,
+            None => "WebSocket",
+            Some(group) => {
+                let version = only_version(&typed.name);
+                let fits = |v6: Option<bool>| version.is_none() || v6.is_none() || v6 == version;
+                if sockets.iter().any(|s| s.groups.iter().any(|group| group.has(&typed.name)) && fits(s.v6)) {
+                    continue;
+                }
+                match version {
+                    Some(true) => "IPv6 socket",
+                    Some(false) => "IPv4 socket",
+                    None => group.owner(),
+                }
+            }
+        };
+        match found.iter_mut().find(|(_, what)| *what == needs) {
+            Some((names, _)) => *names = format!("{names}, {}", typed.name),
+            None => found.push((typed.name.clone(), needs)),
         }
     }
     found
@@ -73,6 +119,32 @@ mod tests {
             (&["-n", "reuse-raw:ws-l:1", "mirror:"], vec![]),
             (&["-n", "-k", "--filter", "wss://h/", "tcp:h:1", "mirror:"], vec![]),
             (&["--handshake-timeout", "1s", "tls:tcp:h:1", "mirror:"], vec![]),
+            (&["--unlink", "--chmod-group", "unix-l:x", "mirror:"], vec![]),
+            (&["--unlink", "unix-l-fd:3", "mirror:"], one("--unlink", "unix-listen:")),
+            (&["--unlink", "abstract-l:x", "unix:y"], one("--unlink", "unix-listen:")),
+            (&["--seqpacket-max-send-datagram-size", "9", "seqpacket:x", "mirror:"], vec![]),
+            (
+                &["--seqpacket-max-send-datagram-size", "9", "unix:x", "mirror:"],
+                one("--seqpacket-max-send-datagram-size", "seqpacket:"),
+            ),
+            (&["--socket-send-buffer-size", "9000", "--socket-listen-backlog", "5", "unix-l:x", "mirror:"], vec![]),
+            (&["--socket-ttl", "9", "unix:x", "mirror:"], one("--socket-ttl", "TCP or UDP socket")),
+            (&["--socket-listen-backlog", "9", "tcp-l-fd:3", "mirror:"], one("--socket-listen-backlog", "listener")),
+            (&["--socket-nodelay", "true", "--reuseport", "tcp:h:1", "mirror:"], vec![]),
+            (&["--socket-ttl", "9", "mirror:", "--tee", "ws://h/"], vec![]),
+            (
+                &["--socket-mss", "900", "--socket-mark", "1", "mirror:", "-"],
+                vec![("--socket-mark".into(), "TCP or UDP socket"), ("--socket-mss".into(), "TCP socket")],
+            ),
+            (&["--socket-listen-backlog", "9", "tcp:h:1", "mirror:"], one("--socket-listen-backlog", "listener")),
+            (&["--bind-before-connect", "127.0.0.1", "ws-l:1", "mirror:"], one("--bind-before-connect", "TCP client")),
+            (&["--socket-tos-v4", "8", "tcp:[::1]:1", "mirror:"], one("--socket-tos-v4", "IPv4 socket")),
+            (&["--socket-only-v6", "true", "tcp-l:1", "mirror:"], vec![]),
+            (&["--exclude-ws-from-sockopts", "tcp:h:1", "mirror:"], one("--exclude-ws-from-sockopts", "WebSocket")),
+            (
+                &["--exclude-ws-from-sockopts", "--socket-ttl", "9", "ws-l:1", "reuse-raw:ws-c:tcp:h:1"],
+                one("--socket-ttl", "TCP or UDP socket"),
+            ),
         ] {
             let mut found = unused(line);
             for (options, _) in &mut found {

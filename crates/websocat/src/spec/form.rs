@@ -4,7 +4,7 @@
 //! `endpoints/` and `overlays/`.
 
 use super::{Script, Then, Var};
-use crate::error::Result;
+use crate::{endpoints::socket_args::Sockets, error::Result};
 use std::{ffi::OsStr, fmt};
 
 /// One documented way to write a specifier: aliases and documentation are data.
@@ -50,6 +50,10 @@ pub trait EndpointSpec: Clone + fmt::Debug + Sized {
     /// There is only one of it in the process, or sharing it by opening it twice does harm.
     fn is_single(&self) -> bool {
         false
+    }
+    /// Which socket options its sockets take.
+    fn sockets(&self) -> Sockets {
+        Sockets::default()
     }
     /// Writes the call that makes the socket; `then` writes what is done with it.
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()>;

@@ -5,6 +5,7 @@
 use super::string_literal;
 use crate::{
     cli::Args,
+    endpoints::socket_args::SocketArgs,
     error::{Error, Kind, Result},
     plan::Names,
 };
@@ -125,6 +126,8 @@ pub struct Script {
     pub stdio_stays_open: bool,
     /// What comes first on a connection of the stack that is being written is an HTTP request.
     pub http_first: bool,
+    /// The stack that is being written carries a WebSocket, or is part of one that does.
+    pub carries_websocket: bool,
     text: String,
     indent: usize,
     names: Names,
@@ -142,10 +145,20 @@ impl Script {
             stdio_stays_open: false,
             nodelay: false,
             http_first: false,
+            carries_websocket: false,
             text: String::new(),
             indent: 0,
             names,
         }
+    }
+
+    /// Socket options for the endpoint that is being written: it puts those groups into its map that its function knows.
+    pub fn socket_options(&self) -> SocketArgs {
+        let sockets = &self.args.endpoints.sockets;
+        if sockets.exclude_ws_from_sockopts && self.carries_websocket {
+            return SocketArgs::default();
+        }
+        sockets.clone()
     }
 
     pub fn line(&mut self, text: &str) {
@@ -187,6 +200,18 @@ impl Script {
     pub fn callback(&mut self, call: &str, stem: &'static str, then: &mut Then<'_>) -> Result<()> {
         let v = self.var(stem);
         self.nest(&format!("{call} |{v}| {{"), "})", &mut |script| then(script, v.clone()))
+    }
+
+    /// Tasks one after another as the value of a closure.
+    pub fn in_sequence(&mut self, tasks: &[String]) -> Result<()> {
+        if tasks.is_empty() {
+            self.line("dummy_task()");
+            return Ok(());
+        }
+        self.nest("sequential([", "])", &mut |script| {
+            tasks.iter().for_each(|task| script.line(&format!("{task},")));
+            Ok(())
+        })
     }
 
     /// The task of a session, the last thing in its bracket.

@@ -115,7 +115,7 @@ impl Stack {
     pub fn may_fail_to_open(&self) -> bool {
         self.any(&|s| {
             let opened = matches!(s.endpoint, Endpoint::File(_) | Endpoint::AsyncFd(_));
-            opened || s.endpoint.is_external() || s.endpoint.is_registered()
+            opened || s.endpoint.is_external() || s.endpoint.is_udp() || s.endpoint.is_registered()
         })
     }
 
@@ -126,7 +126,27 @@ impl Stack {
 
     /// Writes the calls that make the whole socket, inside out; `then` writes what is done with it.
     pub fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
-        self.endpoint.emit(script, &mut |script, socket| wrap(&self.overlays, script, socket, then))
+        let outside = script.carries_websocket;
+        script.carries_websocket |= self.is_framed();
+        self.endpoint.emit(script, &mut |script, socket| {
+            script.carries_websocket = outside;
+            wrap(&self.overlays, script, socket, then)
+        })
+    }
+
+    /// A WebSocket stands on its endpoint.
+    fn is_framed(&self) -> bool {
+        self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(_)))
+    }
+
+    /// Its endpoint, or those of the stacks that it is made of, each with whether a WebSocket stands on it.
+    pub fn endpoints(&self) -> Vec<(&Endpoint, bool)> {
+        let parts = self.endpoint.parts();
+        if parts.is_empty() {
+            return vec![(&self.endpoint, self.is_framed())];
+        }
+        let below = parts.into_iter().flat_map(Self::endpoints);
+        below.map(|(endpoint, framed)| (endpoint, framed || self.is_framed())).collect()
     }
 }
 

@@ -22,7 +22,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConn
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Runs a command line whose left side listens on a free port, and clients against it, which get the address.
-fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(SocketAddr) -> F) {
+pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(SocketAddr) -> F) {
     let line = [&["websocat"], line].concat().into_iter().map(OsString::from);
     let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
     let mut planned = plan::parse(&args).unwrap();

@@ -13,6 +13,8 @@ mod program;
 #[cfg(unix)]
 mod rerun;
 mod send;
+#[cfg(target_os = "linux")]
+mod socket_options;
 mod tables;
 mod tidy;
 mod times;

@@ -17,3 +17,5 @@ mod program;
 mod sessions;
 #[cfg(target_os = "linux")]
 mod terminal;
+#[cfg(target_os = "linux")]
+mod unix_sockets;

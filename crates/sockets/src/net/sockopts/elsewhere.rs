@@ -1,7 +1,7 @@
 //! Socket options that only some systems have, outside Linux: what is not known to exist is unsupported.
 
-use socket2::{Socket, TcpKeepalive};
-use std::{io, time::Duration};
+use socket2::{InterfaceIndexOrAddress, Socket, TcpKeepalive};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 fn unsupported() -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
@@ -83,4 +83,28 @@ pub fn keepalive_interval(socket: &Socket, interval: Duration) -> io::Result<()>
 
 pub fn keepalive_retries(socket: &Socket, n: u32) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_retries(n))
+}
+
+pub fn multicast_all(_: &Socket, _: bool, _: bool) -> io::Result<()> {
+    unsupported()
+}
+
+#[cfg(any(target_os = "macos", target_os = "freebsd", windows))]
+pub fn join_source(socket: &Socket, source: &Ipv4Addr, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+    socket.join_ssm_v4(source, group, interface)
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "freebsd", windows)))]
+pub fn join_source(_: &Socket, _: &Ipv4Addr, _: &Ipv4Addr, _: &Ipv4Addr) -> io::Result<()> {
+    unsupported()
+}
+
+#[cfg(any(target_os = "macos", target_os = "freebsd", windows))]
+pub fn join_by_index(socket: &Socket, group: &Ipv4Addr, interface: &InterfaceIndexOrAddress) -> io::Result<()> {
+    socket.join_multicast_v4_n(group, interface)
+}
+
+#[cfg(not(any(target_os = "macos", target_os = "freebsd", windows)))]
+pub fn join_by_index(_: &Socket, _: &Ipv4Addr, _: &InterfaceIndexOrAddress) -> io::Result<()> {
+    unsupported()
 }

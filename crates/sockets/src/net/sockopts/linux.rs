@@ -1,7 +1,7 @@
 //! Socket options that only some systems have: Linux has them all.
 
-use socket2::{Socket, TcpKeepalive};
-use std::{io, time::Duration};
+use socket2::{InterfaceIndexOrAddress, Socket, TcpKeepalive};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 pub fn reuseport(socket: &Socket, on: bool) -> io::Result<()> {
     socket.set_reuse_port(on)
@@ -61,4 +61,16 @@ pub fn keepalive_interval(socket: &Socket, interval: Duration) -> io::Result<()>
 
 pub fn keepalive_retries(socket: &Socket, n: u32) -> io::Result<()> {
     socket.set_tcp_keepalive(&TcpKeepalive::new().with_retries(n))
+}
+
+pub fn multicast_all(socket: &Socket, v6: bool, all: bool) -> io::Result<()> {
+    if v6 { socket.set_multicast_all_v6(all) } else { socket.set_multicast_all_v4(all) }
+}
+
+pub fn join_source(socket: &Socket, source: &Ipv4Addr, group: &Ipv4Addr, interface: &Ipv4Addr) -> io::Result<()> {
+    socket.join_ssm_v4(source, group, interface)
+}
+
+pub fn join_by_index(socket: &Socket, group: &Ipv4Addr, interface: &InterfaceIndexOrAddress) -> io::Result<()> {
+    socket.join_multicast_v4_n(group, interface)
 }

@@ -27,7 +27,12 @@ fn place(stack: &mut Stack) -> bool {
     }
     let at = match stack.overlays.iter().position(|o| matches!(o, Overlay::Tls(_))) {
         Some(tls) => tls + 1,
-        None if stack.endpoint.is_external() || matches!(stack.endpoint, Endpoint::AsyncFd(_)) => 0,
+        None if stack.endpoint.is_external()
+            || stack.endpoint.is_udp()
+            || matches!(stack.endpoint, Endpoint::AsyncFd(_)) =>
+        {
+            0
+        }
         None => return false,
     };
     stack.overlays.insert(at, Overlay::Log(Log { kind: None }));

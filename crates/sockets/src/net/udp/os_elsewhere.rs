@@ -1,0 +1,19 @@
+//! Receiving one datagram where there is no `recvmsg`: on Windows a datagram that does not fit is an error of its own.
+
+use super::Received;
+use std::io;
+use tokio::net::UdpSocket;
+
+/// WSAEMSGSIZE
+const TOO_LONG: i32 = 10040;
+
+/// Without waiting.
+pub fn try_receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
+    match socket.try_recv_from(buf) {
+        Ok((len, from)) => Ok(Received { len, from: Some(from), cut: false }),
+        Err(e) if e.raw_os_error() == Some(TOO_LONG) => {
+            Ok(Received { len: buf.len(), from: socket.peer_addr().ok(), cut: true })
+        }
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,63 @@
+//! A UDP socket below one or many message sockets: receiving for one reader, sending for any number of writers.
+
+use super::{Received, os};
+use crate::wakers::Wakers;
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::net::UdpSocket;
+
+/// The socket with everybody who waits to send.
+pub(super) struct Port {
+    pub socket: UdpSocket,
+    writers: Arc<Wakers>,
+}
+
+impl Port {
+    pub fn new(socket: UdpSocket) -> Self {
+        Self { socket, writers: Arc::default() }
+    }
+
+    /// Ready when a datagram, or an error, may wait. For one task at a time.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(cx)
+    }
+
+    /// Without waiting; `WouldBlock` when there is none.
+    pub fn try_receive(&self, buf: &mut [u8]) -> io::Result<Received> {
+        loop {
+            match os::try_receive(&self.socket, buf) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Sends one datagram; without an address to whom the socket is connected. Pending: repeat with the same.
+    pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<()>> {
+        loop {
+            let sent = match to {
+                Some(to) => self.socket.try_send_to(datagram, to),
+                None => self.socket.try_send(datagram),
+            };
+            match sent {
+                // The system takes a datagram whole or not at all.
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.writers.poll_with(cx, |cx| self.socket.poll_send_ready(cx)))?;
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+    }
+}
+
+/// An error that a datagram caused that was sent before: nobody is there, or no way leads there.
+pub(super) fn is_of_an_earlier_datagram(e: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable};
+    matches!(e.kind(), ConnectionRefused | ConnectionReset | HostUnreachable | NetworkUnreachable)
+}

@@ -1,0 +1,135 @@
+//! The file of a UNIX socket: made way for, given its permissions, removed at the end.
+//!
+//! Only sockets are removed, and only those that nobody serves. Between bind(2) and listen(2) nobody can connect: that is
+//! when the permissions are set. At the end the file is removed if it still is the one that was made.
+
+use super::{UnixAddress, UnixError, UnixPlace};
+use rustix::{
+    fs::{FileType, Mode, chmod, fchmod, lstat, unlink},
+    io::Errno,
+};
+use socket2::Socket;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+const ACTION: &str = "listen on";
+const PERMISSIONS: u32 = 0o7777;
+
+/// Removes the file at `address` if it is a socket that nobody serves.
+pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
+    let UnixPlace::Path(path) = &address.place else { return Ok(()) };
+    let to = address.system()?;
+    let failed = |hint| address.failed(ACTION, hint);
+    match identity(path) {
+        Ok(Some(_)) => {}
+        Ok(None) => return Err(UnixError::NotSocket { address: Box::new(address.clone()) }),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(e) => return Err(failed("")(e.into())),
+    }
+    let errno = match address.socket(ACTION)?.connect(&to) {
+        Ok(()) => None,
+        Err(e) => Some(e),
+    };
+    match errno {
+        Some(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
+        Some(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Some(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(failed(": somebody may serve it, which cannot be found out")(e));
+        }
+        // A full queue or another kind of socket is somebody's, too.
+        None | Some(_) => return Err(UnixError::Served { address: Box::new(address.clone()) }),
+    }
+    match unlink(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(e) => Err(failed("; the socket file that nobody serves cannot be removed")(e.into())),
+    }
+}
+
+/// Device and number of a socket file; None: it is something else.
+fn identity(path: &Path) -> rustix::io::Result<Option<(u64, u64)>> {
+    let stat = lstat(path)?;
+    let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+    #[allow(clippy::unnecessary_cast)] // their types differ between systems
+    Ok(is_socket.then_some((stat.st_dev as u64, stat.st_ino as u64)))
+}
+
+/// A socket file that was made here.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+/// Those to be removed at the end.
+static FILES: Mutex<Vec<Weak<SocketFile>>> = Mutex::new(Vec::new());
+
+/// Removes the files of all listeners that are to be removed. For a process that is about to end.
+pub fn remove_socket_files() {
+    let files: Vec<_> = FILES.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+    files.iter().filter_map(Weak::upgrade).for_each(|file| file.remove());
+}
+
+impl SocketFile {
+    /// Binds, with these permissions. None: an abstract name, which is no file. The socket does not listen yet.
+    pub fn bind(socket: &Socket, address: &UnixAddress, mode: Option<u32>) -> Result<Option<Arc<Self>>, UnixError> {
+        let failed = |hint| address.failed(ACTION, hint);
+        let to = address.system()?;
+        let UnixPlace::Path(path) = &address.place else {
+            socket.bind(&to).map_err(failed(""))?;
+            return Ok(None);
+        };
+        let mode = mode.map(|mode| Mode::from_raw_mode((mode & PERMISSIONS) as _));
+        if let Some(mode) = mode {
+            // On Linux the file gets at most these; elsewhere it means nothing.
+            let _ = fchmod(socket, mode);
+        }
+        socket.bind(&to).map_err(|e| {
+            let exists = e.kind() == io::ErrorKind::AddrInUse;
+            failed(if exists { "; --unlink removes a socket file that nobody serves any more" } else { "" })(e)
+        })?;
+        let identity = identity(path).map_err(|e| failed("")(e.into()))?;
+        let Some(identity) = identity else {
+            return Err(UnixError::NotSocket { address: Box::new(address.clone()) });
+        };
+        let file = Arc::new(Self { path: path.clone(), identity });
+        if let Some(mode) = mode {
+            let is_so = lstat(path).is_ok_and(|stat| Mode::from_raw_mode(stat.st_mode) == mode);
+            let changed = if is_so { Ok(()) } else { chmod(path, mode) };
+            changed.map_err(|e| {
+                file.remove();
+                failed("; the permissions of its file cannot be set")(e.into())
+            })?;
+        }
+        Ok(Some(file))
+    }
+
+    /// It is removed with the last owner, and at the end of the process.
+    pub fn remove_at_end(self: Arc<Self>) -> RemovedAtEnd {
+        FILES.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&self));
+        RemovedAtEnd(self)
+    }
+
+    /// Unless somebody else has made another one in its place.
+    pub fn remove(&self) {
+        if identity(&self.path) == Ok(Some(self.identity))
+            && let Err(error) = unlink(&self.path)
+        {
+            tracing::warn!(%error, "cannot remove the socket file {}", self.path.display());
+        }
+    }
+}
+
+/// Removes the file when dropped.
+pub(super) struct RemovedAtEnd(Arc<SocketFile>);
+
+impl Drop for RemovedAtEnd {
+    fn drop(&mut self) {
+        self.0.remove();
+        FILES
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|file| !Weak::ptr_eq(file, &Arc::downgrade(&self.0)));
+    }
+}

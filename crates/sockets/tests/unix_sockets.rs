@@ -1,0 +1,316 @@
+//! UNIX stream sockets of the kernel: both ends by path and by abstract name, socket files, byte exchanges between them.
+#![cfg(unix)]
+
+use sockets::{
+    copy::ExchangeBytes,
+    exchange::ExchangeBytesOptions,
+    info::SocketInfo,
+    net::{
+        kernel_stream::kernel_socket,
+        unix::{
+            BufferOptions, UnixAddress, UnixConnectOptions, UnixError, UnixKind, UnixListenOptions, UnixListener,
+            UnixPlace, connect, remove_socket_files,
+        },
+    },
+    socket::StreamSocket,
+    stop::Stop,
+};
+use std::{
+    fs,
+    io::{self, IoSlice, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, AsRawFd as _},
+        unix::{
+            fs::{FileTypeExt as _, PermissionsExt as _},
+            net::UnixStream as StdStream,
+        },
+    },
+    path::Path,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    time::timeout,
+};
+
+/// Catches hangs; nothing is measured with it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn at(path: impl AsRef<Path>) -> UnixAddress {
+    UnixAddress { kind: UnixKind::Stream, place: UnixPlace::Path(path.as_ref().to_owned()) }
+}
+
+fn listen(address: UnixAddress) -> Result<UnixListener, UnixError> {
+    UnixListener::bind(address, &UnixListenOptions::default())
+}
+
+fn unlinking(address: UnixAddress) -> Result<UnixListener, UnixError> {
+    UnixListener::bind(address, &UnixListenOptions { unlink: true, ..Default::default() })
+}
+
+fn error<T>(result: Result<T, UnixError>) -> String {
+    result.err().expect("it fails").to_string()
+}
+
+/// Our end as a socket, and the peer's.
+fn pair() -> (UnixStream, StreamSocket) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    (theirs, kernel_socket(ours.into(), SocketInfo::default()))
+}
+
+async fn bounded<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("it hangs")
+}
+
+async fn rest(peer: &mut UnixStream) -> io::Result<String> {
+    let mut all = String::new();
+    bounded(peer.read_to_string(&mut all)).await.map(|_| all)
+}
+
+#[tokio::test]
+async fn both_ends_meet_by_path_and_by_abstract_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut places = vec![UnixPlace::Path(directory.path().join("s"))];
+    if cfg!(target_os = "linux") {
+        // Unique as the directory is; any bytes may be in it.
+        places.push(UnixPlace::Abstract(directory.path().join("a\n\0b").into()));
+    }
+    for place in places {
+        let address = UnixAddress { kind: UnixKind::Stream, place };
+        let mut listener = listen(address.clone()).unwrap();
+        let options = UnixConnectOptions::default();
+        let connected = async { connect(&address, &options).await.map_err(io::Error::from) };
+        let (client, (server, info)) = bounded(async { tokio::try_join!(connected, listener.accept()) }).await.unwrap();
+        assert_eq!(info.specifier.as_deref(), Some(listener.name()));
+        let (mut client, mut server) = (kernel_socket(client, SocketInfo::default()), kernel_socket(server, info));
+        let mut got = String::new();
+        client.write.as_mut().unwrap().write_all(b"question").await.unwrap();
+        client.write.as_mut().unwrap().shutdown().await.unwrap();
+        bounded(server.read.as_mut().unwrap().read_to_string(&mut got)).await.unwrap();
+        server.write.as_mut().unwrap().write_all(b"answer").await.unwrap();
+        drop(server);
+        bounded(client.read.as_mut().unwrap().read_to_string(&mut got)).await.unwrap();
+        assert_eq!(got, "questionanswer");
+        let e = error(listen(address));
+        assert!(e.contains("cannot listen on ") && e.contains("in use"), "{e}");
+    }
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = UnixConnectOptions::default();
+    let path = directory.path().join("s");
+    let e = error(connect(&at(&path), &options).await);
+    assert!(e.starts_with(&format!("cannot connect to unix:{}: No such file", path.display())), "{e}");
+    drop(listen(at(&path)).unwrap());
+    assert!(path.exists(), "the file stays unless it is to be removed");
+    let e = error(connect(&at(&path), &options).await);
+    assert!(e.contains("nobody listens there"), "{e}");
+    let e = error(listen(at(&path)));
+    assert!(e.contains("--unlink removes a socket file"), "{e}");
+    #[cfg(target_os = "linux")]
+    {
+        let seqpacket = UnixAddress { kind: UnixKind::Seqpacket, ..at(directory.path().join("q")) };
+        let _listener = listen(seqpacket.clone()).unwrap();
+        let e = error(connect(&UnixAddress { kind: UnixKind::Stream, ..seqpacket }, &options).await);
+        assert!(e.contains("a socket of another kind"), "{e}");
+    }
+    for (len, fits) in [(100, true), (107, cfg!(target_os = "linux")), (108, false), (5000, false)] {
+        let long = at("x".repeat(len));
+        let e = error(connect(&long, &options).await);
+        assert_eq!(e.contains("the path of a socket may have at most 10"), !fits, "{e}");
+        assert_eq!(e.contains("a shorter path, or use a symbolic link"), !fits, "{e}");
+    }
+    let shown = at("a\u{1b}[31m\nb").to_string();
+    assert_eq!(shown, "unix:a\\u{1b}[31m\\nb");
+}
+
+#[tokio::test]
+async fn unlink_removes_only_sockets_that_nobody_serves() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    fs::write(&path, "precious").unwrap();
+    let e = error(unlinking(at(&path)));
+    assert!(e.contains("not a socket"), "{e}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    let link = directory.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    assert!(error(unlinking(at(&link))).contains("not a socket"));
+    fs::remove_file(&path).unwrap();
+
+    let mut first = unlinking(at(&path)).unwrap();
+    assert!(fs::metadata(&path).unwrap().file_type().is_socket());
+    assert!(error(unlinking(at(&path))).ends_with("somebody serves it already"));
+    assert!(StdStream::connect(&path).is_ok(), "it still serves");
+    bounded(first.accept()).await.unwrap();
+    drop(first);
+    assert!(!path.exists(), "its own file is removed at the end");
+
+    drop(listen(at(&path)).unwrap());
+    let second = unlinking(at(&path)).unwrap();
+    StdStream::connect(&path).unwrap();
+    // Somebody else's file in the same place is not removed.
+    fs::remove_file(&path).unwrap();
+    let third = listen(at(&path)).unwrap();
+    drop(second);
+    assert!(path.exists());
+    drop(third);
+    // A process that ends at once.
+    let _fourth = unlinking(at(&path)).unwrap();
+    remove_socket_files();
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn permissions_are_right_whatever_the_umask() {
+    let directory = tempfile::tempdir().unwrap();
+    for mode in [0o600, 0o660, 0o666, 0o777, 0] {
+        let path = directory.path().join(mode.to_string());
+        let _listener =
+            UnixListener::bind(at(&path), &UnixListenOptions { mode: Some(mode), ..Default::default() }).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn buffers_are_those_that_were_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let buffers = BufferOptions { send_buffer_size: Some(20_000), recv_buffer_size: Some(30_000) };
+    let mut listener =
+        UnixListener::bind(at(&path), &UnixListenOptions { buffers, backlog: Some(7), ..Default::default() }).unwrap();
+    let client = connect(&at(&path), &UnixConnectOptions { buffers, ..Default::default() }).await.unwrap();
+    let (server, _) = bounded(listener.accept()).await.unwrap();
+    for socket in [client, server] {
+        let socket = socket2::SockRef::from(&socket);
+        // The kernel doubles them.
+        assert_eq!((socket.send_buffer_size().unwrap(), socket.recv_buffer_size().unwrap()), (40_000, 60_000));
+    }
+    let refused = BufferOptions { send_buffer_size: Some(usize::MAX), recv_buffer_size: None };
+    let e = error(connect(&at(&path), &UnixConnectOptions { buffers: refused, ..Default::default() }).await);
+    assert!(e.contains("send_buffer_size"), "{e}");
+}
+
+#[cfg(target_os = "linux")] // elsewhere a full queue refuses
+#[tokio::test]
+async fn a_full_queue_is_waited_for_and_the_wait_is_bounded() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let mut listener =
+        UnixListener::bind(at(&path), &UnixListenOptions { backlog: Some(0), ..Default::default() }).unwrap();
+    let _first = StdStream::connect(&path).unwrap();
+    let limit = Duration::from_millis(50);
+    let short = UnixConnectOptions { timeout: Some(limit), ..Default::default() };
+    let e = error(connect(&at(&path), &short).await);
+    assert!(e.contains("stayed full for 50ms"), "{e}");
+    let address = at(&path);
+    let waiting = tokio::spawn(async move { connect(&address, &UnixConnectOptions::default()).await });
+    bounded(listener.accept()).await.unwrap();
+    bounded(listener.accept()).await.unwrap();
+    bounded(waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_exchange_keeps_half_closes_and_every_byte() {
+    let ((mut a, left), (mut b, right)) = (pair(), pair());
+    let session = tokio::spawn(ExchangeBytes::new(left, right, ExchangeBytesOptions::default(), Stop::new()));
+    let data: Vec<u8> = (0..5_000_000u32).map(|n| (n >> 3) as u8).collect();
+    let sent = data.clone();
+    let (mut a_read, mut a_write) = a.split();
+    let send = async {
+        a_write.write_all(&sent).await.unwrap();
+        a_write.shutdown().await.unwrap();
+    };
+    let receive = async {
+        let mut got = vec![];
+        b.read_to_end(&mut got).await.unwrap();
+        got
+    };
+    let ((), got) = bounded(async { tokio::join!(send, receive) }).await;
+    assert!(got == data);
+    b.write_all(b"answer after the end").await.unwrap();
+    drop(b);
+    let mut answer = String::new();
+    bounded(a_read.read_to_string(&mut answer)).await.unwrap();
+    assert_eq!(answer, "answer after the end");
+    bounded(session).await.unwrap().unwrap();
+}
+
+/// A peer that is gone with unread data is what a reset is here; the other side gets one too, if it has unread data.
+#[tokio::test]
+async fn a_reset_goes_on_as_far_as_there_are_such() {
+    let ((mut a, left), (mut b, right)) = (pair(), pair());
+    let session = tokio::spawn(ExchangeBytes::new(left, right, ExchangeBytesOptions::default(), Stop::new()));
+    a.write_all(b"before").await.unwrap();
+    let mut before = [0; 6];
+    bounded(b.read_exact(&mut before)).await.unwrap();
+    b.write_all(b"never read").await.unwrap();
+    bounded(a.readable()).await.unwrap();
+    a.write_all(b"last words").await.unwrap();
+    drop(a);
+    let error = bounded(session).await.unwrap().unwrap_err();
+    assert_eq!(error.error.kind(), io::ErrorKind::ConnectionReset);
+    // What came before it is there.
+    let mut got = [0; 10];
+    bounded(b.read_exact(&mut got)).await.unwrap();
+    assert_eq!(&got, b"last words");
+    assert!(bounded(b.read(&mut got)).await.is_ok_and(|n| n == 0) || cfg!(not(target_os = "linux")));
+}
+
+/// A peer may send descriptors along: the kernel stops reading there, and closes them.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn descriptors_that_come_along_neither_stop_the_stream_nor_stay() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let send = |socket: &StdStream, bytes: &[u8]| {
+        let (read, write) = std::io::pipe().unwrap();
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let rights = [write.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
+        sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::empty()).unwrap();
+        read
+    };
+    for spliced in [false, true] {
+        let ((mut theirs, ours), (b, right)) = (StdStream::pair().unwrap(), pair());
+        ours.set_nonblocking(true).unwrap();
+        let ours = UnixStream::from_std(ours).unwrap();
+        assert!(ours.as_raw_fd() > 2);
+        let mut pipes = vec![];
+        for bytes in [b"one ", b"two "] {
+            pipes.push(send(&theirs, bytes));
+        }
+        theirs.write_all(b"three").unwrap();
+        let mut left = kernel_socket(ours.into(), SocketInfo::default());
+        let mut got = [0; 13];
+        let mut b = b;
+        let session = if spliced {
+            let exchange = ExchangeBytes::new(left, right, ExchangeBytesOptions::default(), Stop::new());
+            let session = tokio::spawn(exchange);
+            bounded(b.read_exact(&mut got)).await.unwrap();
+            Some(session)
+        } else {
+            bounded(left.read.as_mut().unwrap().read_exact(&mut got)).await.unwrap();
+            None
+        };
+        assert_eq!(&got, b"one two three", "{spliced}");
+        // Nobody holds the other ends any more.
+        for mut pipe in pipes {
+            assert_eq!(pipe.read(&mut [0]).unwrap(), 0);
+        }
+        drop((session, theirs));
+    }
+}
+
+#[tokio::test]
+async fn rest_of_a_peer_that_only_closed_is_no_error() {
+    let ((a, left), (mut b, right)) = (pair(), pair());
+    let session = tokio::spawn(ExchangeBytes::new(left, right, ExchangeBytesOptions::default(), Stop::new()));
+    drop(a);
+    assert_eq!(rest(&mut b).await.unwrap(), "");
+    drop(b);
+    bounded(session).await.unwrap().unwrap();
+}

@@ -1,0 +1,328 @@
+//! `udp-server:` and `udp_server`: a session for each address from which datagrams come.
+//!
+//! Receiving, queues and timeouts are in `sockets::net::udp::server`; here each new client becomes a session with a stop
+//! token of its own, as the connections of other listeners do.
+
+use super::{
+    datagram_sockopts::DatagramOpts,
+    listen_address::ListenAddress,
+    socket_args::Sockets,
+    sockopts::{BindOpts, PacketOpts},
+    udp::{Place, SCRIPT_LIMIT, VALUE, inherited, open_error, take_socket_options, which, with_common_options},
+};
+use crate::{
+    error::Result,
+    functions::{
+        lookup_error,
+        serve::{Connection, Serving, Source, serve},
+    },
+    register,
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
+    },
+    spec::{EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
+};
+use rhai::{Engine, NativeCallContext};
+use serde::Deserialize;
+use sockets::{
+    net::{
+        listen::loopback,
+        resolve::{Resolver as _, SystemResolver},
+        udp::{
+            LONGEST, UdpOptions, open_all,
+            server::{MAX_CLIENTS, QUEUE, Server, ServerOptions},
+        },
+    },
+    socket::DatagramSocket,
+    stop::Stop,
+};
+use std::{
+    ffi::OsStr,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+/// A UDP server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpServer {
+    pub place: Place,
+}
+
+impl EndpointSpec for UdpServer {
+    const FORMS: &'static [Form] = &[
+        Form {
+            name: "udp-server",
+            prefixes: &["udp-server:"],
+            value: VALUE,
+            doc: "Hears UDP datagrams and makes a session for each address from which some come. Answers go back from the \
+                  same port. Sessions end when the other side does, by --udp-server-timeout-ms, or when there are too many.",
+        },
+        Form {
+            name: "udp-server-fd",
+            prefixes: &["udp-server-fd:"],
+            value: "FD",
+            doc: "The same with a bound UDP socket that this program was started with (Unix).",
+        },
+        Form {
+            name: "udp-server-fdname",
+            prefixes: &["udp-server-fdname:"],
+            value: "NAME",
+            doc: "The same with a bound UDP socket that has this name in LISTEN_FDNAMES (Unix).",
+        },
+    ];
+
+    fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
+        Place::parse(form, value).map(|place| Self { place })
+    }
+
+    fn kind(&self) -> Option<SocketKind> {
+        Some(SocketKind::Datagram)
+    }
+
+    fn is_listener(&self) -> bool {
+        true
+    }
+
+    fn sockets(&self) -> Sockets {
+        self.place.sockets()
+    }
+
+    fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
+        let map = match &self.place {
+            Place::Address(ListenAddress::Address(addr)) => OptionMap::new().text("bind", &addr.to_string()),
+            Place::Address(address) => address.option_map(),
+            Place::Fd(fd) => OptionMap::new().number("fd", Some(fd)),
+            Place::FdName(name) => OptionMap::new().text("named_fd", name),
+        };
+        let args = script.args.endpoints.udp.clone();
+        let map = map
+            .flag("oneshot", script.listening.oneshot)
+            .number("timeout_ms", args.udp_server_timeout_ms)
+            .number("max_clients", args.udp_server_max_clients)
+            .number("buffer_size", args.udp_server_buffer_size)
+            .number("qlen", args.udp_server_qlen)
+            .flag("backpressure", args.udp_server_backpressure)
+            .flag("inhibit_send_errors", args.udp_bind_inhibit_send_errors);
+        let map = with_common_options(map, script, matches!(self.place, Place::Address(_)))?;
+        let addr = script.var("addr");
+        let tasks = script.args.endpoints.listen.tasks("udp", Some(&addr));
+        let (udp, from) = (script.var("udp"), script.var("from"));
+        script.nest(&format!("udp_server({map}, |{addr}| {{"), &format!("}}, |{udp}, {from}| {{"), &mut |script| {
+            match &tasks[..] {
+                [] => script.line("dummy_task()"),
+                tasks => {
+                    script.nest("sequential([", "])", &mut |script| {
+                        tasks.iter().for_each(|task| script.line(&format!("{task},")));
+                        Ok(())
+                    })?;
+                }
+            }
+            Ok(())
+        })?;
+        script.indent(&mut |script| then(script, udp.clone()))?;
+        script.line("})");
+        Ok(())
+    }
+}
+
+/// Options of `udp_server` beside those of sockets. One of `bind`, `addrs`, `host`, `fd` and `named_fd` says where.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct UdpServerOpts {
+    /// Address to hear
+    bind: Option<SocketAddr>,
+    /// Several addresses to hear; with port 0 all get the same free port
+    addrs: Option<Vec<SocketAddr>>,
+    /// Name and port to hear, at all addresses of the name
+    host: Option<String>,
+    /// Inherited bound socket by its number
+    fd: Option<i32>,
+    /// Inherited bound socket by its name in LISTEN_FDNAMES
+    named_fd: Option<String>,
+    /// Do not check the type of the descriptor
+    fd_force: bool,
+    /// Only the first client is served
+    oneshot: bool,
+    /// Milliseconds without a datagram in either direction after which a client is let go; absent: never
+    timeout_ms: Option<u64>,
+    /// Clients at a time: the one from whom nothing came for longest makes room; 4096 when absent
+    max_clients: Option<usize>,
+    /// Datagrams that are longer, in bytes, are cut, with a warning; absent: none are
+    buffer_size: Option<usize>,
+    /// Datagrams that wait for each client's session; 256 when absent
+    qlen: Option<usize>,
+    /// Received datagrams count as text, unchecked
+    tag_as_text: bool,
+    /// While a queue is full nothing is received for anybody; otherwise datagrams are dropped, with a warning
+    backpressure: bool,
+    /// What cannot be sent is lost, with a warning
+    inhibit_send_errors: bool,
+    /// Longest message that is sent, in bytes; 655360 when absent
+    max_send_datagram_size: Option<usize>,
+}
+
+impl UdpServerOpts {
+    fn check(&self) -> RhResult<()> {
+        let inherits = self.fd.is_some() || self.named_fd.is_some();
+        let places = [self.bind.is_some(), self.addrs.is_some(), self.host.is_some(), inherits];
+        if places.into_iter().filter(|given| *given).count() != 1 {
+            return Err("where to hear? Give one of the options `bind`, `addrs`, `host`, `fd`, `named_fd`".into());
+        }
+        for (option, value) in
+            [("max_clients", self.max_clients), ("buffer_size", self.buffer_size), ("qlen", self.qlen)]
+        {
+            if value == Some(0) {
+                return Err(format!("option `{option}`: must be at least 1").into());
+            }
+        }
+        Ok(())
+    }
+
+    fn server_options(&self) -> ServerOptions {
+        ServerOptions {
+            timeout: self.timeout_ms.map(Duration::from_millis),
+            max_clients: self.max_clients.unwrap_or(MAX_CLIENTS),
+            buffer_size: self.buffer_size.unwrap_or(LONGEST),
+            queue: self.qlen.unwrap_or(QUEUE),
+            backpressure: self.backpressure,
+            text: self.tag_as_text,
+            inhibit_send_errors: self.inhibit_send_errors,
+            max_send: self.max_send_datagram_size.unwrap_or(SCRIPT_LIMIT),
+        }
+    }
+
+    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        if let Some(name) = &self.host {
+            return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                // Whatever the hosts file says of it: both loopback addresses.
+                Some(("localhost", Ok(port))) => Ok(loopback(port).to_vec()),
+                _ => SystemResolver.lookup(name).await.map_err(lookup_error),
+            };
+        }
+        Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.bind).collect())
+    }
+
+    async fn open(&self, options: &UdpOptions) -> Result<Vec<tokio::net::UdpSocket>> {
+        // Both together were refused before.
+        match which(self.fd, self.named_fd.as_ref()).ok().flatten() {
+            Some(which) => Ok(vec![inherited(&which, self.fd_force, options)?]),
+            None => open_all(&self.addresses().await?, options).map_err(open_error),
+        }
+    }
+}
+
+/// A task that hears UDP datagrams. When it does it calls one function with its address (the first of several) and waits for
+/// the task that it gives; then it calls another for each new address that something comes from, with a socket for that
+/// client. An error of a client ends only its session.
+fn udp_server(
+    ctx: NativeCallContext<'_>,
+    opts: RhOpts<(UdpServerOpts, BindOpts, PacketOpts, DatagramOpts)>,
+    when_listening: RhFn<(SocketAddr,)>,
+    on_accept: RhFn<(Handle<DatagramSocket>, SocketAddr)>,
+) -> RhResult<TaskHandle> {
+    let mut reader = OptsReader::new(opts)?;
+    let opts: UdpServerOpts = reader.take()?;
+    let options = take_socket_options(&mut reader)?;
+    reader.finish()?;
+    which(opts.fd, opts.named_fd.as_ref())?;
+    opts.check()?;
+    if !opts.oneshot {
+        Scenario::of(&ctx)?.mark_server();
+    }
+    let when_listening = Callback::new(&ctx, when_listening)?;
+    let on_accept = Callback::new(&ctx, on_accept)?;
+    let finishers = Scenario::of(&ctx)?.finishers.clone();
+    Ok(task(async move {
+        let server = Server::new(opts.open(&options).await?, opts.server_options());
+        let addresses = server.addresses();
+        if let Some(addr) = addresses.first() {
+            run(when_listening.task((*addr,))?).await?;
+        }
+        for addr in addresses {
+            tracing::info!("hearing datagrams at {addr}");
+        }
+        let stop = on_accept.stop().clone();
+        let _finisher = finishers.enter();
+        let clients = Clients { server, on_accept };
+        if opts.oneshot {
+            return clients.serve_first(&stop).await;
+        }
+        serve(clients, &stop, Serving { autospawn: true, oneshot: false }).await
+    }))
+}
+
+/// A UDP server with what becomes of its clients.
+struct Clients {
+    server: Server,
+    on_accept: Callback,
+}
+
+impl Clients {
+    /// The first client's session, for which the server goes on receiving.
+    async fn serve_first(mut self, stop: &Stop) -> Result<Flow> {
+        let mut drained = pin!(stop.drained());
+        let first = poll_fn(|cx| {
+            if drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            self.server.poll_next(cx).map(Some)
+        });
+        let Some((socket, from)) = first.await else {
+            return Ok(Flow::Done);
+        };
+        self.server.close_door();
+        let (_, session) = session(self.on_accept.for_session(stop.child()), socket, from);
+        let mut session = pin!(run(session));
+        poll_fn(|cx| {
+            // Nobody new comes out of it any more.
+            while self.server.poll_next(cx).is_ready() {}
+            session.as_mut().poll(cx)
+        })
+        .await
+        .map(|()| Flow::Done)
+    }
+}
+
+impl Source for Clients {
+    type Seat = ();
+
+    async fn next(&mut self) -> Result<Connection<()>> {
+        let (socket, from) = poll_fn(|cx| self.server.poll_next(cx)).await;
+        let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket, from);
+        Ok(Connection { name, session, seat: () })
+    }
+}
+
+/// One client, from the script's function to its end, with its name for messages.
+fn session(on_accept: Callback, socket: DatagramSocket, from: SocketAddr) -> (Box<str>, Task) {
+    let name = socket.info.describe().into();
+    (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
+}
+
+pub(super) fn register(engine: &mut Engine) {
+    register!(engine, udp_server);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::functions::testing::eval_error;
+
+    #[tokio::test]
+    async fn options_that_do_not_fit() {
+        for (options, part) in [
+            ("#{}", "where to hear"),
+            (r#"#{bind: "127.0.0.1:0", fd: 3}"#, "where to hear"),
+            (r#"#{fd: 3, named_fd: "x"}"#, "not both"),
+            (r#"#{bind: "127.0.0.1:0", max_clients: 0}"#, "`max_clients`: must be at least 1"),
+            (r#"#{bind: "127.0.0.1:0", buffer_size: 0}"#, "`buffer_size`: must be at least 1"),
+            (r#"#{bind: "127.0.0.1:0", qlen: 0}"#, "`qlen`: must be at least 1"),
+            (r#"#{bind: "127.0.0.1:0", nodelay: true}"#, "unknown option `nodelay`"),
+        ] {
+            let e = eval_error(&format!("udp_server({options}, |addr| dummy_task(), |udp, from| dummy_task())"));
+            assert!(e.contains(part), "{options}: {e}");
+        }
+    }
+}
