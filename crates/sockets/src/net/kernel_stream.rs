@@ -179,12 +179,9 @@ impl StreamWrite for KernelWrite {
 }
 
 /// A connected socket with both halves and its link.
-pub fn kernel_socket(socket: KernelStream, mut info: SocketInfo) -> StreamSocket {
+pub fn kernel_socket(socket: KernelStream, info: SocketInfo) -> StreamSocket {
     #[cfg(unix)]
-    {
-        use std::os::fd::AsRawFd as _;
-        info.fd = Some(socket.as_raw_fd());
-    }
+    let info = SocketInfo { fd: Some(std::os::fd::AsRawFd::as_raw_fd(&socket)), ..info };
     let socket = Arc::new(socket);
     StreamSocket {
         read: Some(Box::new(KernelRead::new(socket.clone()))),
