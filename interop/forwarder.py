@@ -209,14 +209,9 @@ def forwarder(row, middle, client_host, server_port, server_host):
         return (client_host.router, int(found[1])), program
     words = ["-b", f"tcp-l:{listen}", f"tcp:{target}"]
     if row.ending == "vanish":
-        options = (f"keepalive_idletime_s: {IDLE}, keepalive_interval_s: {INTERVAL}, "
-                   f"keepalive_retries: {RETRIES}")
-        options += f", user_timeout_s: {USER}" if row.has_user_timeout else ""
-        pathlib.Path("forward.rhai").write_text(
-            f'listen_tcp(#{{addr: "{listen}", autospawn: true, {options}}}, |addr| {{ dummy_task() }}, |one, from| {{\n'
-            f'  connect_tcp(#{{addr: "{target}", {options}}}, |other| {{ exchange_bytes(#{{}}, one, other) }})\n'
-            f"}})\n")
-        words = ["-x", "forward.rhai"]
+        words += ["--socket-keepalive-idletime-s", IDLE, "--socket-keepalive-interval-s", INTERVAL,
+                  "--socket-keepalive-retries", RETRIES]
+        words += ["--socket-user-timeout-s", USER] if row.has_user_timeout else []
     program = Program(*words)
     return (client_host.router, programs.listening_port(program)), program
 

@@ -95,18 +95,21 @@ def stalled_pairs_that_are_copied():
     assert not spliced
 
 
-@case("urgent data: the urgent byte is left out, what is before and behind it goes on")
+@case("urgent data: the urgent byte is left out or forwarded in its place, what is before and behind it goes on")
 def urgent_data():
-    backend = IdleBackend()
-    server = Server("-b", "tcp-l:127.0.0.1:0", f"tcp:127.0.0.1:{backend.port}")
-    client = socket.create_connection(("127.0.0.1", server.port()))
-    other = backend.accept()
-    # All ways to cut it, as far as the kernel keeps them apart.
-    for _ in range(20):
-        client.sendall(b"before")
-        client.send(b"!", socket.MSG_OOB)
-        client.sendall(b"behind")
-        assert other.read_exactly(12) == b"beforebehind"
-        client.send(b"!", socket.MSG_OOB)
-        client.sendall(b"behind")
-        assert other.read_exactly(6) == b"behind"
+    for words, byte in ([], b""), (["--socket-out-of-band-inline"], b"!"):
+        backend = IdleBackend()
+        server = Server("-b", *words, "tcp-l:127.0.0.1:0", f"tcp:127.0.0.1:{backend.port}")
+        client = socket.create_connection(("127.0.0.1", server.port()))
+        other = backend.accept()
+        for _ in range(20):
+            client.sendall(b"before")
+            client.send(b"!", socket.MSG_OOB)
+            client.sendall(b"behind")
+            expected = b"before" + byte + b"behind"
+            assert other.read_exactly(len(expected)) == expected
+            # A mark before anything else.
+            client.send(b"!", socket.MSG_OOB)
+            client.sendall(b"behind")
+            expected = byte + b"behind"
+            assert other.read_exactly(len(expected)) == expected

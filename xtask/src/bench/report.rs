@@ -66,7 +66,10 @@ pub(super) fn section(workload: &Workload, results: &Results) -> String {
             cells.push(median(figure.key).map_or("–".into(), |value| format!("{value:.0$}", figure.decimals)));
         }
         let ours = first.and_then(|figure| results.median(workload, WEBSOCAT, figure.key));
-        let ratio = ours.zip(first.and_then(|figure| median(figure.key))).map(|(ours, value)| ours / value);
+        let ratio = ours
+            .zip(first.and_then(|figure| median(figure.key)))
+            .map(|(ours, value)| ours / value)
+            .filter(|ratio| ratio.is_finite());
         cells.insert(1, ratio.map_or("–".into(), |ratio| format!("{ratio:.2}")));
         let _ = writeln!(text, "| {} | {} |", subject.name, cells.join(" | "));
         if let Some(error) = results.errors.get(&(workload.name, subject.name)) {
