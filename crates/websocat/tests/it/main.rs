@@ -18,3 +18,5 @@ mod socket_options;
 mod tables;
 mod tidy;
 mod times;
+#[cfg(target_os = "linux")]
+mod udp;
