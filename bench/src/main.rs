@@ -14,6 +14,7 @@ mod framing;
 mod handshake;
 mod idle;
 mod null;
+mod relay;
 mod ring;
 mod start;
 mod transfer;
@@ -33,6 +34,7 @@ load transfer --kind tcp-tcp|ws-tcp|tcp-ws --port P --listen P [--pid PID] [--si
 load transfer --kind … --direct true --listen P
 load transfer --kind tcp-tcp --framing length-prefixed|lines …
 load framing  [--size BYTES] [--messages N] [--seconds S]
+load relay    --port P --listen P [--pid PID] [--size BYTES]
 load start    [--runs N] -- PROGRAM ARGUMENT…
 load null     --port P";
 
@@ -47,6 +49,7 @@ fn run() -> Result<()> {
         Some("framing") => framing::run(&arguments),
         Some("idle") => idle::run(&arguments),
         Some("transfer") => transfer::run(&arguments),
+        Some("relay") => relay::run(&arguments),
         Some("start") => start::run(&arguments),
         Some("null") => null::run(&arguments),
         _ => Err(USAGE.into()),

@@ -11,9 +11,7 @@ use crate::{
     error::{Error, Kind, Result},
     functions::serve::{Connection, Serving, Source, serve},
     register,
-    scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task,
-    },
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then, os_literal},
 };
 use rhai::{Engine, NativeCallContext};
