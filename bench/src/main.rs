@@ -8,13 +8,13 @@ mod arguments;
 mod check;
 mod connect;
 mod cpu;
+mod datagrams;
 mod deflate;
 mod echo;
 mod framing;
 mod handshake;
 mod idle;
 mod null;
-mod relay;
 mod ring;
 mod start;
 mod transfer;
@@ -28,13 +28,13 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const USAGE: &str = "\
 load echo     --port P [--pid PID] --connections N --inflight N --size BYTES [--seconds S]
 load deflate  --port P [--pid PID] --connections N --inflight N --size BYTES [--seconds S]
+load datagrams --port P --listen P [--pid PID] [--size BYTES]
 load connect  --port P [--pid PID] [--parallel N] [--seconds S]
 load idle     --port P --pid PID [--clients N] [--baseline N] [--size BYTES] [--silence S]
 load transfer --kind tcp-tcp|ws-tcp|tcp-ws --port P --listen P [--pid PID] [--size BYTES] [--seconds S]
 load transfer --kind … --direct true --listen P
 load transfer --kind tcp-tcp --framing length-prefixed|lines …
 load framing  [--size BYTES] [--messages N] [--seconds S]
-load relay    --port P --listen P [--pid PID] [--size BYTES]
 load start    [--runs N] -- PROGRAM ARGUMENT…
 load null     --port P";
 
@@ -44,12 +44,12 @@ fn run() -> Result<()> {
     let arguments = Arguments::parse(words)?;
     match workload.to_str() {
         Some("echo") => echo::run(&arguments),
+        Some("datagrams") => datagrams::run(&arguments),
         Some("deflate") => deflate::run(&arguments),
         Some("connect") => connect::run(&arguments),
         Some("framing") => framing::run(&arguments),
         Some("idle") => idle::run(&arguments),
         Some("transfer") => transfer::run(&arguments),
-        Some("relay") => relay::run(&arguments),
         Some("start") => start::run(&arguments),
         Some("null") => null::run(&arguments),
         _ => Err(USAGE.into()),

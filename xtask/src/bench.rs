@@ -144,7 +144,7 @@ impl Bench<'_> {
         let log = self.cache.folder.join(format!("{}.log", self.subject.name));
         let server = Server::start(&words, &log)?;
         load.args(["--port", &port.to_string(), "--pid", &server.0.id().to_string()]);
-        if matches!(self.workload.kind, workloads::Kind::Transfer(..) | workloads::Kind::Relay) {
+        if matches!(self.workload.kind, workloads::Kind::Transfer(..) | workloads::Kind::Datagrams) {
             load.args(["--listen", &backend.to_string()]);
         }
         finish(load, &format!(" (log: {})", log.display()))

@@ -63,7 +63,7 @@ pub(super) const SUBJECTS: [Subject; 10] = [
         name: UPSTREAM_1,
         install: |cache| cache.registry("websocat", "1.14.1"),
         command: websocat_1,
-        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Relay) && !is_framed(kind),
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Datagrams) && !is_framed(kind),
     },
     Subject {
         name: FASTWEBSOCKETS,
@@ -83,13 +83,18 @@ pub(super) const SUBJECTS: [Subject; 10] = [
         command: node,
         kinds: |kind| kind == Kind::Deflate,
     },
-    Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: |kind| is_tcp(kind) || kind == Kind::Relay },
+    Subject {
+        name: SOCAT,
+        install: Cache::socat,
+        command: socat,
+        kinds: |kind| is_tcp(kind) || kind == Kind::Datagrams,
+    },
     Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: is_tcp },
     Subject {
         name: NULL,
         install: Cache::load_generator,
         command: null,
-        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Relay),
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Datagrams),
     },
 ];
 
@@ -121,7 +126,7 @@ fn specifiers(session: Session) -> [String; 2] {
         Kind::Transfer(Join::Lines, _) => {
             [format!("lines:tcp-l:127.0.0.1:{port}"), format!("lines:tcp:127.0.0.1:{backend}")]
         }
-        Kind::Relay => [format!("udp-l:127.0.0.1:{port}"), format!("udp:127.0.0.1:{backend}")],
+        Kind::Datagrams => [format!("udp-l:127.0.0.1:{port}"), format!("udp:127.0.0.1:{backend}")],
         // Never asked for.
         Kind::Framing => [String::new(), String::new()],
         Kind::Start => ["literal:abc".into(), "writefile:/dev/null".into()],
@@ -164,7 +169,7 @@ fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
 }
 
 fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
-    if matches!(session.kind, Kind::Deflate | Kind::Framing | Kind::Relay) || is_framed(session.kind) {
+    if matches!(session.kind, Kind::Deflate | Kind::Framing | Kind::Datagrams) || is_framed(session.kind) {
         return Ok(None);
     }
     let [left, right] = specifiers(session);
@@ -191,7 +196,7 @@ fn node(script: &Path, _: &Cache, session: Session) -> Words {
 /// One connection without `fork`: its CPU time would be in a child otherwise.
 fn socat(program: &Path, cache: &Cache, session: Session) -> Words {
     let (listen, connect) = match session.kind {
-        Kind::Relay => ("UDP4-LISTEN", "UDP4"),
+        Kind::Datagrams => ("UDP4-LISTEN", "UDP4"),
         kind if is_tcp(kind) => ("TCP-LISTEN", "TCP"),
         _ => return Ok(None),
     };
@@ -223,7 +228,7 @@ fn null(program: &Path, _: &Cache, session: Session) -> Words {
     match session.kind {
         Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
         Kind::Transfer(..) => Ok(Some(Vec::new())),
-        Kind::Deflate | Kind::Framing | Kind::Relay => Ok(None),
+        Kind::Deflate | Kind::Framing | Kind::Datagrams => Ok(None),
         Kind::Start => words(Path::new("true"), []),
     }
 }

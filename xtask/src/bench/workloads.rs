@@ -12,7 +12,7 @@ pub(super) enum Kind {
     /// Framing in memory, measured by the generator itself.
     Framing,
     /// Hands datagrams of one client on to one peer.
-    Relay,
+    Datagrams,
     /// A whole process that copies three bytes to a file.
     Start,
 }
@@ -193,8 +193,8 @@ pub(super) const WORKLOADS: [Workload; 17] = [
     Workload {
         name: "udp-relay",
         title: "UDP to UDP, datagrams of 200 bytes: the highest rate at which less than 0.1 % are lost",
-        kind: Kind::Relay,
-        load: &["relay", "--size", "200"],
+        kind: Kind::Datagrams,
+        load: &["datagrams", "--size", "200"],
         figures: DATAGRAMS,
         most_rounds: usize::MAX,
     },
