@@ -221,7 +221,7 @@ class Program:
 
     def ports(self, count=1):
         """(address, port) of the listening sockets, as announced on stdout by --stdout-announce-listening-ports."""
-        line = rb"LISTEN proto=tcp,ip=([^,\s]+),port=(\d+)\r?\n"
+        line = rb"LISTEN proto=(?:tcp|udp),ip=([^,\s]+),port=(\d+)\r?\n"
         self.stdout.wait(b"(?s)" + b".*".join([line] * count))
         return [(ip.decode(), int(port)) for ip, port in re.findall(line, self.stdout.data)]
 

@@ -8,6 +8,7 @@ mod arguments;
 mod check;
 mod connect;
 mod cpu;
+mod datagrams;
 mod deflate;
 mod echo;
 mod framing;
@@ -30,6 +31,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 const USAGE: &str = "\
 load echo     --port P [--pid PID] --connections N --inflight N --size BYTES [--seconds S]
 load deflate  --port P [--pid PID] --connections N --inflight N --size BYTES [--seconds S]
+load datagrams --port P --listen P [--pid PID] [--size BYTES]
 load connect  --port P [--pid PID] [--parallel N] [--seconds S]
 load idle     --port P --pid PID [--clients N] [--baseline N] [--size BYTES] [--silence S]
 load transfer --kind tcp-tcp|ws-tcp|tcp-ws --port P --listen P [--pid PID] [--size BYTES] [--seconds S]
@@ -50,6 +52,7 @@ fn run() -> Result<()> {
     let arguments = Arguments::parse(words)?;
     match workload.to_str() {
         Some("echo") => echo::run(&arguments),
+        Some("datagrams") => datagrams::run(&arguments),
         Some("deflate") => deflate::run(&arguments),
         Some("connect") => connect::run(&arguments),
         Some("framing") => framing::run(&arguments),

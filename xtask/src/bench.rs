@@ -157,7 +157,7 @@ fn addresses(kind: workloads::Kind, port: u16, backend: u16) -> Vec<String> {
     let [path, backend_path] = [port, backend].map(|port| subjects::path(port).display().to_string());
     let words = match kind {
         Kind::Transfer(Join::UnixUnix, _) => vec!["--path", &path, "--listen-path", &backend_path],
-        Kind::Transfer(..) | Kind::Pairs => vec!["--port", &port_text, "--listen", &backend_text],
+        Kind::Transfer(..) | Kind::Pairs | Kind::Datagrams => vec!["--port", &port_text, "--listen", &backend_text],
         _ => vec!["--port", &port_text],
     };
     words.into_iter().map(String::from).collect()

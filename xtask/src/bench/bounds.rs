@@ -23,7 +23,7 @@ const fn bound(workload: &'static str, key: &'static str, factor: f64, peers: &'
     Bound { workload, key, factor, peers }
 }
 
-const BOUNDS: [Bound; 28] = [
+const BOUNDS: [Bound; 29] = [
     bound("echo-8x64", "rate", 20.0, &[FASTWEBSOCKETS]),
     // The kernel's time rules: nobody can be much faster.
     bound("echo-64x1", "rate", 0.97, &[FASTWEBSOCKETS, TUNGSTENITE, UPSTREAM_4]),
@@ -53,6 +53,7 @@ const BOUNDS: [Bound; 28] = [
     bound("prefixed-64k", "gb_per_second", 0.6, &[WEBSOCAT_COPY]),
     bound("lines-64k", "gb_per_second", 0.6, &[WEBSOCAT_COPY]),
     bound("prefixed-memory", "of_copy", 0.3, &[]),
+    bound("udp-relay", "rate", 1.5, &[SOCAT]),
     bound("start", "median_us", 1.0, &[UPSTREAM_4]),
 ];
 

@@ -68,7 +68,7 @@ pub(super) const SUBJECTS: [Subject; 11] = [
         name: UPSTREAM_1,
         install: |cache| cache.registry("websocat", "1.14.1"),
         command: websocat_1,
-        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing) && !is_framed(kind),
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Datagrams) && !is_framed(kind),
     },
     Subject {
         name: FASTWEBSOCKETS,
@@ -88,14 +88,19 @@ pub(super) const SUBJECTS: [Subject; 11] = [
         command: node,
         kinds: |kind| kind == Kind::Deflate,
     },
-    Subject { name: SOCAT, install: Cache::socat, command: socat, kinds: is_bare },
+    Subject {
+        name: SOCAT,
+        install: Cache::socat,
+        command: socat,
+        kinds: |kind| is_bare(kind) || kind == Kind::Datagrams,
+    },
     Subject { name: NGINX, install: Cache::nginx, command: nginx, kinds: |kind| is_bare(kind) || kind == Kind::Pairs },
     Subject { name: RELAY, install: Cache::load_generator, command: relay, kinds: is_bare },
     Subject {
         name: NULL,
         install: Cache::load_generator,
         command: null,
-        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Pairs),
+        kinds: |kind| !matches!(kind, Kind::Deflate | Kind::Framing | Kind::Pairs | Kind::Datagrams),
     },
 ];
 
@@ -138,6 +143,7 @@ fn specifiers(session: Session) -> [String; 2] {
         Kind::Transfer(Join::Lines, _) => {
             [format!("lines:tcp-l:127.0.0.1:{port}"), format!("lines:tcp:127.0.0.1:{backend}")]
         }
+        Kind::Datagrams => [format!("udp-l:127.0.0.1:{port}"), format!("udp:127.0.0.1:{backend}")],
         // Never asked for.
         Kind::Framing => [String::new(), String::new()],
         Kind::Start => ["literal:abc".into(), "writefile:/dev/null".into()],
@@ -180,7 +186,7 @@ fn websocat_4(program: &Path, _: &Cache, session: Session) -> Words {
 }
 
 fn websocat_1(program: &Path, _: &Cache, session: Session) -> Words {
-    if matches!(session.kind, Kind::Deflate | Kind::Framing) || is_framed(session.kind) {
+    if matches!(session.kind, Kind::Deflate | Kind::Framing | Kind::Datagrams) || is_framed(session.kind) {
         return Ok(None);
     }
     let [left, right] = specifiers(session);
@@ -214,6 +220,10 @@ fn socat(program: &Path, cache: &Cache, session: Session) -> Words {
         Kind::Transfer(Join::UnixUnix, _) => [
             format!("UNIX-LISTEN:{},unlink-early", path(session.port).display()),
             format!("UNIX-CONNECT:{}", path(session.backend).display()),
+        ],
+        Kind::Datagrams => [
+            format!("UDP4-LISTEN:{},bind=127.0.0.1,reuseaddr", session.port),
+            format!("UDP4:127.0.0.1:{}", session.backend),
         ],
         _ => return Ok(None),
     };
@@ -261,7 +271,7 @@ fn null(program: &Path, _: &Cache, session: Session) -> Words {
     match session.kind {
         Kind::Echo => words(program, ["null", "--port", &session.port.to_string()]),
         Kind::Transfer(..) => Ok(Some(Vec::new())),
-        Kind::Deflate | Kind::Framing | Kind::Pairs => Ok(None),
+        Kind::Deflate | Kind::Framing | Kind::Pairs | Kind::Datagrams => Ok(None),
         Kind::Start => words(Path::new("true"), []),
     }
 }

@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Pairs,
     /// Framing in memory, measured by the generator itself.
     Framing,
+    /// Hands datagrams of one client on to one peer.
+    Datagrams,
     /// A whole process that copies three bytes to a file.
     Start,
 }
@@ -62,6 +64,12 @@ const MESSAGES: &[Figure] = &[
     SERVER_CPU,
     GENERATOR_CPU,
 ];
+const DATAGRAMS: &[Figure] = &[
+    figure("rate", "datagrams/s", true, 0),
+    figure("server_us_per_datagram", "CPU µs/datagram", false, 3),
+    SERVER_CPU,
+    GENERATOR_CPU,
+];
 const LARGE: &[Figure] = &[figure("rate", "messages/s", true, 0), CPU_PER_GIB, SERVER_CPU, GENERATOR_CPU];
 const LIVES: &[Figure] = &[
     figure("rate", "connections/s", true, 0),
@@ -106,7 +114,7 @@ const fn transfer(
     Workload { name, title, kind: Kind::Transfer(join, size), load, figures: BYTES, most_rounds: usize::MAX }
 }
 
-pub(super) const WORKLOADS: [Workload; 19] = [
+pub(super) const WORKLOADS: [Workload; 20] = [
     echo(
         "echo-1x1",
         "Echo: 1 connection, 1 message of 32 bytes in flight",
@@ -210,6 +218,14 @@ pub(super) const WORKLOADS: [Workload; 19] = [
         kind: Kind::Framing,
         load: &["framing", "--size", "1024"],
         figures: OF_COPY,
+        most_rounds: usize::MAX,
+    },
+    Workload {
+        name: "udp-relay",
+        title: "UDP to UDP, datagrams of 200 bytes: the highest rate at which less than 0.1 % are lost",
+        kind: Kind::Datagrams,
+        load: &["datagrams", "--size", "200"],
+        figures: DATAGRAMS,
         most_rounds: usize::MAX,
     },
     Workload {

@@ -92,6 +92,11 @@ impl Assembly {
     }
 
     /// What waits.
+    pub fn joined(&self) -> &[u8] {
+        if self.long.is_empty() { self.window.filled() } else { &self.long }
+    }
+
+    /// What waits, to be changed.
     pub fn joined_mut(&mut self) -> &mut [u8] {
         if self.long.is_empty() { self.window.filled_mut() } else { &mut self.long }
     }

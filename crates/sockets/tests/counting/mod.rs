@@ -10,6 +10,7 @@ use std::{
 static IN_PROCESS: AtomicUsize = AtomicUsize::new(0);
 thread_local! {
     static ON_THREAD: Cell<usize> = const { Cell::new(0) };
+    static LIVE: Cell<isize> = const { Cell::new(0) };
 }
 
 /// Allocations of all threads so far.
@@ -22,6 +23,11 @@ pub fn on_this_thread() -> usize {
     ON_THREAD.get()
 }
 
+/// Bytes that the calling thread has allocated and not freed.
+pub fn live_on_this_thread() -> isize {
+    LIVE.get()
+}
+
 struct Counting;
 
 #[allow(unsafe_code)] // the trait is unsafe
@@ -31,10 +37,12 @@ unsafe impl GlobalAlloc for Counting {
         IN_PROCESS.fetch_add(1, Relaxed);
         // A thread that is ending has no counter any more.
         let _ = ON_THREAD.try_with(|n| n.set(n.get() + 1));
+        let _ = LIVE.try_with(|n| n.set(n.get() + layout.size() as isize));
         // SAFETY: the caller's promise is handed on.
         unsafe { System.alloc(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        let _ = LIVE.try_with(|n| n.set(n.get() - layout.size() as isize));
         // SAFETY: `at` came from `alloc` above.
         unsafe { System.dealloc(at, layout) }
     }

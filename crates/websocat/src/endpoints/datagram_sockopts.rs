@@ -17,7 +17,7 @@ pub struct DatagramOpts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast: Option<IpAddr>,
     /// Join an IPv4 group on the network interface with this address
-    #[arg(long = "socket-multicast-interface-addr", value_name = "IPV4", conflicts_with = "multicast_interface_index")]
+    #[arg(long = "socket-multicast-interface-addr", value_name = "IP", conflicts_with = "multicast_interface_index")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_addr: Option<Ipv4Addr>,
     /// Join a group on the network interface with this index
@@ -25,7 +25,7 @@ pub struct DatagramOpts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_index: Option<u32>,
     /// Receive from an IPv4 group only what this sender says (IP_ADD_SOURCE_MEMBERSHIP)
-    #[arg(long = "socket-multicast-specific-source", value_name = "IPV4")]
+    #[arg(long = "socket-multicast-specific-source", value_name = "IP")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_specific_source: Option<Ipv4Addr>,
     /// Also receive what comes to groups that other sockets of this machine have joined (IP_MULTICAST_ALL,

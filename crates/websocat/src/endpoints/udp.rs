@@ -2,9 +2,11 @@
 
 use super::{
     datagram_sockopts::DatagramOpts,
+    inherited_fd::{self, is_inherited, take_listener},
     listen_address::{FORMAT, ListenAddress},
     socket_args::{OptionGroup, Sockets},
     sockopts::{BindOpts, PacketOpts},
+    unix_place::is_text,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -12,7 +14,7 @@ use crate::{
     spec::{Form, OptionMap, Script},
 };
 use sockets::net::{
-    inherited_socket::{InheritedSocketError, Wanted, Which, take},
+    inherited_socket::{Wanted, Which},
     udp::{OpenError, UdpOptions, adopt},
 };
 use std::{ffi::OsStr, net::SocketAddr};
@@ -109,27 +111,17 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     Address(ListenAddress),
-    /// Inherited, by number.
-    Fd(i32),
-    /// Inherited, by its name in LISTEN_FDNAMES.
-    FdName(String),
+    Inherited(Which),
 }
 
 impl Place {
-    /// Of the value behind one of the prefixes of `form`; its name says which way it is written.
+    /// Of the value behind one of the prefixes of `form`.
     pub fn parse(form: &'static Form, value: &OsStr) -> Result<Self> {
-        if form.name.ends_with("-fdname") {
-            let name = value.to_str().ok_or_else(|| Error::usage("the name of the descriptor is not UTF-8"))?;
-            return Ok(Self::FdName(name.to_owned()));
+        if is_inherited(form) {
+            inherited_fd::parse(form, value).map(Self::Inherited)
+        } else {
+            ListenAddress::parse(value).map(Self::Address)
         }
-        if form.name.ends_with("-fd") {
-            let digits = value.to_str().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-            let bad = || {
-                Error::usage(format!("`{}` is not a descriptor number; write {}3", value.display(), form.prefixes[0]))
-            };
-            return digits.and_then(|text| text.parse().ok()).map(Self::Fd).ok_or_else(bad);
-        }
-        ListenAddress::parse(value).map(Self::Address)
     }
 
     /// In words, for `--explain`.
@@ -150,7 +142,7 @@ impl Place {
         match self {
             Self::Address(_) => Sockets { groups: GROUPS, v6 },
             // They are bound already.
-            Self::Fd(_) | Self::FdName(_) => Sockets { groups: &[OptionGroup::Packet, OptionGroup::Datagram], v6 },
+            Self::Inherited(_) => Sockets { groups: &[OptionGroup::Packet, OptionGroup::Datagram], v6 },
         }
     }
 }
@@ -163,11 +155,8 @@ pub const VALUE: &str = FORMAT;
 
 /// What all UDP functions are told: length of messages, text, socket options.
 pub fn with_common_options(mut map: OptionMap, script: &Script, bound_here: bool) -> Result<OptionMap> {
-    let session = &script.args.session;
-    let args = &script.args.endpoints.udp;
-    // With -b and -t together the first one is about byte streams.
-    let text = session.text || !session.binary && script.args.spec2.is_none();
-    map = map.number("max_send_datagram_size", Some(args.udp_max_send_datagram_size)).flag("tag_as_text", text);
+    let limit = script.args.endpoints.udp.udp_max_send_datagram_size;
+    map = map.number("max_send_datagram_size", Some(limit)).flag("tag_as_text", is_text(&script.args));
     let sockets = script.socket_options();
     if bound_here {
         map.extend(&sockets.bind)?;
@@ -190,19 +179,9 @@ pub fn take_socket_options(reader: &mut OptsReader) -> RhResult<UdpOptions> {
     })
 }
 
-/// The inherited socket that `fd` or `named_fd` means, with options.
+/// An inherited socket, with options.
 pub fn inherited(which: &Which, force: bool, options: &UdpOptions) -> Result<tokio::net::UdpSocket> {
-    let failed = |e: InheritedSocketError| Error::with_source(Kind::Listen, e.to_string(), e);
-    let socket = take(which, Wanted::Udp, force).map_err(failed)?;
-    adopt(socket.socket.into(), options).map_err(open_error)
-}
-
-/// Which descriptor, if one of the two says so; both together are an error.
-pub fn which(fd: Option<i32>, named_fd: Option<&String>) -> RhResult<Option<Which>> {
-    match (fd, named_fd) {
-        (Some(_), Some(_)) => Err("one of the options `fd` and `named_fd`, not both".into()),
-        (fd, name) => Ok(fd.map(Which::Number).or(name.cloned().map(Which::Name))),
-    }
+    adopt(take_listener(which, Wanted::Udp, force)?.socket.into(), options).map_err(open_error)
 }
 
 /// With the exit status of what went wrong.

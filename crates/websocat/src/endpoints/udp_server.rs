@@ -5,10 +5,11 @@
 
 use super::{
     datagram_sockopts::DatagramOpts,
+    inherited_fd::{self, InheritedOpts},
     listen_address::ListenAddress,
     socket_args::Sockets,
     sockopts::{BindOpts, PacketOpts},
-    udp::{Place, SCRIPT_LIMIT, VALUE, inherited, open_error, take_socket_options, which, with_common_options},
+    udp::{Place, SCRIPT_LIMIT, VALUE, inherited, open_error, take_socket_options, with_common_options},
 };
 use crate::{
     error::Result,
@@ -29,7 +30,7 @@ use sockets::{
         listen::loopback,
         resolve::{Resolver as _, SystemResolver},
         udp::{
-            LONGEST, UdpOptions, open_all,
+            LONGEST, open_all,
             server::{MAX_CLIENTS, QUEUE, Server, ServerOptions},
         },
     },
@@ -106,8 +107,7 @@ impl EndpointSpec for UdpServer {
         let map = match &self.place {
             Place::Address(ListenAddress::Address(addr)) => OptionMap::new().text("bind", &addr.to_string()),
             Place::Address(address) => address.option_map(),
-            Place::Fd(fd) => OptionMap::new().number("fd", Some(fd)),
-            Place::FdName(name) => OptionMap::new().text("named_fd", name),
+            Place::Inherited(which) => inherited_fd::option_map(which),
         };
         let args = script.args.endpoints.udp.clone();
         let map = map
@@ -150,12 +150,6 @@ struct UdpServerOpts {
     addrs: Option<Vec<SocketAddr>>,
     /// Name and port to hear, at all addresses of the name
     host: Option<String>,
-    /// Inherited bound socket by its number
-    fd: Option<i32>,
-    /// Inherited bound socket by its name in LISTEN_FDNAMES
-    named_fd: Option<String>,
-    /// Do not check the type of the descriptor
-    fd_force: bool,
     /// Only the first client is served
     oneshot: bool,
     /// Milliseconds without a datagram in either direction after which a client is let go; absent: never
@@ -177,8 +171,7 @@ struct UdpServerOpts {
 }
 
 impl UdpServerOpts {
-    fn check(&self) -> RhResult<()> {
-        let inherits = self.fd.is_some() || self.named_fd.is_some();
+    fn check(&self, inherits: bool) -> RhResult<()> {
         let places = [self.bind.is_some(), self.addrs.is_some(), self.host.is_some(), inherits];
         if places.into_iter().filter(|given| *given).count() != 1 {
             return Err("where to hear? Give one of the options `bind`, `addrs`, `host`, `fd`, `named_fd`".into());
@@ -216,14 +209,6 @@ impl UdpServerOpts {
         }
         Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.bind).collect())
     }
-
-    async fn open(&self, options: &UdpOptions) -> Result<Vec<tokio::net::UdpSocket>> {
-        // Both together were refused before.
-        match which(self.fd, self.named_fd.as_ref()).ok().flatten() {
-            Some(which) => Ok(vec![inherited(&which, self.fd_force, options)?]),
-            None => open_all(&self.addresses().await?, options).map_err(open_error),
-        }
-    }
 }
 
 /// A task that hears UDP datagrams. When it does it calls one function with its address (the first of several) and waits for
@@ -231,16 +216,16 @@ impl UdpServerOpts {
 /// client. An error of a client ends only its session.
 fn udp_server(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(UdpServerOpts, BindOpts, PacketOpts, DatagramOpts)>,
+    opts: RhOpts<(UdpServerOpts, InheritedOpts, BindOpts, PacketOpts, DatagramOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<DatagramSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
-    let opts: UdpServerOpts = reader.take()?;
+    let (opts, inherits): (UdpServerOpts, InheritedOpts) = (reader.take()?, reader.take()?);
     let options = take_socket_options(&mut reader)?;
     reader.finish()?;
-    which(opts.fd, opts.named_fd.as_ref())?;
-    opts.check()?;
+    let which = inherits.which()?;
+    opts.check(which.is_some())?;
     if !opts.oneshot {
         Scenario::of(&ctx)?.mark_server();
     }
@@ -248,7 +233,11 @@ fn udp_server(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let server = Server::new(opts.open(&options).await?, opts.server_options());
+        let sockets = match which {
+            Some(which) => vec![inherited(&which, inherits.fd_force, &options)?],
+            None => open_all(&opts.addresses().await?, &options).map_err(open_error)?,
+        };
+        let server = Server::new(sockets, opts.server_options());
         let addresses = server.addresses();
         if let Some(addr) = addresses.first() {
             run(when_listening.task((*addr,))?).await?;

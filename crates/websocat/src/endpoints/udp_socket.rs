@@ -4,11 +4,12 @@
 
 use super::{
     datagram_sockopts::DatagramOpts,
+    inherited_fd::{self, InheritedOpts},
     listen_address::ListenAddress,
     socket_args::Sockets,
     sockopts::{BindOpts, PacketOpts},
     udp::{
-        GROUPS, Place, SCRIPT_LIMIT, UdpArgs, VALUE, inherited, take_socket_options, throw_open_error, which,
+        GROUPS, Place, SCRIPT_LIMIT, UdpArgs, VALUE, inherited, take_socket_options, throw_open_error,
         with_common_options,
     },
 };
@@ -132,7 +133,9 @@ impl EndpointSpec for UdpSocket {
             }
             Self::Bound(Place::Address(ListenAddress::Name(name))) if !name.starts_with("localhost:") => {
                 with_lookup(script, name, &mut |script, addr| {
-                    bound(script, OptionMap::new(), Some(("bind", addr)), then)
+                    let mut map = OptionMap::new();
+                    map.push("bind", addr);
+                    bound(script, map, true, then)
                 })
             }
             Self::Bound(place) => {
@@ -144,10 +147,9 @@ impl EndpointSpec for UdpSocket {
                         let port = text.rsplit(':').next().unwrap_or_default();
                         OptionMap::new().text("bind", &format!("127.0.0.1:{port}"))
                     }
-                    Place::Fd(fd) => OptionMap::new().number("fd", Some(fd)),
-                    Place::FdName(name) => OptionMap::new().text("named_fd", name),
+                    Place::Inherited(which) => inherited_fd::option_map(which),
                 };
-                bound(script, map, None, then)
+                bound(script, map, matches!(place, Place::Address(_)), then)
             }
         }
     }
@@ -161,14 +163,10 @@ fn with_lookup(script: &mut Script, name: &str, then: &mut dyn FnMut(&mut Script
     script.callback(&lookup, "addrs", &mut |script, addrs| then(script, format!("str(first_address({addrs}))")))
 }
 
-/// A socket that is not connected; `extra` is an expression for one more key.
-fn bound(script: &mut Script, mut map: OptionMap, extra: Option<(&str, String)>, then: &mut Then<'_>) -> Result<()> {
+/// A socket that is not connected; `map` says where it is, `bound_here` that it is not inherited.
+fn bound(script: &mut Script, map: OptionMap, bound_here: bool, then: &mut Then<'_>) -> Result<()> {
     let args = script.args.endpoints.udp.clone();
     args.check()?;
-    let bound_here = !map.to_string().contains("fd: ");
-    if let Some((key, expression)) = extra {
-        map.push(key, expression);
-    }
     let target = args.udp_bind_target_addr;
     let map = map
         .text("addr", &target.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into()).to_string())
@@ -206,15 +204,6 @@ struct UdpSocketOpts {
     /// Local address; any free port of the right IP version when absent
     #[serde(default)]
     bind: Option<SocketAddr>,
-    /// Inherited bound socket by its number
-    #[serde(default)]
-    fd: Option<i32>,
-    /// Inherited bound socket by its name in LISTEN_FDNAMES
-    #[serde(default)]
-    named_fd: Option<String>,
-    /// Do not check the type of the descriptor
-    #[serde(default)]
-    fd_force: bool,
     /// The socket is not connected to `addr`; the next three keys mean this, too
     #[serde(default)]
     sendto_mode: bool,
@@ -239,13 +228,15 @@ struct UdpSocketOpts {
 }
 
 /// A UDP socket: connected to `addr`, or bound and talking to whom its options say. Each message is a datagram.
-fn udp_socket(opts: RhOpts<(UdpSocketOpts, BindOpts, PacketOpts, DatagramOpts)>) -> RhResult<Handle<DatagramSocket>> {
+fn udp_socket(
+    opts: RhOpts<(UdpSocketOpts, InheritedOpts, BindOpts, PacketOpts, DatagramOpts)>,
+) -> RhResult<Handle<DatagramSocket>> {
     let mut reader = OptsReader::new(opts)?;
-    let opts: UdpSocketOpts = reader.take()?;
+    let (opts, inherits): (UdpSocketOpts, InheritedOpts) = (reader.take()?, reader.take()?);
     let options = take_socket_options(&mut reader)?;
     reader.finish()?;
-    let inherits = which(opts.fd, opts.named_fd.as_ref())?;
-    if inherits.is_some() && opts.bind.is_some() {
+    let which = inherits.which()?;
+    if which.is_some() && opts.bind.is_some() {
         return Err("an inherited socket is bound already: `bind` does not go together with `fd` and `named_fd`".into());
     }
     let target = Some(opts.addr).filter(|addr| !addr.ip().is_unspecified() || addr.port() != 0);
@@ -255,9 +246,9 @@ fn udp_socket(opts: RhOpts<(UdpSocketOpts, BindOpts, PacketOpts, DatagramOpts)>)
         lock_to_first: opts.connect_to_first_seen_address,
     };
     let connected = target.filter(|_| !opts.sendto_mode && rules == PeerRules::default());
-    let socket = match inherits {
+    let socket = match which {
         Some(which) => {
-            let socket = inherited(&which, opts.fd_force, &options).map_err(throw)?;
+            let socket = inherited(&which, inherits.fd_force, &options).map_err(throw)?;
             if let Some(peer) = connected {
                 socket2::SockRef::from(&socket).connect(&peer.into()).map_err(|source| {
                     throw_open_error(sockets::net::udp::OpenError::Connect { address: peer, source })

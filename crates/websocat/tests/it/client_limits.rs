@@ -32,8 +32,17 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
     let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
     let mut planned = plan::parse(&args).unwrap();
     plan::rewrite(&mut planned).unwrap();
-    // The port goes to the test where the script would do nothing.
-    let script = plan::print(&planned).unwrap().replacen("dummy_task()", "tell_address(addr1)", 1);
+    let script = plan::print(&planned).unwrap();
+    // The port goes to the test where the script would do nothing, or as soon as there is a socket.
+    let told = match script.strip_prefix("let udp1 = ") {
+        None => script.replacen("dummy_task()", "tell_address(addr1)", 1),
+        Some(_) => script.replacen(");\n", ");\nlet told = tell_address(local_address(udp1));\n", 1),
+    };
+    run_script(&told, clients);
+}
+
+/// Runs a script that calls `tell_address`, and clients, which get the address.
+fn run_script<F: Future<Output = ()>>(script: &str, clients: impl FnOnce(SocketAddr) -> F) {
     let (tell, mut address) = mpsc::unbounded_channel();
     let mut engine = exec::engine();
     engine.register_fn("tell_address", move |addr: SocketAddr| -> TaskHandle {
@@ -43,7 +52,7 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let stop = Stop::new();
-        let ast = engine.compile(&script).unwrap();
+        let ast = engine.compile(script).unwrap();
         let scenario = Scenario::new(engine, ast, stop.clone(), Some(1)).unwrap();
         let value: Dynamic = scenario.engine.eval_ast(&scenario.ast).unwrap();
         let task = value.cast::<TaskHandle>().take("task").unwrap();

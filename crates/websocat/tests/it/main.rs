@@ -21,4 +21,6 @@ mod socket_options;
 mod tables;
 mod tidy;
 mod times;
+#[cfg(target_os = "linux")]
+mod udp;
 mod web_sockets;

@@ -172,6 +172,8 @@ const INSIDE: &[(&str, Because)] = &[
     ("SplitWrite", Because::Half),
     ("TlsRead", Because::Half),
     ("TlsWrite", Because::Half),
+    ("UdpReader", Because::Half),
+    ("UdpWriter", Because::Half),
     ("Input", Because::Half),
     ("Output", Because::Half),
     ("SupervisedInput", Because::Half),

@@ -21,7 +21,7 @@ struct Sockets {
 }
 
 /// Another descriptor of the socket of this process that is bound and connected so.
-fn find(local: SocketAddr, peer: Option<SocketAddr>) -> Socket {
+pub(super) fn find(local: SocketAddr, peer: Option<SocketAddr>) -> Socket {
     let pidfd = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     let numbers = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
     let numbers: Vec<i32> = numbers.map(|name| name.to_str().unwrap().parse().unwrap()).collect();

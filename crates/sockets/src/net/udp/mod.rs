@@ -4,10 +4,14 @@
 //! written ones are joined up to a limit and leave as one. UDP has no end: reading never gives EOF, and EOF that is written
 //! is not told to anybody. Whatever peers can cause at will is told at most once a second, with its number.
 
+#[cfg_attr(target_os = "linux", path = "gso_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "gso_elsewhere.rs")]
+mod gso;
 mod open;
 #[cfg_attr(unix, path = "os_unix.rs")]
 #[cfg_attr(not(unix), path = "os_elsewhere.rs")]
 mod os;
+mod outbox;
 mod peers;
 mod port;
 pub mod server;

@@ -58,6 +58,11 @@ impl Peers {
         }
     }
 
+    /// The next datagram may change where messages go: answers to the one before it should leave first.
+    pub fn may_turn(&self) -> bool {
+        !self.locked && (self.rules.redirect || self.rules.lock_to_first || self.target.is_none())
+    }
+
     /// The system knows the target for good.
     pub fn handle_connected(&mut self) {
         self.connected = true;

@@ -1,6 +1,6 @@
 //! A UDP socket below one or many message sockets: receiving for one reader, sending for any number of writers.
 
-use super::{Received, os};
+use super::{Received, gso, os};
 use crate::wakers::Wakers;
 use std::{
     io,
@@ -36,21 +36,28 @@ impl Port {
         }
     }
 
-    /// Sends one datagram; without an address to whom the socket is connected. Pending: repeat with the same.
-    pub fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: Option<SocketAddr>) -> Poll<io::Result<()>> {
+    /// Sends `run` cut into datagrams of `size` bytes, the last one maybe shorter; without an address to whom the socket is
+    /// connected. Pending: repeat with the same.
+    pub fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        run: &[u8],
+        size: usize,
+        to: Option<SocketAddr>,
+    ) -> Poll<io::Result<()>> {
         loop {
-            let sent = match to {
-                Some(to) => self.socket.try_send_to(datagram, to),
-                None => self.socket.try_send(datagram),
+            let sent = match (u16::try_from(size), to) {
+                (Ok(size), to) if usize::from(size) < run.len() => gso::try_send_run(&self.socket, run, size, to),
+                // The system takes a datagram whole or not at all.
+                (_, Some(to)) => self.socket.try_send_to(run, to).map(drop),
+                (_, None) => self.socket.try_send(run).map(drop),
             };
             match sent {
-                // The system takes a datagram whole or not at all.
-                Ok(_) => return Poll::Ready(Ok(())),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.writers.poll_with(cx, |cx| self.socket.poll_send_ready(cx)))?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Poll::Ready(Err(e)),
+                result => return Poll::Ready(result),
             }
         }
     }

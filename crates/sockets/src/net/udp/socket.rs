@@ -50,7 +50,7 @@ pub fn udp_socket(socket: UdpSocket, options: UdpSocketOptions, mut info: Socket
         port: Port::new(socket),
         peers: options.peers.map(|(target, rules)| Mutex::new(Peers::new(target, rules))),
     });
-    let sender = Sender { shared: shared.clone(), nobody: Tally::default() };
+    let sender = Sender::new(shared.clone());
     DatagramSocket {
         read: Some(Box::new(UdpReader::new(shared, options.text, options.inhibit_send_errors))),
         write: Some(Box::new(UdpWriter::new(sender, options.max_send, options.inhibit_send_errors))),
@@ -71,19 +71,28 @@ impl Shared {
     }
 }
 
-/// Pending: no datagram is there; nothing is lost. EOF: never. It owns a buffer only while it lends from it. Datagrams
-/// longer than `max` come in parts. Drop midway loses the datagram that was not consumed.
+/// Bytes before each datagram in a batch: its length.
+const RECORD: usize = 4;
+/// Datagrams that are received before any is handed on: as many as can leave together.
+const BATCH: usize = 64;
+
+/// Pending: no datagram is there; nothing is lost. EOF: never. It owns a buffer only while it lends from it, for all that
+/// was there at once. Datagrams longer than `max` come in parts. Drop midway loses what was not consumed.
 struct UdpReader {
     shared: Arc<Shared>,
+    /// Datagrams with their lengths in front.
     window: Window,
     text: bool,
     /// `Some`: errors of earlier datagrams do not end anything.
     inhibited: Option<Tally>,
     cut: Tally,
+    /// Comes after what is in the window.
+    failed: Option<io::Error>,
     announced: Option<Flags>,
     /// Length of the chunk announced.
     len: usize,
-    /// Inside of a datagram.
+    /// Bytes of the datagram at hand, of which `midway` some were consumed.
+    rest: usize,
     midway: bool,
 }
 
@@ -91,34 +100,56 @@ impl UdpReader {
     fn new(shared: Arc<Shared>, text: bool, inhibit_errors: bool) -> Self {
         Self {
             shared,
-            window: Window::new(2),
+            window: Window::new(3),
             text,
             inhibited: inhibit_errors.then(Tally::default),
             cut: Tally::default(),
+            failed: None,
             announced: None,
             len: 0,
+            rest: 0,
             midway: false,
         }
     }
 
-    /// The next datagram is in the window.
+    /// Goes to the next datagram.
     fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.shared.port.poll_readable(cx))?;
-            self.window.reserve(LONGEST);
-            let room = self.window.spare_mut().get_mut(..LONGEST).unwrap_or_default();
-            let received = match self.shared.port.try_receive(room) {
+        while self.window.is_empty() {
+            if let Some(e) = self.failed.take() {
+                self.window.release();
+                self.tolerate(e)?;
+            }
+            if self.shared.port.poll_readable(cx)?.is_pending() {
+                self.window.release();
+                return Poll::Pending;
+            }
+            self.fill();
+        }
+        let len = self.window.filled().first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
+        self.window.skip(RECORD);
+        self.rest = len;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Receives what is there, as far as there is room.
+    fn fill(&mut self) {
+        self.window.reserve(RECORD + LONGEST);
+        let most = if self.shared.with_peers(|peers| peers.may_turn()) == Some(true) { 1 } else { BATCH };
+        for _ in 0..most {
+            if self.window.room() < RECORD + LONGEST {
+                // Next time in a larger buffer.
+                self.window.grow();
+                return;
+            }
+            let Some((head, room)) = self.window.spare_mut().split_first_chunk_mut::<RECORD>() else { return };
+            let received = match self.shared.port.try_receive(room.get_mut(..LONGEST).unwrap_or_default()) {
                 Ok(received) => received,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.window.release();
-                    continue;
-                }
                 Err(e) => {
-                    self.window.release();
-                    self.tolerate(e)?;
-                    continue;
+                    self.failed = Some(e).filter(|e| e.kind() != io::ErrorKind::WouldBlock);
+                    return;
                 }
             };
+            *head = (received.len as u32).to_le_bytes();
             let verdict = self.shared.with_peers(|peers| peers.handle_datagram(received.from));
             match verdict.unwrap_or(Verdict::Deliver) {
                 Verdict::Drop => continue,
@@ -130,8 +161,7 @@ impl UdpReader {
             {
                 tracing::warn!("{n} datagrams were longer than {LONGEST} bytes and have been cut");
             }
-            self.window.advance(received.len);
-            return Poll::Ready(Ok(()));
+            self.window.advance(RECORD + received.len);
         }
     }
 
@@ -170,12 +200,14 @@ impl DatagramRead for UdpReader {
         if !self.midway {
             ready!(self.poll_datagram(cx))?;
         }
-        let rest = self.window.len();
-        self.len = rest.min(max.max(1));
-        self.midway = self.len < rest;
+        self.len = self.rest.min(max.max(1));
+        self.midway = self.len < self.rest;
         let mut flags = if self.text { Flags::TEXT } else { Flags::NONE };
         if self.midway {
             flags |= Flags::PARTIAL;
+        }
+        if self.len < self.window.len() {
+            flags |= Flags::MORE;
         }
         self.announced = Some(flags);
         Poll::Ready(Ok(flags))
@@ -189,6 +221,7 @@ impl DatagramRead for UdpReader {
     fn consume(&mut self) {
         if self.announced.take().is_some() {
             self.window.skip(self.len);
+            self.rest -= self.len;
         }
     }
 }
@@ -196,23 +229,45 @@ impl DatagramRead for UdpReader {
 /// Sends to the target of the moment.
 struct Sender {
     shared: Arc<Shared>,
+    /// Where what is being collected goes.
+    destination: Destination,
     /// Messages for nobody.
     nobody: Tally,
 }
 
+impl Sender {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, destination: Destination::Nobody, nobody: Tally::default() }
+    }
+
+    fn destination_now(&self) -> Destination {
+        self.shared.with_peers(|peers| peers.destination()).unwrap_or(Destination::Connected)
+    }
+}
+
 impl Send for Sender {
-    fn poll_send(&mut self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
-        let to = match self.shared.with_peers(|peers| peers.destination()) {
-            None | Some(Destination::Connected) => None,
-            Some(Destination::To(target)) => Some(target),
-            Some(Destination::Nobody) => {
-                if let Some(n) = self.nobody.note() {
-                    tracing::warn!("{n} datagrams were dropped: nobody has sent any that they could answer");
+    fn poll_send(&mut self, cx: &mut Context<'_>, run: &[u8], size: usize) -> Poll<io::Result<()>> {
+        let to = match self.destination {
+            Destination::Connected => None,
+            Destination::To(target) => Some(target),
+            Destination::Nobody => {
+                for _ in run.chunks(size.max(1)).chain(run.is_empty().then_some(&[][..])) {
+                    if let Some(n) = self.nobody.note() {
+                        tracing::warn!("{n} datagrams were dropped: nobody has sent any that they could answer");
+                    }
                 }
                 return Poll::Ready(Ok(()));
             }
         };
-        self.shared.port.poll_send(cx, datagram, to)
+        self.shared.port.poll_send(cx, run, size, to)
+    }
+
+    fn turn(&mut self) {
+        self.destination = self.destination_now();
+    }
+
+    fn has_turned(&self) -> bool {
+        self.destination != self.destination_now()
     }
 }
 

@@ -1,6 +1,7 @@
-//! Write half of everything that sends datagrams: joins the chunks of a message, then hands it to whoever sends it.
+//! Write half of everything that sends datagrams: joins the chunks of a message, collects messages that come together, and
+//! hands them to whoever sends them.
 
-use super::{UdpError, tally::Tally};
+use super::{UdpError, gso, outbox::Outbox, tally::Tally};
 use crate::{
     datagram::{DatagramWrite, Flags},
     overlay::assembly::{Assembly, Fed},
@@ -10,19 +11,28 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-/// How one whole datagram is sent.
+/// How whole datagrams are sent.
 pub(super) trait Send: std::marker::Send {
-    /// Pending: repeat with the same datagram.
-    fn poll_send(&mut self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>>;
+    /// Sends `run` cut into datagrams of `size` bytes, the last one maybe shorter. Pending: repeat with the same.
+    fn poll_send(&mut self, cx: &mut Context<'_>, run: &[u8], size: usize) -> Poll<io::Result<()>>;
+
+    /// Another one than before is to get the next datagram: what is kept for the former one has to leave first.
+    fn has_turned(&self) -> bool {
+        false
+    }
+
+    /// Whoever is to get the next datagram gets what follows, until this is called again. Nothing is kept.
+    fn turn(&mut self) {}
 }
 
 /// Pending: the system's buffer is full, repeat with the same chunk. EOF: is not told to anybody; a message that is not
-/// whole by then is dropped with a warning. Control chunks are dropped. Drop midway: loses a message that is not whole.
-/// Never changes the chunk. Failed sends are errors unless they are to be inhibited; then they are told and the message is
-/// lost.
+/// whole by then is dropped with a warning. Control chunks are dropped. Drop midway: loses a message that is not whole, and
+/// what was not flushed. Never changes the chunk. Failed sends are errors unless they are to be inhibited; then they are
+/// told and the message is lost. The error of an earlier message may be met by a later one.
 pub(super) struct UdpWriter<S> {
     send: S,
     assembly: Assembly,
+    outbox: Outbox,
     /// `Some`: failed sends do not end anything.
     inhibited: Option<Tally>,
 }
@@ -30,7 +40,8 @@ pub(super) struct UdpWriter<S> {
 impl<S: Send> UdpWriter<S> {
     /// `limit` in bytes for one message.
     pub fn new(send: S, limit: usize, inhibit_errors: bool) -> Self {
-        Self { send, assembly: Assembly::new(limit), inhibited: inhibit_errors.then(Tally::default) }
+        let inhibited = inhibit_errors.then(Tally::default);
+        Self { send, assembly: Assembly::new(limit), outbox: Outbox::new(), inhibited }
     }
 
     fn outcome(&mut self, result: io::Result<()>) -> io::Result<()> {
@@ -42,6 +53,44 @@ impl<S: Send> UdpWriter<S> {
         }
         Ok(())
     }
+
+    /// Sends what was kept.
+    fn poll_empty(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outbox.is_empty() {
+            let (run, size) = self.outbox.next();
+            let len = run.len();
+            match ready!(self.send.poll_send(cx, run, size)) {
+                Ok(()) => self.outbox.done(len),
+                Err(e) if len > size && gso::is_not_possible(&e) => self.outbox.give_up(),
+                Err(e) => {
+                    // It was told before anything of this was sent, and costs one datagram, as it does without runs.
+                    self.outbox.done(size);
+                    self.outcome(Err(e))?;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// One whole datagram, which is in the assembly or in `chunk`.
+    fn poll_datagram(&mut self, cx: &mut Context<'_>, chunk: Option<&[u8]>, more: bool) -> Poll<io::Result<()>> {
+        if self.outbox.is_empty() {
+            self.send.turn();
+        } else if self.send.has_turned() {
+            ready!(self.poll_empty(cx))?;
+            self.send.turn();
+        }
+        if self.outbox.keep(chunk.unwrap_or_else(|| self.assembly.joined()), more) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_empty(cx))?;
+        let datagram = chunk.unwrap_or_else(|| self.assembly.joined());
+        if self.outbox.keep(datagram, more) {
+            return Poll::Ready(Ok(()));
+        }
+        let result = ready!(self.send.poll_send(cx, datagram, datagram.len()));
+        Poll::Ready(self.outcome(result))
+    }
 }
 
 impl<S: Send> DatagramWrite for UdpWriter<S> {
@@ -52,26 +101,29 @@ impl<S: Send> DatagramWrite for UdpWriter<S> {
         if flags.any(Flags::CONTROL) {
             return Poll::Ready(Ok(()));
         }
-        let result = match self.assembly.feed(chunk, flags.ends_message()) {
-            Err(_) => Err(UdpError::TooLong { limit: self.assembly.limit() }.into()),
-            Ok(Fed::Kept) => return Poll::Ready(Ok(())),
-            Ok(Fed::Whole) => ready!(self.send.poll_send(cx, chunk)),
-            Ok(Fed::Joined) => {
-                let result = ready!(self.send.poll_send(cx, self.assembly.joined_mut()));
-                self.assembly.forget();
-                result
+        let more = flags.any(Flags::MORE);
+        match self.assembly.feed(chunk, flags.ends_message()) {
+            Err(_) => {
+                let error = UdpError::TooLong { limit: self.assembly.limit() };
+                Poll::Ready(self.outcome(Err(error.into())))
             }
-        };
-        Poll::Ready(self.outcome(result))
+            Ok(Fed::Kept) => Poll::Ready(Ok(())),
+            Ok(Fed::Whole) => self.poll_datagram(cx, Some(chunk), more),
+            Ok(Fed::Joined) => {
+                let result = ready!(self.poll_datagram(cx, None, more));
+                self.assembly.forget();
+                Poll::Ready(result)
+            }
+        }
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_empty(cx)
     }
 
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.assembly.drop_torn();
-        Poll::Ready(Ok(()))
+        self.poll_empty(cx)
     }
 
     fn end_is_silent(&self) -> bool {

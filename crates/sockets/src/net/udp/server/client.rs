@@ -352,12 +352,12 @@ impl<P> Drop for ClientReader<P> {
 pub(super) struct ClientSender<P>(pub Arc<Membership<P>>);
 
 impl<P: Packets> Send for ClientSender<P> {
-    fn poll_send(&mut self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, run: &[u8], size: usize) -> Poll<io::Result<()>> {
         let Membership { client, packets, clock, .. } = &*self.0;
         if client.hung_up.load(Acquire) {
             return Poll::Ready(Err(UdpError::HungUp.into()));
         }
-        let result = ready!(packets.poll_send(cx, datagram, &client.key));
+        let result = ready!(packets.poll_send(cx, run, size, &client.key));
         if let (Ok(()), Some(start)) = (&result, clock) {
             client.sent.store(start.elapsed().as_micros() as u64, Relaxed);
         }

@@ -237,7 +237,8 @@ mod tests {
                             |n| over.push(n),
                         );
                         let mut expected = model.over(now, timeout);
-                        (over.sort_unstable(), expected.sort_unstable());
+                        over.sort_unstable();
+                        expected.sort_unstable();
                         assert_eq!(over, expected, "{what}");
                     }
                     1 => {

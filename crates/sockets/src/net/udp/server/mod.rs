@@ -85,8 +85,15 @@ pub trait Packets: Send + Sync + 'static {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// A datagram and the number of the socket that it came to; `WouldBlock` when there is none.
     fn try_receive(&self, buf: &mut [u8]) -> io::Result<(usize, Received)>;
-    /// Sends from one of the sockets. Pending: repeat with the same.
-    fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: &(usize, SocketAddr)) -> Poll<io::Result<()>>;
+    /// Sends from one of the sockets: `run` cut into datagrams of `size` bytes, the last one maybe shorter. Pending: repeat
+    /// with the same.
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        run: &[u8],
+        size: usize,
+        to: &(usize, SocketAddr),
+    ) -> Poll<io::Result<()>>;
     /// Where the socket of this number is bound.
     fn local(&self, socket: usize) -> Option<SocketAddr>;
 }
@@ -127,9 +134,15 @@ impl Packets for Ports {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
-    fn poll_send(&self, cx: &mut Context<'_>, datagram: &[u8], to: &(usize, SocketAddr)) -> Poll<io::Result<()>> {
+    fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        run: &[u8],
+        size: usize,
+        to: &(usize, SocketAddr),
+    ) -> Poll<io::Result<()>> {
         match self.ports.get(to.0) {
-            Some(port) => port.poll_send(cx, datagram, Some(to.1)),
+            Some(port) => port.poll_send(cx, run, size, Some(to.1)),
             None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }

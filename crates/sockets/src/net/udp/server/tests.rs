@@ -51,8 +51,14 @@ impl Packets for Memory {
         Ok((0, Received { len, from: Some(from), cut: len < datagram.len() }))
     }
 
-    fn poll_send(&self, _: &mut Context<'_>, datagram: &[u8], to: &(usize, SocketAddr)) -> Poll<io::Result<()>> {
-        self.wire().sent.push((to.1, datagram.to_vec()));
+    fn poll_send(
+        &self,
+        _: &mut Context<'_>,
+        run: &[u8],
+        size: usize,
+        to: &(usize, SocketAddr),
+    ) -> Poll<io::Result<()>> {
+        self.wire().sent.extend(run.chunks(size).map(|datagram| (to.1, datagram.to_vec())));
         Poll::Ready(Ok(()))
     }
 
