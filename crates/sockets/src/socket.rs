@@ -8,8 +8,11 @@ use crate::{
     stream::{BoxStreamRead, BoxStreamWrite},
 };
 use std::{
+    future::{Future as _, poll_fn},
     io::{self, Read},
+    pin::pin,
     sync::Arc,
+    task::Poll,
     time::Duration,
 };
 use tokio::{io::Interest, time::sleep};
@@ -45,14 +48,16 @@ impl Link {
     /// Resolves when the peer has left, as far as that can be told without reading: at once when the connection broke. An end of
     /// what it says may be a half-close of somebody who waits for an answer, so that it counts when `patience` is over.
     pub async fn left(self, patience: Duration) -> io::Error {
-        let half_closed = async {
+        let mut reset = pin!(self.clone().reset());
+        let mut half_closed = pin!(async {
             self.half_closed().await;
             sleep(patience).await;
-        };
-        tokio::select! {
-            error = self.clone().reset() => error,
-            () = half_closed => io::ErrorKind::ConnectionAborted.into(),
-        }
+        });
+        poll_fn(|cx| match reset.as_mut().poll(cx) {
+            Poll::Ready(error) => Poll::Ready(error),
+            Poll::Pending => half_closed.as_mut().poll(cx).map(|()| io::ErrorKind::ConnectionAborted.into()),
+        })
+        .await
     }
 
     /// Resolves when the peer has ended its direction, even while data waits unread.

@@ -128,8 +128,7 @@ impl Place {
     pub fn explain(&self) -> String {
         match self {
             Self::Address(address) => address.explain(),
-            Self::Fd(fd) => format!("the inherited descriptor {fd}"),
-            Self::FdName(name) => format!("the inherited descriptor with the name `{name}`"),
+            Self::Inherited(which) => format!("{which}, which was inherited"),
         }
     }
 
