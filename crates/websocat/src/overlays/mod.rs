@@ -3,8 +3,8 @@
 use crate::{
     cli::value::{Duration, Size},
     error::{Error, Kind, Result},
-    functions::http::{HeadOpts, MOST_HEADERS},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
+    functions::http::{HEAD_LIMIT, HEADERS_LIMIT, HeadOpts, MOST_HEADERS},
+    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
 };
 
 pub mod chunks;
@@ -113,6 +113,13 @@ impl HandshakeArgs {
     pub fn heads(&self) -> HeadOpts {
         let max_header_bytes = self.max_header_bytes.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
         HeadOpts { max_header_bytes, max_headers: self.max_headers }
+    }
+
+    /// The same in words, for `--explain`.
+    pub fn heads_in_words(&self) -> String {
+        let bytes = self.max_header_bytes.map_or(u64::from(HEAD_LIMIT), |size| size.0);
+        let fields = self.max_headers.unwrap_or(HEADERS_LIMIT);
+        format!(", with at most {fields} headers of {} in all", bytes_in_words(bytes))
     }
 
     /// Value of the script option `timeout_ms`; None is no limit.

@@ -122,7 +122,7 @@ impl OverlaySpec for WsAccept {
         if let Some(ms) = overlays.handshake.timeout_ms().filter(|_| limited) {
             text.push_str(&format!(". A request must come within {}", time_in_words(ms)));
         }
-        text.push_str(&overlays.handshake.heads().explain());
+        text.push_str(&overlays.handshake.heads_in_words());
         if self.compress.is_some() {
             text.push_str(". Compresses with who offers it");
         }

@@ -163,6 +163,16 @@ fn stages_of_planning_are_printed_instead_of_run() {
 }
 
 #[test]
+fn explanations_and_features_are_printed_instead_of_run() {
+    // Nobody could listen there.
+    let ended = run(&["--explain", "tcp-l:192.0.2.1:1", "mirror:"]);
+    assert!(ended.status == Some(0) && ended.stderr.is_empty(), "{ended:?}");
+    assert!(ended.stdout.contains("Accepts TCP connections on 192.0.2.1:1"), "{ended:?}");
+    let ended = run(&["--list-features"]);
+    assert!(ended.status == Some(0) && ended.stdout.contains("\"tcp-connect:\""), "{ended:?}");
+}
+
+#[test]
 fn a_script_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     fs::write(&file, "print_stdout(\"from a script\"); dummy_task()").unwrap();

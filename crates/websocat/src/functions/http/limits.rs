@@ -2,13 +2,12 @@
 //!
 //! hyper keeps both limits exactly; its buffer is never much larger than the first.
 
-use crate::spec::bytes_in_words;
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of a head; larger ones are attacks or accidents (browsers stay below 16 KiB).
-const HEAD_LIMIT: u32 = 64 << 10;
+pub const HEAD_LIMIT: u32 = 64 << 10;
 /// Most header fields in a head.
-const HEADERS_LIMIT: u16 = 100;
+pub const HEADERS_LIMIT: u16 = 100;
 /// No more than the map of fields can hold.
 pub const MOST_HEADERS: u16 = 10_000;
 /// The least buffer that hyper takes.
@@ -33,12 +32,6 @@ impl HeadOpts {
             Some(n) if n > MOST_HEADERS => Err(format!("option `max_headers`: {n} is more than {MOST_HEADERS}")),
             _ => Ok(self),
         }
-    }
-
-    /// In words, for `--explain`.
-    pub fn explain(self) -> String {
-        let bytes = bytes_in_words(self.bytes() as u64);
-        format!(", with at most {} headers of {bytes} in all", self.max_headers.unwrap_or(HEADERS_LIMIT))
     }
 
     pub(super) fn bytes(self) -> usize {

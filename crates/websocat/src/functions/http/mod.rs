@@ -26,7 +26,7 @@ pub use accept::AcceptOpts;
 pub use client::{Http1Client, UpgradeOpts};
 pub use compression::{CompressOpts, WINDOW_BITS};
 pub use headers::{accept_value, check_header, check_subprotocols, fresh_key, is_key};
-pub use limits::{HeadOpts, MOST_HEADERS};
+pub use limits::{HEAD_LIMIT, HEADERS_LIMIT, HeadOpts, MOST_HEADERS};
 pub use origin::check_origin;
 pub use server::ServeOpts;
 
