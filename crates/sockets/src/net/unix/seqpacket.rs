@@ -85,8 +85,9 @@ pub struct SeqpacketRead {
     socket: Arc<KernelStream>,
     /// Of the current message what was not consumed, up to [`LARGEST`] bytes of it.
     window: Window,
-    /// What follows that.
+    /// What follows that, of which so many bytes were consumed.
     beyond: Vec<u8>,
+    taken: usize,
     text: Flags,
     /// Length of the announced chunk.
     len: usize,
@@ -102,6 +103,7 @@ impl SeqpacketRead {
             socket,
             window: Window::new(3),
             beyond: Vec::new(),
+            taken: 0,
             text: if text { Flags::TEXT } else { Flags::NONE },
             len: 0,
             announced: None,
@@ -113,9 +115,10 @@ impl SeqpacketRead {
     /// The next part of the current message.
     fn announce(&mut self, max: usize) -> Flags {
         let max = max.max(1);
-        let part = if self.window.is_empty() { self.beyond.len() } else { self.window.len() };
+        let behind = self.beyond.len() - self.taken;
+        let part = if self.window.is_empty() { behind } else { self.window.len() };
         self.len = part.min(max);
-        let last = self.len == self.window.len() + self.beyond.len();
+        let last = self.len == self.window.len() + behind;
         let flags = if last { self.text } else { self.text | Flags::PARTIAL };
         self.announced = Some(flags);
         flags
@@ -150,8 +153,7 @@ impl SeqpacketRead {
     fn end(&mut self) {
         self.window.skip(self.window.len());
         self.window.release();
-        self.beyond = Vec::new();
-        self.ended = true;
+        (self.beyond, self.taken, self.ended) = (Vec::new(), 0, true);
     }
 
     fn end_with(&mut self, error: io::Error) -> io::Error {
@@ -210,22 +212,23 @@ impl DatagramRead for SeqpacketRead {
     }
 
     fn chunk_mut(&mut self) -> &mut [u8] {
-        let part = if self.window.is_empty() { &mut self.beyond[..] } else { self.window.filled_mut() };
-        part.get_mut(..self.len).unwrap_or_default()
+        let (part, start) =
+            if self.window.is_empty() { (&mut self.beyond[..], self.taken) } else { (self.window.filled_mut(), 0) };
+        part.get_mut(start..start + self.len).unwrap_or_default()
     }
 
     fn consume(&mut self) {
         let Some(flags) = self.announced.take() else { return };
         let len = std::mem::take(&mut self.len);
         if self.window.is_empty() {
-            self.beyond.drain(..len);
+            self.taken += len;
         } else {
             self.window.skip(len);
         }
         if !flags.any(Flags::PARTIAL | Flags::EOF) {
             self.midway = false;
             // Such messages are rare: their memory does not stay.
-            self.beyond = Vec::new();
+            (self.beyond, self.taken) = (Vec::new(), 0);
         }
     }
 
