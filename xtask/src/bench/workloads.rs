@@ -198,6 +198,14 @@ pub(super) const WORKLOADS: [Workload; 20] = [
         1024,
         &["transfer", "--kind", "tcp-ws", "--size", "1024"],
     ),
+    Workload {
+        name: "udp-relay",
+        title: "UDP to UDP, datagrams of 200 bytes: the highest rate at which less than 0.1 % are lost",
+        kind: Kind::Datagrams,
+        load: &["datagrams", "--size", "200"],
+        figures: DATAGRAMS,
+        most_rounds: usize::MAX,
+    },
     transfer(
         "prefixed-64k",
         "TCP to TCP through `lengthprefixed:` on both sides, messages of 64 KiB",
@@ -218,14 +226,6 @@ pub(super) const WORKLOADS: [Workload; 20] = [
         kind: Kind::Framing,
         load: &["framing", "--size", "1024"],
         figures: OF_COPY,
-        most_rounds: usize::MAX,
-    },
-    Workload {
-        name: "udp-relay",
-        title: "UDP to UDP, datagrams of 200 bytes: the highest rate at which less than 0.1 % are lost",
-        kind: Kind::Datagrams,
-        load: &["datagrams", "--size", "200"],
-        figures: DATAGRAMS,
         most_rounds: usize::MAX,
     },
     Workload {

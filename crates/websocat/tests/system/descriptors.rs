@@ -9,9 +9,10 @@ use rustix::{
 use std::{
     fs::File,
     io::{Read as _, Write as _},
-    net::TcpListener,
+    net::{TcpListener, UdpSocket},
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 /// The program with `fd` as its descriptor 3.
@@ -205,5 +206,46 @@ fn messages_of_several_connections_share_it() {
         let mut got = vec![0; word.len() + 1];
         theirs.read_exact(&mut got).unwrap();
         assert_eq!(got, format!("{word}\n").as_bytes());
+    }
+}
+
+#[test]
+fn udp_sockets_are_taken_over_after_a_look_at_them() {
+    for prefix in ["udp-server-fd", "udp-fd", "udp-bind-fd"] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut command = with_descriptor(socket, &["-b", &format!("{prefix}:3"), "mirror:"]);
+        let program = Program::spawn(&mut command);
+        drop(command);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.send_to(b"words", address).unwrap();
+        let mut got = [0; 9];
+        assert_eq!(client.recv(&mut got).unwrap(), 5, "{prefix}");
+        assert_eq!(&got[..5], b"words");
+        program.signal(Signal::TERM);
+        program.over();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let over = Program::spawn(&mut with_descriptor(listener, &["-b", &format!("{prefix}:3"), "mirror:"])).over();
+        assert!(over.stderr.contains("descriptor 3 is not a UDP socket"), "{over:?}");
+        assert_eq!(over.code(), Some(24));
+    }
+}
+
+#[test]
+fn udp_sockets_are_found_by_name() {
+    for prefix in ["udp-server-fdname", "udp-fdname", "udp-bind-fdname"] {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let mut command = with_descriptor(socket, &["-b", &format!("{prefix}:dns"), "mirror:"]);
+        command.envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "dns")]);
+        let program = Program::spawn(&mut command);
+        drop(command);
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.send_to(b"words", address).unwrap();
+        assert_eq!(client.recv(&mut [0; 9]).unwrap(), 5, "{prefix}");
+        program.signal(Signal::TERM);
+        program.over();
     }
 }
