@@ -47,7 +47,7 @@ fn peer_addr(x: Dynamic) -> RhResult<Dynamic> {
     known("peer_addr", x, |info| shown(info.peer.as_ref()))
 }
 
-/// Address of our own end, likewise.
+/// Address of our own end of a socket's connection, or of the connection that a request came on, as `peer_addr` gives it.
 fn local_addr(x: Dynamic) -> RhResult<Dynamic> {
     known("local_addr", x, |info| shown(info.local.as_ref()))
 }

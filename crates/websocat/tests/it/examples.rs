@@ -18,10 +18,13 @@ use websocat::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Scripts that a test below runs.
-const RUN: [&str; 6] = [
+const RUN: [&str; 9] = [
     "exec_with_request",
     "header_auth",
+    "mirror_traffic",
     "per_path_backends",
+    "port_knocking",
+    "race_of_servers",
     "rate_limited_relay",
     "record_connections",
     "round_robin",
@@ -240,6 +243,64 @@ async fn rate_limited_relay() {
         assert_eq!(tell(addr, &text).await.len(), text.len());
         // All but the first burst waits; how much longer it takes is a matter of the machine.
         assert!(start.elapsed() > Duration::from_millis(450), "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn port_knocking() {
+    let (heard, mut knocks) = mpsc::unbounded_channel();
+    let mut replace = vec![("127.0.0.1:9001", echo("open ").await.to_string())];
+    for (i, port) in ["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"].into_iter().enumerate() {
+        // The second one refuses.
+        if i == 1 {
+            replace.push((port, nobody().await.to_string()));
+            continue;
+        }
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        replace.push((port, door.local_addr().unwrap().to_string()));
+        let heard = heard.clone();
+        tokio::spawn(async move {
+            while door.accept().await.is_ok() {
+                heard.send(i).unwrap();
+            }
+        });
+    }
+    serve("port_knocking", &replace, |addr| async move {
+        assert_eq!(tell(addr, "sesame").await, "open sesame");
+        assert_eq!((knocks.recv().await, knocks.recv().await), (Some(0), Some(2)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn race_of_servers() {
+    // Whoever does not answer loses.
+    let replace =
+        [(", 9001", format!(", {}", nobody().await.port())), (", 9002", format!(", {}", echo("two").await.port()))];
+    serve("race_of_servers", &replace, |addr| async move {
+        assert_eq!(tell(addr, "!").await, "two!");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mirror_traffic() {
+    let copy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let replace = [
+        ("127.0.0.1:9001", echo("main ").await.to_string()),
+        ("127.0.0.1:9002", copy.local_addr().unwrap().to_string()),
+    ];
+    serve("mirror_traffic", &replace, |addr| async move {
+        let copied = async {
+            let (mut tcp, _) = copy.accept().await.unwrap();
+            tcp.write_all(b"nobody gets this").await.unwrap();
+            let mut said = String::new();
+            tcp.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let (answer, said) = tokio::join!(tell(addr, "request"), copied);
+        assert_eq!((answer.as_str(), said.as_str()), ("main request", "request"));
     })
     .await;
 }
