@@ -4,7 +4,10 @@
 //! fault: a value of a wrong type, a wrong value of an option, an unknown or missing key, a handle that was used up. The
 //! message names what is wrong and the position in the script.
 
-use super::tables::{native_functions, sources};
+use super::{
+    program::Running,
+    tables::{native_functions, sources},
+};
 use sockets::stop::Stop;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -315,4 +318,27 @@ fn every_function_is_called_by_a_test() {
     };
     let missing: Vec<_> = names.iter().filter(|name| !called(name)).collect();
     assert!(missing.is_empty(), "no test calls {missing:?}");
+}
+
+/// Two clients of the program's own; the function fails for the first one.
+#[test]
+fn an_error_for_one_connection_is_told_with_its_position_and_ends_only_that() {
+    let script = r#"let seen = 0;
+listen_tcp(#{addr: "127.0.0.1:0", autospawn: true}, |addr| {
+  // Whatever becomes of it.
+  let visit = || task2hangup(connect_tcp(#{addr: str(addr)}, |s| exchange_bytes(#{}, s, dummy_stream_socket())), 0);
+  spawn_task(sequential([visit.call(), visit.call(), task_wrap(|| { exit_process(40 + seen); dummy_task() })]));
+  dummy_task()
+}, |s, from| {
+  seen += 1;
+  if seen == 1 { rate_limit(#{bytes_per_second: "x"}, s); }
+  print_stdout("served\n");
+  exchange_bytes(#{}, s, dummy_stream_socket())
+})"#;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let ended = Running::start(&["-x", file.path().to_str().unwrap()]).ended();
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(42), "served\n"), "{}", ended.stderr);
+    let told = ended.stderr.lines().find(|line| line.contains("option `bytes_per_second`")).unwrap_or(&ended.stderr);
+    assert!(told.contains("(line 9, position 18)"), "{told}");
 }
