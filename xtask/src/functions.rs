@@ -261,6 +261,8 @@ impl Items<'_> {
                 let name = match segment.ident.to_string().as_str() {
                     "ImmutableString" | "String" | "str" => "String".to_owned(),
                     "Map" => "map".to_owned(),
+                    // Zero is refused with a message that says so.
+                    "NonZeroU64" => "u64".to_owned(),
                     other if self.words.contains(other) => "String".to_owned(),
                     other => other.to_owned(),
                 };

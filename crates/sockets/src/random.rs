@@ -41,6 +41,23 @@ impl Randomness {
         BytesSource(ChaCha12Rng::from_rng(&mut self.parent))
     }
 
+    /// A number from `from` to `to`, both included, from a child made of the parent's next 32 bytes. `from` if that is not
+    /// the smaller one.
+    pub fn number(&mut self, from: i64, to: i64) -> i64 {
+        let mut child = ChaCha12Rng::from_rng(&mut self.parent);
+        // How many numbers there are beside `from`; of all 64-bit numbers that is the largest.
+        let more = to.max(from).wrapping_sub(from) as u64;
+        let Some(count) = more.checked_add(1) else { return child.next_u64() as i64 };
+        // Numbers beyond the last whole multiple would make the first ones likelier.
+        let usable = u64::MAX - (u64::MAX % count + 1) % count;
+        loop {
+            let n = child.next_u64();
+            if n <= usable {
+                return from.wrapping_add((n % count) as i64);
+            }
+        }
+    }
+
     /// The 16 bytes of a Sec-WebSocket-Key, from the parent's next 32 bytes.
     pub fn websocket_key(&mut self) -> [u8; 16] {
         let mut child = ChaCha12Rng::from_rng(&mut self.parent);
@@ -141,6 +158,20 @@ mod tests {
         // J9988AI2rIrAyJ7HDshMRw==
         let expected = [0x27, 0xdf, 0x7c, 0xf0, 0x02, 0x36, 0xac, 0x8a, 0xc0, 0xc8, 0x9e, 0xc7, 0x0e, 0xc8, 0x4c, 0x47];
         assert_eq!(Randomness::new(Some(3)).unwrap().websocket_key(), expected);
+    }
+
+    #[test]
+    fn numbers_reach_both_bounds_and_nothing_beyond() {
+        let mut random = Randomness::new(Some(1)).unwrap();
+        let drawn: std::collections::BTreeSet<_> = (0..300).map(|_| random.number(-1, 2)).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [-1, 0, 1, 2]);
+        assert_eq!((random.number(5, 5), random.number(5, 4)), (5, 5));
+        let wide: Vec<_> = (0..64).map(|_| random.number(i64::MIN, i64::MAX)).collect();
+        assert!(wide.iter().any(|n| *n < 0) && wide.iter().any(|n| *n > i64::MAX / 4));
+        let half: Vec<_> = (0..64).map(|_| random.number(0, i64::MAX)).collect();
+        assert!(half.iter().all(|n| *n >= 0) && half.iter().any(|n| *n > i64::MAX / 2));
+        let again = |seed| Randomness::new(seed).unwrap().number(0, i64::MAX);
+        assert!(again(Some(2)) == again(Some(2)) && again(None) != again(None));
     }
 
     #[test]

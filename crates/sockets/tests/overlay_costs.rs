@@ -10,6 +10,7 @@ use sockets::{
         chunks::{StreamChunks, StreamSink},
         length_prefixed::{HeaderFormat, LengthPrefixedOptions, LengthPrefixedReader, LengthPrefixedWriter},
         lines::{LineReader, LineWriter, LinesOptions},
+        rate_limit::{RateLimit, RateLimitedRead, RateLimitedSink, RateLimitedSource},
         reuse::Reuser,
         tee::{TeeOptions, tee},
         ws::{WsOptions, ws_wrap},
@@ -19,6 +20,7 @@ use sockets::{
 };
 use std::{
     io,
+    num::NonZeroU64,
     pin::Pin,
     sync::{
         Arc,
@@ -102,7 +104,7 @@ fn turn(read: &mut BoxDatagramRead, write: &mut BoxDatagramWrite, max: usize) {
     assert!(matches!(write.poll_flush(&mut cx), Poll::Ready(Ok(()))));
 }
 
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "lines",
     "chunks",
     "reuse",
@@ -111,6 +113,7 @@ const KINDS: [&str; 8] = [
     "length_prefixed",
     "length_prefixed, in fragments",
     "length_prefixed, joined",
+    "rate limit",
 ];
 
 #[test]
@@ -143,6 +146,13 @@ fn no_allocation_per_message() {
                 let joined = tee(TeeOptions { slow, ..TeeOptions::default() }, nodes).unwrap();
                 (read, write) = (joined.read.unwrap(), joined.write.unwrap());
             }
+            if kind == "rate limit" {
+                // So much that nothing waits: a wait has a timer, which is made once.
+                let (bytes, messages) = (NonZeroU64::new(1 << 50), NonZeroU64::new(1 << 40));
+                let limit = RateLimit { bytes, messages, ..RateLimit::default() };
+                read = Box::new(RateLimitedSource::new(read, &limit));
+                write = Box::new(RateLimitedSink::new(write, &limit));
+            }
             // Parts of messages, which some sinks join.
             let max = if kind.contains(',') { 1000 } else { usize::MAX };
             let mut rounds = |n: usize| {
@@ -171,5 +181,7 @@ fn machines_are_small() {
     assert!(size_of::<LengthPrefixedReader>() <= 176, "{}", size_of::<LengthPrefixedReader>());
     assert!(size_of::<LengthPrefixedWriter>() <= 256, "{}", size_of::<LengthPrefixedWriter>());
     assert!(size_of::<StreamChunks>() <= 80, "{}", size_of::<StreamChunks>());
+    assert!(size_of::<RateLimitedRead>() <= 144, "{}", size_of::<RateLimitedRead>());
+    assert!(size_of::<RateLimitedSource>() <= 144, "{}", size_of::<RateLimitedSource>());
     assert!(size_of::<StreamSink>() <= 80, "{}", size_of::<StreamSink>());
 }

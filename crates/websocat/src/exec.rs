@@ -7,14 +7,20 @@ use crate::{
     error::{Error, Kind, Result},
     scenario::{Scenario, Take, Task, TaskHandle, limits, script_error},
 };
-use rhai::{Engine, packages::Package as _};
+use rhai::{
+    Engine, Module, Shared,
+    packages::{Package as _, StandardPackage},
+};
 use sockets::stop::Stop;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+
+/// Rhai's own functions for numbers, ranges, strings, arrays, blobs and maps: two thousand, made once for all engines.
+static STANDARD: LazyLock<Shared<Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
 
 /// An engine with the whole vocabulary of scenarios.
 pub fn engine() -> Engine {
     let mut engine = Engine::new_raw();
-    engine.register_global_module(rhai::packages::StandardPackage::new().as_shared_module());
+    engine.register_global_module(STANDARD.clone());
     engine.set_max_expr_depths(1000, 1000);
     limits::install(&mut engine);
     crate::endpoints::register(&mut engine);
@@ -50,6 +56,79 @@ mod tests {
     fn a_loop_without_end_is_an_error() {
         let e = load("let n = 0; while true { n += 1; }", Stop::new()).err().unwrap();
         assert!(e.to_string().contains("line 1"), "{e}");
+    }
+
+    #[test]
+    fn calls_that_go_too_deep_are_an_error() {
+        let deep =
+            |n| load(&format!("fn f(n) {{ if n > 0 {{ f(n - 1) }} else {{ dummy_task() }} }}\nf({n})"), Stop::new());
+        assert!(deep(62).is_ok());
+        let e = deep(100).err().unwrap();
+        assert!(e.to_string().contains("Stack overflow") && e.to_string().contains("line "), "{e}");
+        assert_eq!(e.exit_code(), 1);
+    }
+
+    #[tokio::test]
+    async fn callbacks_have_the_same_limits() {
+        for (body, part, line) in [
+            // Where Rhai does not know the place, it is that of the call that took the function.
+            ("loop { let x = 1; }", "it ran for more than a second", "line "),
+            ("f(1)", "Stack overflow", "line "),
+            ("throw \"no\"", "Runtime error: no", "line 4"),
+        ] {
+            let script = format!("fn f(n) {{\nf(n + 1) }}\ntask_wrap(|| {{\n{body}; dummy_task() }})");
+            let (_scenario, task) = load(&script, Stop::new()).unwrap();
+            let e = crate::scenario::run(task).await.unwrap_err();
+            assert!(e.to_string().contains(part) && e.to_string().contains(line), "{body}: {e}");
+            assert_eq!(e.exit_code(), 1);
+        }
+    }
+
+    #[test]
+    fn too_many_operations_are_an_error() {
+        // Few of them take long here, so that time is what runs out first unless it is taken away.
+        let mut engine = engine();
+        engine.on_progress(|_| None);
+        engine.set_max_operations(10_000);
+        let e = engine.run("let n = 0;\nloop { n += 1; }").map_err(script_error).unwrap_err();
+        assert!(e.to_string().contains("Too many operations") && e.to_string().contains("line 2"), "{e}");
+        assert_eq!(super::engine().max_operations(), 50_000_000);
+        assert_eq!((e.exit_code(), super::engine().max_call_levels()), (1, 64));
+    }
+
+    #[test]
+    fn the_operations_of_rhai_are_there() {
+        for (script, expected) in [
+            (
+                "let a = [3, 1, 2]; a.sort(); a.push(4); a.map(|x| x * 2).filter(|x| x > 2).reduce(|s, x| s + x, 0)",
+                "18",
+            ),
+            ("[1, 2, 3].index_of(2) + [1, 2, 3, 4].extract(1..3).len()", "3"),
+            ("let m = #{a: 1, b: 2}; m.mixin(#{c: 3}); m.remove(\"a\"); m.keys().len() + m.values()[0]", "4"),
+            (
+                "let s = \" Hello \"; s.trim(); s.pad(6, '!'); s.to_lower().sub_string(1) + \"a-b\".split(\"-\").len()",
+                "ello!2",
+            ),
+            (
+                "let n = 0; for i in 0..5 { n += i; } for i in 1..=3 { n += i; } for i in range(0, 10, 5) { n += i; } n",
+                "21",
+            ),
+            ("let b = blob(3, 7); b.push(1); b.len() + b[0] + parse_int(\"10\") + 7.max(9) + (1..4).start", "31"),
+            (
+                "let n = 0; for c in \"abc\".chars() { n += 1; } \"key=value\".index_of(\"=\") + n + if \"b\" in \"abc\" { 1 } else { 0 }",
+                "7",
+            ),
+        ] {
+            let text: String = engine().eval(&format!("str({{ {script} }})")).unwrap();
+            assert_eq!(text.trim_matches('"'), expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn engines_share_the_operations() {
+        let before = Shared::strong_count(&STANDARD);
+        let engines = [engine(), engine()];
+        assert!(Shared::strong_count(&STANDARD) >= before + engines.len());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #[cfg_attr(not(unix), path = "async_fd_elsewhere.rs")]
 pub mod async_fd;
 mod blocking;
+pub mod demo_packets;
 pub mod empty;
 pub mod file;
 pub mod literal;

@@ -169,6 +169,11 @@ impl Child {
         self.stderr.take().map(|err| Box::new(Output(err)) as _)
     }
 
+    /// Kills the child, if it has not ended; returns at once. A supervised one takes its process group with it.
+    pub fn kill(&self) {
+        self.bond.kill();
+    }
+
     /// Its exit status is that of the session.
     pub fn status_counts(&self) -> bool {
         self.bond.status_counts()
@@ -183,7 +188,19 @@ impl Child {
 
 /// Waits for a plain child.
 async fn wait_for(mut child: tokio::process::Child, program: OsString, bond: Arc<Bond>) {
-    let status = child.wait().await;
+    let status = loop {
+        tokio::select! {
+            status = child.wait() => break status,
+            () = bond.said() => {
+                // It is not reaped yet, so that its number is still its own.
+                if bond.is_to_be_killed()
+                    && let Err(e) = child.start_kill()
+                {
+                    tracing::warn!("cannot kill `{}`: {e}", program.display());
+                }
+            }
+        }
+    };
     match &status {
         Ok(status) => tracing::debug!("`{}` ended: {status}", program.display()),
         Err(e) => tracing::warn!("cannot wait for `{}`: {e}", program.display()),
@@ -275,6 +292,21 @@ mod tests {
             }
         };
         assert_eq!(timeout(BOUND, refused).await.unwrap().kind(), io::ErrorKind::BrokenPipe);
+    }
+
+    #[tokio::test]
+    async fn children_are_killed_on_demand() {
+        use std::os::unix::process::ExitStatusExt as _;
+        for supervised in [false, true] {
+            let command = piped(Command::new("cat"));
+            let supervision = Supervision { grace: None, status_counts: false };
+            let child =
+                if supervised { Child::spawn_supervised(command, supervision) } else { Child::spawn(command) }.unwrap();
+            child.kill();
+            child.kill();
+            assert_eq!(timeout(BOUND, child.wait()).await.unwrap().unwrap().signal(), Some(9), "{supervised}");
+            child.kill();
+        }
     }
 
     #[tokio::test]

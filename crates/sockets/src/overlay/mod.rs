@@ -6,6 +6,7 @@ pub mod datagram_log;
 pub mod defragment;
 pub mod length_prefixed;
 pub mod lines;
+pub mod rate_limit;
 pub mod read_limiter;
 pub mod reuse;
 pub mod split_off;

@@ -264,7 +264,7 @@ mod functions {
             exchange_packets(#{}, stream_chunks(mock_stream_socket("")), m)"#;
         assert!(run_script(hangup).await.is_ok());
         for (script, part) in [
-            ("bytemirror_socket(#{})", "missing field `max_buf_size`"),
+            ("bytemirror_socket(#{})", "option `max_buf_size` is missing"),
             ("bytemirror_socket(#{max_buf_size: 0})", "at least one byte"),
             ("bytemirror_socket(#{max_buf_size: \"x\"})", "`max_buf_size`"),
             ("packetmirror_socket(#{max_buf_size: 1})", "unknown option"),
@@ -393,7 +393,7 @@ mod functions {
             (listen("fd: 3, host: \"x:1\""), "where to listen?"),
             (listen("fd: 3, named_fd: \"x\""), "not both"),
             (listen("addr: \"127.0.0.1:0\", fd_force: true"), "`fd_force` needs"),
-            (connect(""), "missing field `addr`"),
+            (connect(""), "option `addr` is missing"),
             (connect("addr: \"127.0.0.1:1\", nodelay: 5"), "`nodelay`"),
             (connect("addr: \"127.0.0.1:1\", timeout_ms: -5"), "`timeout_ms`"),
             (connect("addr: \"127.0.0.1:1\", no_such: 5"), "unknown option `no_such`"),

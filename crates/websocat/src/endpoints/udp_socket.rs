@@ -189,7 +189,7 @@ fn bound(script: &mut Script, map: OptionMap, bound_here: bool, then: &mut Then<
     if listen.tasks("udp", None).is_empty() {
         return then(script, udp);
     }
-    let addr = script.assign("addr", &format!("local_address({udp})"));
+    let addr = script.assign("addr", &format!("local_addr({udp})"));
     script.nest("sequential([", "])", &mut |script| {
         listen.tasks("udp", Some(&addr)).iter().for_each(|task| script.line(&format!("{task},")));
         script.nest("task_wrap(|| {", "}),", &mut |script| then(script, udp.clone()))
@@ -308,8 +308,8 @@ mod tests {
     async fn addresses_and_descriptors() {
         let script = r#"
             let b = udp_socket(#{addr: "0.0.0.0:0", bind: "127.0.0.1:0", redirect_to_last_seen_address: true});
-            let c = udp_socket(#{addr: str(local_address(b)), max_send_datagram_size: 100});
-            note(`${local_address(c).get_ip()} ${get_fd(c) > 2}`);
+            let c = udp_socket(#{addr: str(local_addr(b)), max_send_datagram_size: 100});
+            note(`${local_addr(c).get_ip()} ${get_fd(c) > 2}`);
             dummy_task()"#;
         assert_eq!(run_script(script).await.unwrap(), "127.0.0.1 true");
     }

@@ -5,18 +5,13 @@
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, task},
+    scenario::{Callback, Flow, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, task},
 };
-use rhai::{Dynamic, Engine, NativeCallContext};
+use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
-use sockets::{
-    info::{Address, SocketInfo},
-    net::resolve::{LookupError, SystemResolver, lookup_within},
-    socket::{DatagramSocket, StreamSocket},
-};
+use sockets::net::resolve::{LookupError, SystemResolver, lookup_within};
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::PoisonError,
     time::Duration,
 };
 
@@ -92,27 +87,10 @@ fn first_address(addrs: Addresses) -> RhResult<SocketAddr> {
     addrs.first().copied().ok_or_else(|| "a lookup never gives an empty list of addresses".into())
 }
 
-/// Local address of a socket of either kind, with the port that the system chose.
-fn local_address(x: Dynamic) -> RhResult<SocketAddr> {
-    let x = x.flatten();
-    let local = within::<StreamSocket>(&x, |s| &s.info).or_else(|| within::<DatagramSocket>(&x, |s| &s.info));
-    local.unwrap_or_else(|| Err(format!("local_address takes a socket, not {}", x.type_name()).into()))
-}
-
-fn within<T: Send + 'static>(x: &Dynamic, info: impl FnOnce(&T) -> &SocketInfo) -> Option<RhResult<SocketAddr>> {
-    let handle = x.read_lock::<Handle<T>>()?;
-    let inner = handle.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(match inner.as_ref().map(|socket| &info(socket).local) {
-        Some(Some(Address::Ip(addr))) => Ok(*addr),
-        Some(_) => Err("this socket has no IP address".into()),
-        None => Err("this socket was used up or taken away before".into()),
-    })
-}
-
 pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SocketAddr>("SocketAddr");
     engine.register_type_with_name::<Addresses>("Addresses");
-    register!(engine, lookup_host, get_ip, get_port, make_socket_addr, first_address, local_address);
+    register!(engine, lookup_host, get_ip, get_port, make_socket_addr, first_address);
     engine.register_fn("lookup_host", lookup_host_with);
 }
 
@@ -126,8 +104,6 @@ mod tests {
             "let a = make_socket_addr(\"::1\", 8080); note(a.get_ip() + \" \" + str(a.get_port())); dummy_task()";
         assert_eq!(run_script(script).await.unwrap(), "::1 8080");
         assert!(eval_error("make_socket_addr(\"h\", 1); dummy_task()").contains("`h` is not an IP address"));
-        assert!(eval_error("local_address(1); dummy_task()").contains("takes a socket, not i64"));
-        assert!(eval_error("local_address(null_stream_socket()); dummy_task()").contains("no IP address"));
         let script = "lookup_host(\"127.0.0.1:7\", |addrs| { note(str(first_address(addrs))); dummy_task() })";
         assert_eq!(run_script(script).await.unwrap(), "127.0.0.1:7");
     }

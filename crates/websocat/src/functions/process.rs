@@ -6,6 +6,7 @@
 #[cfg_attr(unix, path = "process/os_unix.rs")]
 #[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
 mod os;
+mod results;
 
 use crate::{
     error::{Error, Kind},
@@ -348,6 +349,7 @@ pub(super) fn register(engine: &mut Engine) {
         finish,
     );
     engine.register_fn("dup2", dup2_one);
+    results::register(engine);
 }
 
 #[cfg(all(test, unix))]

@@ -432,6 +432,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn writes_are_diverted_and_what_the_other_socket_says_is_thrown_away() {
+        for (options, read) in [("#{}", "D|R abc|X"), ("#{keep_open: true}", "R abc|X")] {
+            let script = format!(
+                r#"let read = stream_chunks(mock_stream_socket("{read}"));
+                let write = stream_chunks(mock_stream_socket("R unheard|W xyz|D|X"));
+                let both = divert_writes({options}, read, write);
+                exchange_packets(#{{}}, stream_chunks(mock_stream_socket("W abc|D|R xyz|X")), both)"#
+            );
+            assert_eq!(run_script(&script).await.unwrap(), "", "{script}");
+        }
+        let twice = "let a = null_datagram_socket(); divert_writes(#{}, a, a); dummy_task()";
+        assert!(eval_error(twice).contains("cannot be diverted to itself"));
+    }
+
+    #[tokio::test]
     async fn hangups_of_sockets() {
         let script = r#"
             let a = null_stream_socket();

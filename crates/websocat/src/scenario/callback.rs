@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Kind},
     scenario::{Take, Task},
 };
-use rhai::{EvalAltResult, FnPtr, FuncArgs, NativeCallContext};
+use rhai::{Dynamic, EvalAltResult, FnPtr, FuncArgs, NativeCallContext, Position};
 use sockets::stop::Stop;
 use std::sync::{Arc, Weak};
 
@@ -19,17 +19,20 @@ pub struct Callback {
     function: Arc<FnPtr>,
     scenario: Weak<Scenario>,
     stop: Stop,
+    /// Of the call that it was handed over in, for messages.
+    at: Position,
 }
 
 impl Callback {
     pub fn new(ctx: &NativeCallContext<'_>, function: FnPtr) -> RhResult<Self> {
         let scenario = Scenario::of(ctx)?;
-        Ok(Self { function: Arc::new(function), stop: stop_for(&scenario), scenario: Arc::downgrade(&scenario) })
+        let at = ctx.call_position();
+        Ok(Self { function: Arc::new(function), stop: stop_for(&scenario), scenario: Arc::downgrade(&scenario), at })
     }
 
     /// The same function for another session: listeners give each connection their own stop token, one level down.
     pub fn for_session(&self, stop: Stop) -> Self {
-        Self { function: self.function.clone(), scenario: self.scenario.clone(), stop }
+        Self { function: self.function.clone(), scenario: self.scenario.clone(), stop, at: self.at }
     }
 
     /// What stops the session that the function was handed over in.
@@ -47,7 +50,18 @@ impl Callback {
     pub fn call<T: Clone + Send + Sync + 'static>(&self, args: impl FuncArgs) -> Result<T, Error> {
         let scenario = self.scenario.upgrade().ok_or_else(|| Error::new(Kind::Start, "the scenario is over"))?;
         let call = || self.function.call(&scenario.engine, &scenario.ast, args);
-        limits::limited(|| under(&self.stop, call)).map_err(script_error)
+        let value: Dynamic = limits::limited(|| under(&self.stop, call)).map_err(|mut error| {
+            if error.position().is_none() {
+                error.set_position(self.at);
+            }
+            script_error(error)
+        })?;
+        let value = value.flatten();
+        let kind = value.type_name();
+        value.try_cast().ok_or_else(|| {
+            let [kind, wanted] = [kind, std::any::type_name::<T>()].map(|name| scenario.engine.map_type_name(name));
+            Error::new(Kind::Start, format!("script: a function gave {kind}, but {wanted} is needed ({})", self.at))
+        })
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
 
 /// Steps of one evaluation or callback.
 const MAX_OPERATIONS: u64 = 50_000_000;
+/// Functions of the script that have called each other and are not done. Each costs stack, of which threads have 2 MiB.
+const MAX_CALLS: usize = 64;
 /// Time of one evaluation or callback: a thousand times what any sensible one takes.
 const MAX_TIME: Duration = Duration::from_secs(1);
 /// Steps between looks at the clock: some microseconds.
@@ -37,6 +39,7 @@ pub fn limited<T>(evaluate: impl FnOnce() -> T) -> T {
 /// Makes the engine keep the limits; over them an evaluation ends with an error that says where.
 pub fn install(engine: &mut Engine) {
     engine.set_max_operations(MAX_OPERATIONS);
+    engine.set_max_call_levels(MAX_CALLS);
     engine.on_progress(|steps| {
         let late = steps % STRIDE == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
         late.then(|| Dynamic::from("it ran for more than a second"))

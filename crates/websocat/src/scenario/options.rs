@@ -39,9 +39,15 @@ impl OptsReader {
         for key in at.known {
             self.0.remove(*key);
         }
-        taken.map_err(|e| match at.key {
-            Some(key) => format!("option `{key}`: {e}").into(),
-            None => e,
+        taken.map_err(|e| {
+            // What serde says comes as a syntax error, which it is not.
+            let said = e.to_string();
+            let said = said.strip_prefix("Syntax error: ").unwrap_or(&said);
+            match (at.key, said.strip_prefix("missing field ")) {
+                (_, Some(missing)) => format!("option {missing} is missing").into(),
+                (Some(key), None) => format!("option `{key}`: {said}").into(),
+                (None, None) => said.into(),
+            }
         })
     }
 

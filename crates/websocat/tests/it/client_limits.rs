@@ -36,7 +36,7 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
     // The port goes to the test where the script would do nothing, or as soon as there is a socket.
     let told = match script.strip_prefix("let udp1 = ") {
         None => script.replacen("dummy_task()", "tell_address(addr1)", 1),
-        Some(_) => script.replacen(");\n", ");\nlet told = tell_address(local_address(udp1));\n", 1),
+        Some(_) => script.replacen(");\n", ");\nlet told = tell_address(local_addr(udp1));\n", 1),
     };
     run_script(&told, clients);
 }

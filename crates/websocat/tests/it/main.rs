@@ -5,6 +5,7 @@ mod client_limits;
 mod commands;
 mod compose;
 mod compression;
+mod examples;
 mod explain;
 mod fixups;
 mod framing;
@@ -24,3 +25,4 @@ mod times;
 #[cfg(target_os = "linux")]
 mod udp;
 mod web_sockets;
+mod wrong_types;

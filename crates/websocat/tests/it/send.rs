@@ -54,6 +54,10 @@ types![
     sockets::overlay::length_prefixed::LengthPrefixedWriter,
     sockets::overlay::lines::LineReader,
     sockets::overlay::lines::LineWriter,
+    sockets::overlay::rate_limit::RateLimitedRead,
+    sockets::overlay::rate_limit::RateLimitedSink,
+    sockets::overlay::rate_limit::RateLimitedSource,
+    sockets::overlay::rate_limit::RateLimitedWrite,
     sockets::overlay::read_limiter::ReadLimiter,
     sockets::overlay::stream_log::StreamLogReader,
     sockets::overlay::stream_log::StreamLogWriter,
@@ -67,6 +71,8 @@ types![
     sockets::overlay::ws::WsReader,
     sockets::overlay::ws::WsWriter,
     // Endpoints.
+    sockets::endpoint::demo_packets::CountdownPackets,
+    sockets::endpoint::demo_packets::PrintedPackets,
     sockets::endpoint::mirror_datagram::MirrorReader,
     sockets::endpoint::mirror_datagram::MirrorWriter,
     sockets::endpoint::mirror_stream::MirrorStreamReader,
@@ -188,6 +194,7 @@ const INSIDE: &[(&str, Because)] = &[
     ("IncomingRequest", Because::Value),
     ("OutgoingResponse", Because::Value),
     ("Prepared", Because::Value),
+    ("Sender", Because::Value),
     // In a list above under another name, or inside one of these.
     ("Task", Because::Value),
 ];

@@ -191,7 +191,22 @@ impl<'ast> Visit<'ast> for Registered {
     }
 }
 
-fn native_functions(folder: &Path, found: &mut Vec<(String, Vec<String>, PathBuf)>) {
+/// All files below a folder, parsed.
+pub(super) fn sources(folder: &Path) -> Vec<syn::File> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
+        }
+    }
+    found
+}
+
+/// Name in scripts, parameter types as written in the source, and file of each.
+pub(super) fn native_functions(folder: &Path, found: &mut Vec<(String, Vec<String>, PathBuf)>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -226,5 +241,29 @@ fn native_functions_are_registered_once_and_those_of_the_foundation_exist() {
     for row in rows("v4-functions.tsv") {
         let name = row["function"].rsplit("::").next().unwrap();
         assert!(found.iter().any(|(known, ..)| known == name), "{} is missing", row["function"]);
+    }
+}
+
+#[test]
+fn functions_that_websocat_4_does_not_have_are_listed() {
+    let mut found = vec![];
+    native_functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    let table = |path: &str| {
+        let text = fs::read_to_string(root().join("conformance").join(path)).unwrap();
+        let names = text.lines().skip(1).map(|line| {
+            assert!(line.split('\t').count() >= 4, "{path}: {line}");
+            line.split('\t').next().unwrap().rsplit("::").next().unwrap().to_owned()
+        });
+        names.collect::<Vec<_>>()
+    };
+    let (old, added) = (table("spec/v4-functions.tsv"), table("functions-added.tsv"));
+    for (name, _, path) in &found {
+        let listed = old.contains(name) || added.contains(name);
+        assert!(listed, "{name} of {} is not in conformance/functions-added.tsv", path.display());
+    }
+    for (i, name) in added.iter().enumerate() {
+        assert!(found.iter().any(|(known, ..)| known == name), "there is no {name}");
+        assert!(!old.contains(name), "{name} is a function of Websocat 4");
+        assert!(i == 0 || added[i - 1] <= *name, "{name} is not in its place");
     }
 }

@@ -31,6 +31,8 @@ const INPUT_UNUSED: u8 = 16;
 const ENDED: u8 = 32;
 /// The reader has given the end of the output while the child went on, or nobody reads.
 const UNREAD: u8 = 64;
+/// A script wants it killed.
+const KILL: u8 = 128;
 
 /// What was said since the last look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +86,15 @@ impl Bond {
     /// The peer vanished, or its connection was reset.
     pub fn cut(&self) {
         self.set(CUT);
+    }
+
+    /// It is to be killed at once.
+    pub(super) fn kill(&self) {
+        self.set(KILL);
+    }
+
+    pub(super) fn is_to_be_killed(&self) -> bool {
+        self.is(KILL)
     }
 
     /// All that the child said was read and it has ended: writing to it is pointless, and the session is over.

@@ -76,7 +76,7 @@ pub(super) async fn supervise(mut child: impl Subject, supervision: Supervision,
 }
 
 async fn until_end(child: &mut impl Subject, ending: &mut Ending, bond: &Bond) -> io::Result<ExitStatus> {
-    let (mut steps, mut cut) = (0, false);
+    let (mut steps, mut cut, mut killed) = (0, false, false);
     loop {
         let happened = {
             let mut said = pin!(bond.said());
@@ -97,6 +97,12 @@ async fn until_end(child: &mut impl Subject, ending: &mut Ending, bond: &Bond) -
         };
         if let Some(status) = happened {
             return status;
+        }
+        if bond.is_to_be_killed() && !killed {
+            killed = true;
+            if let Err(e) = child.send(Signal::Kill) {
+                tracing::warn!("cannot kill {}: {e}", child.name());
+            }
         }
         let now = Instant::now();
         let news = bond.news();

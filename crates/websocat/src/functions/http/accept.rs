@@ -91,9 +91,9 @@ fn ws_accept(
     let allowed = options.allow_origins.as_deref().map(AllowedOrigins::parse).transpose();
     let allowed = allowed.map_err(|e| format!("option `allow_origins`: {e}"))?;
     let custom = headers::custom_headers(custom_headers)?;
-    headers::check_reply_headers(&custom).map_err(|e| throw(Error::new(Kind::Start, e)))?;
+    headers::check_reply_headers(&custom)?;
     let next = Callback::new(&ctx, continuation)?;
-    let IncomingRequest { head } = rq.take("request")?;
+    let IncomingRequest { head, .. } = rq.take("request")?;
     let mut agreed = match check(&head, &options, allowed.as_ref()) {
         Ok(agreed) => agreed,
         Err(refusal) => return Ok(handle(request::refuse(&refusal))),

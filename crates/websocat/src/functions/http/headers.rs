@@ -3,10 +3,7 @@
 //! For both roles, without I/O (RFC 6455 4.1 and 4.2). Names and values that HTTP does not allow are refused before
 //! anything is sent.
 
-use crate::{
-    error::{Error, Kind, shown},
-    scenario::{RhResult, throw},
-};
+use crate::{error::shown, scenario::RhResult};
 use base64::{
     Engine as _, alphabet,
     engine::{GeneralPurpose, GeneralPurposeConfig},
@@ -91,7 +88,7 @@ pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Box<str>>
 pub(super) fn custom_headers(map: Map) -> RhResult<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in map {
-        let bad = |why: String| throw(Error::new(Kind::Start, format!("header `{}`: {why}", shown(name.as_bytes()))));
+        let bad = |why: String| format!("header `{}`: {why}", shown(name.as_bytes()));
         let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad("this is not a header name".into()))?;
         let values = if value.is_array() { value.into_array().unwrap_or_default() } else { vec![value] };
         for value in values {

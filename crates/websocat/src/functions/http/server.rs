@@ -61,6 +61,15 @@ pub struct ServeOpts {
 /// The head of a request, in the hands of a script.
 pub struct IncomingRequest {
     pub(super) head: request::Parts,
+    /// What is known of the connection that it came on.
+    pub(super) info: Arc<SocketInfo>,
+}
+
+impl IncomingRequest {
+    /// What is known of the connection that it came on.
+    pub fn info(&self) -> &SocketInfo {
+        &self.info
+    }
 }
 
 /// What a script answers.
@@ -181,7 +190,7 @@ impl Responder {
 
     /// What the script answers.
     fn ask(&self, head: request::Parts) -> Result<OutgoingResponse> {
-        let request = handle(IncomingRequest { head });
+        let request = handle(IncomingRequest { head, info: self.info.clone() });
         let hangup = Arc::new(Mutex::new(lock(&self.hangup).take()));
         let fd = i64::from(self.info.fd.unwrap_or(-1));
         let answer = self.callback.call::<Handle<OutgoingResponse>>((request, hangup.clone(), fd));

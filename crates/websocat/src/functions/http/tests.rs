@@ -1,6 +1,7 @@
 //! Handshakes as scripts make them, over sockets in memory: against raw peers, and our two ends against each other.
 
 mod client;
+mod scripted;
 mod server;
 mod wire;
 

@@ -1,0 +1,306 @@
+//! The scripts in `examples/`, each run as it is, but for its addresses, with real clients and servers around it.
+
+use rhai::Dynamic;
+use sockets::stop::Stop;
+use std::{collections::BTreeSet, fs, future::Future, net::SocketAddr, path::Path, time::Duration};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::Instant,
+};
+use websocat::{
+    exec,
+    scenario::{Flow, Scenario, Take as _, TaskHandle, run, task},
+};
+
+/// Bounds a hang, not a duration.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Scripts that a test below runs.
+const RUN: [&str; 9] = [
+    "exec_with_request",
+    "header_auth",
+    "mirror_traffic",
+    "per_path_backends",
+    "port_knocking",
+    "race_of_servers",
+    "rate_limited_relay",
+    "record_connections",
+    "round_robin",
+];
+
+fn folder() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
+}
+
+#[test]
+fn every_example_is_run_and_says_what_it_does() {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().strip_suffix(".rhai").unwrap().to_owned();
+        let text = fs::read_to_string(&path).unwrap();
+        let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
+        assert!(head.len() > 3 && head.join("\n").contains(&format!("websocat -x examples/{name}.rhai")), "{name}");
+        assert!(text.lines().all(|line| line.chars().count() <= 128), "{name} has long lines");
+        found.insert(name);
+    }
+    assert_eq!(found, RUN.map(str::to_owned).into());
+}
+
+/// Runs an example in which these texts are replaced, and clients against it, which get the address where it listens.
+async fn serve<F: Future<Output = ()>>(name: &str, replace: &[(&str, String)], clients: impl FnOnce(SocketAddr) -> F) {
+    let mut script = fs::read_to_string(folder().join(name).with_extension("rhai")).unwrap();
+    let own =
+        [("127.0.0.1:8080", "127.0.0.1:0".to_owned()), ("|addr| dummy_task()", "|addr| tell_address(addr)".into())];
+    for (old, new) in own.iter().chain(replace) {
+        assert!(script.contains(old), "{name}: {old}");
+        let (head, code) = script.split_once("\nlet ").unwrap();
+        script = format!("{head}\nlet {}", code.replace(old, new));
+    }
+    let (tell, mut address) = mpsc::unbounded_channel();
+    let mut engine = exec::engine();
+    engine.register_fn("tell_address", move |addr: SocketAddr| -> TaskHandle {
+        tell.send(addr).unwrap();
+        task(async { Ok(Flow::Done) })
+    });
+    let stop = Stop::new();
+    let ast = engine.compile(&script).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let scenario = Scenario::new(engine, ast, stop.clone(), Some(1)).unwrap();
+    let value: Dynamic = scenario.engine.eval_ast(&scenario.ast).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let task = value.cast::<TaskHandle>().take("task").unwrap();
+    let clients = async {
+        clients(address.recv().await.unwrap()).await;
+        stop.drain();
+    };
+    let both = async { tokio::join!(run(task), clients) };
+    tokio::time::timeout(PATIENCE, both).await.expect("all of it hangs").0.unwrap();
+}
+
+/// A TCP server that greets each client with a name and gives back what it is sent.
+async fn echo(greeting: &'static str) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                tcp.write_all(greeting.as_bytes()).await.unwrap();
+                let (mut read, mut write) = tcp.split();
+                // A client that leaves in between is no matter.
+                let _ = tokio::io::copy(&mut read, &mut write).await;
+            });
+        }
+    });
+    addr
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// Says something on a new connection, ends its direction, gives all that came.
+async fn tell(addr: SocketAddr, text: &str) -> String {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.write_all(text.as_bytes()).await.unwrap();
+    tcp.shutdown().await.unwrap();
+    let mut all = String::new();
+    tcp.read_to_string(&mut all).await.unwrap();
+    all
+}
+
+/// Asks for a WebSocket at this path; gives the connection and the head of the answer.
+async fn ask(addr: SocketAddr, path: &str, headers: &str) -> (TcpStream, String) {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{headers}\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    tcp.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tcp.read_u8().await.unwrap());
+    }
+    (tcp, String::from_utf8(head).unwrap())
+}
+
+/// The payload of the next frame, which is short and not masked.
+async fn frame(tcp: &mut TcpStream) -> String {
+    let mut head = [0; 2];
+    tcp.read_exact(&mut head).await.unwrap();
+    assert!(head[1] < 126, "{head:?}");
+    let mut payload = vec![0; head[1].into()];
+    tcp.read_exact(&mut payload).await.unwrap();
+    String::from_utf8_lossy(&payload).into_owned()
+}
+
+/// A client's frame, masked with zeros.
+fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
+}
+
+/// Hears a greeting, says something and hears it back.
+async fn talk(tcp: &mut TcpStream, greeting: &str, said: &str) {
+    assert_eq!(frame(tcp).await, greeting);
+    tcp.write_all(&masked(0x81, said.as_bytes())).await.unwrap();
+    assert_eq!(frame(tcp).await.trim_end(), said);
+    tcp.write_all(&masked(0x88, &[3, 0xe8])).await.unwrap();
+    assert!(frame(tcp).await.starts_with('\u{3}'), "its Close has code 1000");
+}
+
+#[tokio::test]
+async fn per_path_backends() {
+    let (chat, news) = (echo("chat").await, nobody().await);
+    let replace = [("127.0.0.1:9001", chat.to_string()), ("127.0.0.1:9002", news.to_string())];
+    serve("per_path_backends", &replace, |addr| async move {
+        let (mut tcp, head) = ask(addr, "/chat?x=1", "").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        talk(&mut tcp, "chat", "hello").await;
+        let (_, head) = ask(addr, "/other", "").await;
+        assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+        // The service is not there: 1011 or 1014 instead of data.
+        let (mut tcp, head) = ask(addr, "/news", "").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(tcp.read_u8().await.unwrap(), 0x88);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn round_robin() {
+    let (one, two) = (echo("one").await, echo("two").await);
+    let replace = [
+        (", 9001", format!(", {}", one.port())),
+        (", 9002", format!(", {}", two.port())),
+        (", 9003", format!(", {}", nobody().await.port())),
+    ];
+    serve("round_robin", &replace, |addr| async move {
+        for expected in ["one", "two", "one", "one", "two", "one"] {
+            assert_eq!(tell(addr, "!").await, format!("{expected}!"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn header_auth() {
+    let replace = [("127.0.0.1:9001", echo("in").await.to_string())];
+    serve("header_auth", &replace, |addr| async move {
+        for wrong in ["", "Authorization: Bearer x\r\n", "Authorization: Bearer squeamish ossifrage, x\r\n"] {
+            let (_, head) = ask(addr, "/", wrong).await;
+            assert!(head.starts_with("HTTP/1.1 401 ") && head.contains("www-authenticate: Bearer"), "{head}");
+        }
+        let (mut tcp, head) = ask(addr, "/", "authorization: Bearer squeamish ossifrage\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        talk(&mut tcp, "in", "hello").await;
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn exec_with_request() {
+    serve("exec_with_request", &[], |addr| async move {
+        let (mut tcp, head) = ask(addr, "/hello?name=x", "X-Name: me\r\nProxy: http://bad/\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        talk(&mut tcp, "127.0.0.1 asks for /hello?name=x, for me", "hello").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn record_connections() {
+    let records = tempfile::tempdir().unwrap();
+    let folder = records.path().to_str().unwrap().replace('\\', "/");
+    let replace = [("127.0.0.1:9001", echo("welcome ").await.to_string()), ("\"records\"", format!("\"{folder}\""))];
+    serve("record_connections", &replace, |addr| async move {
+        for text in ["first", "second"] {
+            assert_eq!(tell(addr, text).await, format!("welcome {text}"));
+        }
+    })
+    .await;
+    let mut found: Vec<_> = fs::read_dir(records.path())
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            (path.extension().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
+        })
+        .collect();
+    found.sort();
+    let expected =
+        [("client", "first"), ("client", "second"), ("server", "welcome first"), ("server", "welcome second")];
+    assert_eq!(found, expected.map(|(side, text)| (side.to_owned(), text.to_owned())));
+}
+
+#[tokio::test]
+async fn rate_limited_relay() {
+    let replace = [("127.0.0.1:9001", echo("").await.to_string())];
+    serve("rate_limited_relay", &replace, |addr| async move {
+        let start = Instant::now();
+        let text = "x".repeat(16384 + 32768);
+        assert_eq!(tell(addr, &text).await.len(), text.len());
+        // All but the first burst waits; how much longer it takes is a matter of the machine.
+        assert!(start.elapsed() > Duration::from_millis(450), "{:?}", start.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn port_knocking() {
+    let (heard, mut knocks) = mpsc::unbounded_channel();
+    let mut replace = vec![("127.0.0.1:9001", echo("open ").await.to_string())];
+    for (i, port) in ["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"].into_iter().enumerate() {
+        // The second one refuses.
+        if i == 1 {
+            replace.push((port, nobody().await.to_string()));
+            continue;
+        }
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        replace.push((port, door.local_addr().unwrap().to_string()));
+        let heard = heard.clone();
+        tokio::spawn(async move {
+            while door.accept().await.is_ok() {
+                heard.send(i).unwrap();
+            }
+        });
+    }
+    serve("port_knocking", &replace, |addr| async move {
+        assert_eq!(tell(addr, "sesame").await, "open sesame");
+        assert_eq!((knocks.recv().await, knocks.recv().await), (Some(0), Some(2)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn race_of_servers() {
+    // Whoever does not answer loses.
+    let replace =
+        [(", 9001", format!(", {}", nobody().await.port())), (", 9002", format!(", {}", echo("two").await.port()))];
+    serve("race_of_servers", &replace, |addr| async move {
+        assert_eq!(tell(addr, "!").await, "two!");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mirror_traffic() {
+    let copy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let replace = [
+        ("127.0.0.1:9001", echo("main ").await.to_string()),
+        ("127.0.0.1:9002", copy.local_addr().unwrap().to_string()),
+    ];
+    serve("mirror_traffic", &replace, |addr| async move {
+        let copied = async {
+            let (mut tcp, _) = copy.accept().await.unwrap();
+            tcp.write_all(b"nobody gets this").await.unwrap();
+            let mut said = String::new();
+            tcp.read_to_string(&mut said).await.unwrap();
+            said
+        };
+        let (answer, said) = tokio::join!(tell(addr, "request"), copied);
+        assert_eq!((answer.as_str(), said.as_str()), ("main request", "request"));
+    })
+    .await;
+}
