@@ -212,8 +212,10 @@ impl Process {
     /// A command that is ready to be executed, with its standard input and output as `configure_fds` has it.
     fn emit_command(&self, script: &mut Script, stdio: u8) -> Result<Var> {
         let args = script.args.clone();
+        let shown_only = args.program.dump_spec;
         let args = &args.endpoints.process;
-        if args.exec_windows_creation_flags.is_some() && !cfg!(windows) {
+        // What the script would be can be looked at everywhere.
+        if args.exec_windows_creation_flags.is_some() && !cfg!(windows) && !shown_only {
             return Err(Error::usage("--exec-windows-creation-flags exists on Windows only"));
         }
         let cmd = if self.shell { self.emit_shell(script) } else { self.emit_program(script) };

@@ -121,6 +121,9 @@ fn exec_windows_creation_flags_is_refused_by_name() {
         "{}",
         over.stderr
     );
+    let (over, said) = run(&["--dump-spec", "-b", "-", "cmd:true", "--exec-windows-creation-flags", "8"], b"");
+    let said = String::from_utf8(said).unwrap();
+    assert!(over.code() == Some(0) && said.contains(".windows_creation_flags(8)"), "{said}");
 }
 
 #[test]
