@@ -8,7 +8,7 @@ use std::process::Command;
 use std::{env, fs};
 
 /// Pages that the binary prints with `--generate NAME`.
-const PRINTED: &[&str] = &["endpoints", "overlays", "options"];
+const PRINTED: &[&str] = &["endpoints", "overlays", "options", "lints"];
 
 const NOTICE: &str = "<!-- Made by `cargo xtask docs`. Edit the comments in the source instead. -->\n\n";
 

@@ -190,6 +190,11 @@ pub struct ProgramArgs {
     /// No warnings about doubtful command lines
     #[arg(long)]
     pub no_lints: bool,
+    /// What becomes of doubtful command lines: a warning, or an error with status 2
+    ///
+    /// Each has an id, which stands at the end of the message; the book lists them.
+    #[arg(long, value_name = "LEVEL", default_value = "warn", conflicts_with = "no_lints")]
+    pub lint: LintLevel,
     /// Fixed seed of all randomness. Makes WebSocket keys and masks predictable: for tests only
     #[arg(long, value_name = "NUMBER")]
     pub random_seed: Option<u64>,
@@ -217,9 +222,18 @@ pub struct ProgramArgs {
     /// Form of messages on stderr
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub log_format: LogFormat,
-    /// Print generated documentation: endpoints, overlays or options
+    /// Print generated documentation: endpoints, overlays, options or lints
     #[arg(long, value_name = "PAGE", hide = true)]
     pub generate: Option<super::generate::Page>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum LintLevel {
+    /// A warning for each
+    #[default]
+    Warn,
+    /// An error
+    Deny,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

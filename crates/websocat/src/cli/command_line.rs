@@ -187,6 +187,7 @@ impl Whole {
         }
         let whole = &mut self.program;
         whole.dump_spec |= part.dump_spec;
+        whole.lint = whole.lint.max(part.lint);
         whole.explain |= part.explain;
         whole.verbose = whole.verbose.max(part.verbose);
         whole.quiet = whole.quiet.max(part.quiet);

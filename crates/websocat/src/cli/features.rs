@@ -2,7 +2,7 @@
 //!
 //! The same definitions as parser and help. Keys stay what they are; new ones may come.
 
-use crate::{cli::Args, endpoints, overlays, spec::Form};
+use crate::{cli::Args, endpoints, overlays, plan::lint, spec::Form};
 use clap::CommandFactory as _;
 use serde::Serialize;
 
@@ -14,6 +14,8 @@ struct Features {
     endpoints: Vec<Prefixed>,
     overlays: Vec<Prefixed>,
     options: Vec<Switch>,
+    /// Ids of `--lint`.
+    lints: Vec<&'static str>,
     /// What it speaks.
     protocols: &'static [&'static str],
 }
@@ -69,6 +71,7 @@ pub fn features() -> String {
         endpoints: endpoints::TABLE.iter().flat_map(|(forms, _)| prefixed(forms)).collect(),
         overlays: overlays::TABLE.iter().flat_map(|(forms, _)| prefixed(forms)).collect(),
         options: options.collect(),
+        lints: lint::ALL.iter().map(|lint| lint.id).collect(),
         protocols: &["websocket", "permessage-deflate", "tls1.2", "tls1.3", "http1"],
     };
     // Strings and lists alone cannot fail to be written.

@@ -1,6 +1,6 @@
 //! Documentation that the program makes of itself: the same definitions as parser and help.
 
-use crate::{cli::Args, endpoints, overlays, spec::Form};
+use crate::{cli::Args, endpoints, overlays, plan::lint, spec::Form};
 use clap::CommandFactory as _;
 use std::fmt::Write as _;
 
@@ -9,6 +9,7 @@ pub enum Page {
     Endpoints,
     Overlays,
     Options,
+    Lints,
 }
 
 /// A page as Markdown.
@@ -25,6 +26,7 @@ pub fn page(page: Page) -> String {
             overlays::TABLE.iter().flat_map(|(forms, _)| *forms),
         ),
         Page::Options => options(),
+        Page::Lints => lints(),
     }
 }
 
@@ -39,6 +41,16 @@ fn forms<'a>(title: &str, intro: &str, forms: impl Iterator<Item = &'a Form>) ->
         if !value.is_empty() {
             let _ = writeln!(out, "- Value: {value}");
         }
+    }
+    out
+}
+
+fn lints() -> String {
+    let mut out = "# Lints\n\nWarnings about command lines that probably do not mean what they say. Each ends in its id. `--no-lints` \
+looks away, `--lint deny` makes errors of them (status 2).\n\n| id | what it finds |\n|---|---|\n"
+        .to_owned();
+    for lint in lint::ALL {
+        let _ = writeln!(out, "| `{}` | {} |", lint.id, lint.doc);
     }
     out
 }

@@ -7,10 +7,11 @@ mod features;
 mod generate;
 mod logging;
 mod program;
+mod shell_words;
 mod signals;
 pub mod value;
 
-pub use args::Args;
+pub use args::{Args, LintLevel, ProgramArgs};
 pub use command_line::{CommandLine, Part, ReadError};
 pub use compose::{Join, Tree};
 pub use program::main;

@@ -4,8 +4,8 @@
 //! every way out gives a status of the table in `error.rs`.
 
 use super::{
-    Args, CommandLine, Tree, args::ProgramArgs, features::features, generate, logging, signals::Signals,
-    value::Duration,
+    Args, CommandLine, Tree, args::ProgramArgs, features::features, generate, logging, shell_words::shell_words,
+    signals::Signals, value::Duration,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -95,7 +95,7 @@ fn work(line: &CommandLine) -> Result<u8> {
         _ => plan::script(line)?,
     };
     if program.dump_spec {
-        return print(&text);
+        return print(&format!("{}{text}", origin()));
     }
     let runtime = runtime(program, &text)?;
     let status = runtime.block_on(run(&text, program)).map_err(|e| match script.and_then(|args| args.spec1.as_ref()) {
@@ -109,6 +109,12 @@ fn work(line: &CommandLine) -> Result<u8> {
     // Blocked helper threads (a terminal that nobody types at) are left behind.
     runtime.shutdown_background();
     status
+}
+
+/// The head of a script that is printed to be read and edited: where it came from.
+fn origin() -> String {
+    let words: Vec<_> = std::env::args_os().skip(1).filter(|word| word != "--dump-spec").collect();
+    format!("// websocat {}\n", shell_words(words.iter().map(|word| &**word)))
 }
 
 /// Prints a stage of planning on stderr.

@@ -63,6 +63,11 @@ impl ListenAddress {
         }
     }
 
+    /// All addresses of the machine.
+    pub fn is_everywhere(&self) -> bool {
+        matches!(self, Self::Address(addr) if addr.ip().is_unspecified())
+    }
+
     /// In words, for `--explain`.
     pub fn explain(&self) -> String {
         match self {

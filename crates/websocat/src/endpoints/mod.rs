@@ -200,6 +200,12 @@ impl Endpoint {
         own || self.is_registered()
     }
 
+    /// It gives what it has and ends, whatever it is told.
+    pub fn ends_by_itself(&self) -> bool {
+        let read = matches!(self, Self::File(file) if file.mode == file::Mode::Read);
+        read || matches!(self, Self::Literal(_) | Self::LiteralBase64(_))
+    }
+
     /// Another part of the program is behind it.
     pub fn is_registered(&self) -> bool {
         matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))

@@ -41,6 +41,9 @@ pub struct TlsArgs {
     /// Host name to ask a TLS server for (SNI) and to check its certificate against
     #[arg(long = "tls-domain", value_name = "NAME", value_parser = domain)]
     pub domain: Option<String>,
+    /// Append the secrets of TLS connections to the file that SSLKEYLOGFILE names, for programs that look into traffic
+    #[arg(long)]
+    pub enable_sslkeylog: bool,
 }
 
 fn domain(text: &str) -> Result<String, String> {
@@ -66,6 +69,7 @@ impl TlsArgs {
         ConnectorOpts {
             danger_accept_invalid_certs: self.insecure,
             danger_accept_invalid_hostnames: self.insecure,
+            enable_sslkeylog: self.enable_sslkeylog,
             ..ConnectorOpts::default()
         }
     }

@@ -1,7 +1,11 @@
 //! The script of a command line: that of its session, or those of several that `--compose` joins, each in a function of its
 //! own that is called when its turn comes.
 
-use super::{Plan, lint, parse, print, rewrite};
+use super::{
+    Plan,
+    lint::{self, Finding},
+    parse, print, rewrite,
+};
 use crate::{
     cli::{CommandLine, Join, Part, Tree},
     error::Result,
@@ -9,13 +13,20 @@ use crate::{
 
 /// Script text that does what the command line says.
 pub fn script(line: &CommandLine) -> Result<String> {
+    printed(&line.sessions, &mut plans(line)?.iter())
+}
+
+/// The plans of all sessions, from left to right; what is probably a mistake in them is told.
+pub(super) fn plans(line: &CommandLine) -> Result<Vec<Plan>> {
     let mut plans: Vec<Plan> = line.sessions.parts().into_iter().map(planned).collect::<Result<_>>()?;
     let uses_stdio = |plan: &Plan| plan.stacks().any(|stack| stack.reaches_stdio());
     if plans.iter().filter(|plan| uses_stdio(plan)).count() > 1 {
         plans.iter_mut().for_each(|plan| plan.shares_stdio = true);
     }
-    lint::together(&line.sessions, &plans);
-    printed(&line.sessions, &mut plans.iter())
+    let own = plans.iter().flat_map(|plan| plan.findings.list().iter().cloned());
+    let findings: Vec<Finding> = own.chain(lint::together(&line.sessions, &plans)).collect();
+    lint::tell(&findings, &line.program)?;
+    Ok(plans)
 }
 
 fn planned(part: &Part) -> Result<Plan> {

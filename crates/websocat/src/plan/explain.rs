@@ -3,7 +3,7 @@
 //! Reads the plan after all rewriting, as [`print`](super::print) does, so that both tell of the same thing. What an
 //! endpoint or overlay does it says itself (`explain` in its own file); here are the sides and what is between them.
 
-use super::{Plan, parse, rewrite};
+use super::{Plan, compose::plans};
 use crate::{
     cli::{CommandLine, Join, Part, Tree},
     endpoints::Endpoint,
@@ -13,16 +13,17 @@ use crate::{
 
 /// What the command line would do, ready to be printed.
 pub fn explain(line: &CommandLine) -> Result<String> {
-    let mut text = tree(&line.sessions, "")?;
+    let mut text = tree(&line.sessions, &mut plans(line)?.iter(), "");
     if let Some(n) = line.program.threads.filter(|n| *n > 1) {
         text.push_str(&format!("\nThe work is shared by {n} threads.\n"));
     }
     Ok(text)
 }
 
-fn tree(sessions: &Tree<Part>, indent: &str) -> Result<String> {
+/// `plans` has those of the sessions, from left to right.
+fn tree<'a>(sessions: &Tree<Part>, plans: &mut impl Iterator<Item = &'a Plan>, indent: &str) -> String {
     let (join, trees) = match sessions {
-        Tree::Part(part) => return session(part).map(|text| indented(&text, indent)),
+        Tree::Part(_) => return plans.next().map(|plan| indented(&session(plan), indent)).unwrap_or_default(),
         Tree::Joined(join, trees) => (join, trees),
     };
     let how = match join {
@@ -33,14 +34,12 @@ fn tree(sessions: &Tree<Part>, indent: &str) -> Result<String> {
     let mut text = format!("{indent}{how}\n");
     for (i, below) in trees.iter().enumerate() {
         text.push_str(&format!("\n{indent}{}.\n", i + 1));
-        text.push_str(&tree(below, &format!("{indent}   "))?);
+        text.push_str(&tree(below, plans, &format!("{indent}   ")));
     }
-    Ok(text)
+    text
 }
 
-fn session(part: &Part) -> Result<String> {
-    let planned = parse(&part.args).and_then(|mut plan| rewrite(&mut plan).map(|()| plan));
-    let plan = planned.map_err(|e| part.blame(e))?;
+fn session(plan: &Plan) -> String {
     let mut text = String::new();
     let session = &plan.args.session;
     let console = plan.left.reaches_stdio() || plan.right.reaches_stdio();
@@ -57,10 +56,10 @@ fn session(part: &Part) -> Result<String> {
         }
     }
     text.push_str("Between:\n");
-    for sentence in between(&plan) {
+    for sentence in between(plan) {
         text.push_str(&format!("  {sentence}\n"));
     }
-    Ok(text)
+    text
 }
 
 /// The layers of one side, from the outside world inwards.

@@ -7,7 +7,7 @@ mod arguments;
 mod compose;
 mod explain;
 mod filters;
-mod lint;
+pub mod lint;
 mod parse;
 mod rewrite;
 mod session;
@@ -51,6 +51,8 @@ pub struct Plan {
     /// What the script makes once, before anything else, in this order.
     pub prelude: Vec<Prelude>,
     pub names: Names,
+    /// What is probably a mistake.
+    pub findings: lint::Findings,
 }
 
 /// A thing made at the top of the script that stacks refer to by its variable.

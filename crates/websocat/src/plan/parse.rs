@@ -3,7 +3,7 @@
 //! Prefixes are matched exactly, and none in the tables hides another. Nothing is opened or looked up; an unknown
 //! prefix is answered with the nearest one.
 
-use super::{Names, Plan};
+use super::{Names, Plan, lint::Findings};
 use crate::{
     cli::Args,
     endpoints,
@@ -56,6 +56,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
         shares_stdio: false,
         prelude: vec![],
         names: Names::default(),
+        findings: Findings::default(),
     };
     if plan.left.endpoint.is_stdio() && plan.right.endpoint.is_stdio() {
         return Err(Error::usage(if one {

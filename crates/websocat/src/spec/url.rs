@@ -53,6 +53,15 @@ impl WsAddress {
         self.authority.port.unwrap_or(if self.tls { 443 } else { 80 })
     }
 
+    /// What is odd about the port: that of the other scheme.
+    pub fn scheme_hint(&self) -> Option<&'static str> {
+        match (self.tls, self.port()) {
+            (false, 443) => Some("ws:// does not encrypt, but port 443 is for TLS; write wss:// for that"),
+            (true, 80) => Some("wss:// encrypts, but port 80 is for plain HTTP; write ws:// for that"),
+            _ => None,
+        }
+    }
+
     /// The address to connect to, where the host is one.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.authority.host.parse::<IpAddr>().ok()?, self.port()))

@@ -7,7 +7,18 @@ use clap::Parser as _;
 use rhai::{Engine, FnPtr, Map, NativeCallContext};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use sockets::{socket::StreamSocket, split::Joined, stop::Stop, testing::pair};
-use std::{ffi::OsString, fs, future::Future, net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
+use std::{
+    ffi::OsString,
+    fs,
+    future::Future,
+    io::Read as _,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use websocat::{
     cli::Args,
@@ -242,15 +253,60 @@ fn races_without_an_interval_try_all_addresses() {
     }
 }
 
-#[test]
-fn tls_names_and_trust() {
+/// A TLS server with our test certificate.
+fn tls_server() -> rustls::ServerConfig {
     let [certificate, key] = ["server.pem", "server.key"]
         .map(|name| fs::read(format!("{}/tests/certificates/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap());
     let certificate = CertificateDer::from_pem_slice(&certificate).unwrap();
     let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    config.with_no_client_auth().with_single_cert(vec![certificate], key).unwrap()
+}
+
+#[test]
+fn secrets_of_tls_are_logged_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("secrets");
+    let client = |options: &[&str], log: Option<&Path>| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_websocat"));
+        command.args(["-b", "-k"]).args(options).arg("literal:hello");
+        command.arg(format!("tls:tcp:{}", listener.local_addr().unwrap()));
+        match log {
+            Some(log) => command.env("SSLKEYLOGFILE", log),
+            None => command.env_remove("SSLKEYLOGFILE"),
+        };
+        let server = thread::spawn(move || {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut connection = rustls::ServerConnection::new(Arc::new(tls_server())).unwrap();
+            let mut heard = vec![];
+            rustls::Stream::new(&mut connection, &mut tcp).read_to_end(&mut heard)?;
+            connection.send_close_notify();
+            connection.complete_io(&mut tcp).map(|_| heard)
+        });
+        (command.output().unwrap(), server)
+    };
+    let (ended, server) = client(&["--enable-sslkeylog"], Some(&log));
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(&server.join().unwrap().unwrap(), b"hello");
+    let secrets = fs::read_to_string(&log).unwrap();
+    assert!(secrets.contains("CLIENT_TRAFFIC_SECRET_0 "), "{secrets}");
+
+    fs::remove_file(&log).unwrap();
+    let (ended, _) = client(&[], Some(&log));
+    assert!(ended.status.success() && !log.exists(), "{ended:?}");
+    // Nothing is connected then, and nobody joins the server's thread.
+    for wrong in [None, Some(folder.path())] {
+        let (ended, _) = client(&["--enable-sslkeylog"], wrong);
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(8) && said.contains("SSLKEYLOGFILE"), "{ended:?}");
+    }
+}
+
+#[test]
+fn tls_names_and_trust() {
+    let config = tls_server();
     let line = ["-b", "-k", "--tls-domain", "example.test", "literal:hello", "tls:mss:"];
     let (ours, theirs, _) = pair(64 << 10);
     let server = async {

@@ -151,6 +151,7 @@ fn stages_of_planning_are_printed_instead_of_run() {
     };
     let script = printed("--dump-spec").stdout;
     assert!(script.contains("exchange_packets("), "{script}");
+    assert!(script.starts_with("// websocat -t 'ws-ll-s:mss:W "), "{script}");
     for (option, there, not_there) in [
         ("--dump-spec-phase0", "spec1: Some(", "Stack {"),
         ("--dump-spec-phase1", "Stack {", "LineChunks"),
@@ -170,6 +171,15 @@ fn explanations_and_features_are_printed_instead_of_run() {
     assert!(ended.stdout.contains("Accepts TCP connections on 192.0.2.1:1"), "{ended:?}");
     let ended = run(&["--list-features"]);
     assert!(ended.status == Some(0) && ended.stdout.contains("\"tcp-connect:\""), "{ended:?}");
+}
+
+#[test]
+fn doubtful_command_lines_can_be_refused() {
+    let line = ["-b", "--tls-domain", "example.org", "literal:x", "mirror:"];
+    let warned = run(&line);
+    assert!(warned.status == Some(0) && warned.stderr.contains("[unused-option]"), "{warned:?}");
+    let refused = run(&[&["--lint", "deny"], &line[..]].concat());
+    assert!(refused.status == Some(2) && refused.stderr.contains("[unused-option]"), "{refused:?}");
 }
 
 #[test]

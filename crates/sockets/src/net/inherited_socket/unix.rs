@@ -7,7 +7,10 @@ use rustix::{
     net::{AddressFamily, SocketType, getsockname, sockopt::socket_type},
 };
 use socket2::Socket;
-use std::os::fd::{FromRawFd as _, RawFd};
+use std::{
+    os::fd::{FromRawFd as _, RawFd},
+    sync::{Mutex, PoisonError},
+};
 
 /// The lowest number that is taken over: 0 to 2 must never become something else, and are only copied.
 const ABOVE_STDIO: RawFd = 3;
@@ -21,6 +24,9 @@ pub fn take(fd: i32, wanted: Wanted, force: bool) -> Result<Socket, InheritedSoc
     if fd < 0 {
         return Err(InheritedSocketError::NotOpen(fd));
     }
+    // Looking at the flag and setting it are one step for all threads.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the number is used for calls that say EBADF when it is not open; -1 was refused above.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let flags = fcntl_getfd(borrowed).map_err(failed)?;

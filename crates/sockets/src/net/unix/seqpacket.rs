@@ -190,7 +190,8 @@ fn has_ended(socket: &KernelStream) -> bool {
     let mut polled = [PollFd::new(socket, PollFlags::RDHUP)];
     let said = poll(&mut polled, Some(&Timespec::default()));
     let no_more = polled.iter().any(|p| p.revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR));
-    said.is_err() || no_more && !ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
+    // A call that was interrupted tells nothing; a read after the end says so again.
+    said.is_ok() && no_more && !ioctl_fionread(socket).is_ok_and(|bytes| bytes > 0)
 }
 
 /// By convention.

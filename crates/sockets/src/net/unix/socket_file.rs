@@ -13,30 +13,47 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 const ACTION: &str = "listen on";
 const PERMISSIONS: u32 = 0o7777;
+
+/// A socket that is bound refuses connections until it listens: whoever is about to serve gets this often such a while.
+const LOOKS: u32 = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Removes the file at `address` if it is a socket that nobody serves.
 pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
     let UnixPlace::Path(path) = &address.place else { return Ok(()) };
     let to = address.system()?;
     let failed = |hint| address.failed(ACTION, hint);
-    match identity(path) {
-        Ok(Some(_)) => {}
+    let found = match identity(path) {
+        Ok(Some(found)) => found,
         Ok(None) => return Err(UnixError::NotSocket { address: Box::new(address.clone()) }),
         Err(Errno::NOENT) => return Ok(()),
         Err(e) => return Err(failed("")(e.into())),
-    }
-    match address.socket(ACTION)?.connect(&to).err() {
-        Some(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
-        Some(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Some(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(failed(": somebody may serve it, which cannot be found out")(e));
+    };
+    let served = || UnixError::Served { address: Box::new(address.clone()) };
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(BETWEEN_LOOKS);
         }
-        // A full queue or another kind of socket is somebody's, too.
-        None | Some(_) => return Err(UnixError::Served { address: Box::new(address.clone()) }),
+        match address.socket(ACTION)?.connect(&to).err() {
+            Some(e) if e.kind() == io::ErrorKind::ConnectionRefused => {}
+            Some(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Some(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(failed(": somebody may serve it, which cannot be found out")(e));
+            }
+            // A full queue or another kind of socket is somebody's, too.
+            None | Some(_) => return Err(served()),
+        }
+    }
+    match identity(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        // Somebody else was faster, and is about to serve.
+        Ok(now) if now != Some(found) => return Err(served()),
+        _ => {}
     }
     match unlink(path) {
         Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -6,7 +6,8 @@
 use crate::error::{Error, Kind, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+    CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, KeyLogFile, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -17,7 +18,7 @@ use rustls::{
 };
 use serde::{Deserialize, Serialize};
 use sockets::split::Joined;
-use std::{io, sync::Arc};
+use std::{fs::OpenOptions, io, sync::Arc};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// Options of `tls_client_connector`.
@@ -51,6 +52,22 @@ pub struct ConnectorOpts {
     /// Do not tell the server the name that is asked for (SNI).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_sni: bool,
+    /// Append the secrets of connections to the file that the environment variable SSLKEYLOGFILE names, for those who look
+    /// into recorded traffic.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub enable_sslkeylog: bool,
+}
+
+/// Where secrets are written. That it can be written is tried here: later nobody could be told.
+fn key_log() -> Result<Arc<dyn KeyLog>> {
+    let Some(path) = std::env::var_os("SSLKEYLOGFILE").filter(|path| !path.is_empty()) else {
+        return Err(Error::new(Kind::Tls, "--enable-sslkeylog: the environment variable SSLKEYLOGFILE names no file"));
+    };
+    OpenOptions::new().append(true).create(true).open(&path).map_err(|e| {
+        let path = path.display();
+        Error::with_source(Kind::Tls, format!("--enable-sslkeylog: cannot write SSLKEYLOGFILE={path}"), e)
+    })?;
+    Ok(Arc::new(KeyLogFile::new()))
 }
 
 /// Settings for TLS clients, ready for use.
@@ -78,6 +95,9 @@ impl Connector {
         };
         let mut config = builder.with_no_client_auth();
         config.enable_sni = !options.no_sni;
+        if options.enable_sslkeylog {
+            config.key_log = key_log()?;
+        }
         config.alpn_protocols = options.request_alpns.iter().map(|name| name.as_bytes().to_vec()).collect();
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }

@@ -1,6 +1,6 @@
 //! `--exec-dup2`: the child on the right gets the left connection itself, so that overlays do not apply.
 
-use super::super::Plan;
+use super::super::{Plan, lint};
 use crate::{
     endpoints::Endpoint,
     error::{Error, Result},
@@ -15,11 +15,8 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
     if !is_process(&plan.right.endpoint) || is_process(&plan.left.endpoint) {
         return Err(Error::usage("--exec-dup2 needs cmd: or exec: on the right side, and something else on the left"));
     }
-    let lints = !plan.args.program.no_lints;
-    if lints && !(plan.left.overlays.is_empty() && plan.right.overlays.is_empty()) {
-        tracing::warn!(
-            "--exec-dup2: overlays are ignored; the child gets the bare connection, and what they have read of it is lost"
-        );
+    if !(plan.left.overlays.is_empty() && plan.right.overlays.is_empty()) {
+        plan.found(&lint::BARE_HANDOVER, "--exec-dup2: overlays are ignored; the child gets the bare connection, and what they have read of it is lost");
     }
     plan.right.overlays.clear();
     Ok(())

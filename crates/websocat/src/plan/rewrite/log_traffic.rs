@@ -1,6 +1,6 @@
 //! `--log-traffic` puts a `log:` where it shows most: just above TLS, else right above the network or process.
 
-use super::super::Plan;
+use super::super::{Plan, lint};
 use crate::{
     endpoints::Endpoint,
     error::Result,
@@ -14,8 +14,9 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
         return Ok(());
     }
     if !place(&mut plan.right) && !place(&mut plan.left) {
-        tracing::warn!(
-            "--log-traffic has no effect: no side is a network connection or a process; put log: where you want it"
+        plan.found(
+            &lint::UNUSED_OPTION,
+            "--log-traffic has no effect: no side is a network connection or a process; put log: where you want it",
         );
     }
     Ok(())

@@ -278,11 +278,8 @@ impl<P: Packets> Server<P> {
             if client.push(self.window.filled(), self.options.queue, None) == Push::Full {
                 if self.options.backpressure {
                     self.waits_for = Some(client.clone());
-                } else if let Some(n) = self.lost.note() {
-                    tracing::warn!(
-                        "{n} datagrams were dropped: too many wait for their clients' sessions; \
-                         --udp-server-qlen, --udp-server-backpressure"
-                    );
+                } else {
+                    self.note_lost();
                 }
             }
             return None;
@@ -298,9 +295,19 @@ impl<P: Packets> Server<P> {
         };
         self.clients.insert(key, now, |id| client.insert(Arc::new(Client::new(key, id))).clone(), evict);
         let client = client?;
-        // The first of a new queue always fits.
-        client.push(self.window.filled(), self.options.queue.max(1), None);
+        if client.push(self.window.filled(), self.options.queue.max(1), None) == Push::Full {
+            self.note_lost();
+        }
         Some((self.socket(client), from))
+    }
+
+    fn note_lost(&mut self) {
+        if let Some(n) = self.lost.note() {
+            tracing::warn!(
+                "{n} datagrams were dropped: too many wait for their clients' sessions; \
+                 --udp-server-qlen, --udp-server-backpressure"
+            );
+        }
     }
 
     fn socket(&self, client: Arc<Client>) -> DatagramSocket {
