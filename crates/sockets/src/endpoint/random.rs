@@ -20,6 +20,9 @@ pub fn random(fill: Fill) -> StreamSocket {
     }
 }
 
+/// Most bytes per read: making them takes time, in which signals and other tasks wait.
+const AT_ONCE: usize = 16 << 10;
+
 /// Never Pending, except to let other tasks run; never EOF.
 struct Random {
     fill: Fill,
@@ -30,7 +33,7 @@ struct Random {
 impl AsyncRead for Random {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(poll_read_at_most(&mut self.pace, cx, buf, usize::MAX))?;
+        ready!(poll_read_at_most(&mut self.pace, cx, buf, AT_ONCE))?;
         (self.fill)(buf.filled_mut().get_mut(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }

@@ -130,6 +130,10 @@ impl DatagramRead for SplitReader {
 
     fn sink_waits(&mut self) {
         self.main.sink_waits();
+        // It is not read either until the sink goes on.
+        if let Some(unread) = &mut self.unread {
+            unread.sink_waits();
+        }
     }
 
     fn parts_suffice(&mut self) {

@@ -88,7 +88,11 @@ impl DatagramWrite for RateLimitedSink {
         if flags.any(Flags::CONTROL) {
             return self.inner.poll_write(cx, chunk, flags);
         }
-        ready!(self.pace.poll_message(cx));
+        if self.pace.poll_message(cx).is_pending() {
+            // Whoever offers a chunk does not flush meanwhile, and what was taken before shall not wait with this one.
+            let _ = self.inner.poll_flush(cx)?; // Pending: its waker is ours
+            return Poll::Pending;
+        }
         let len = chunk.len();
         ready!(self.inner.poll_write(cx, chunk, flags))?;
         self.pace.charge(len, u64::from(flags.ends_message()));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    datagram::{DatagramRead as _, Flags},
+    datagram::{DatagramRead as _, DatagramWrite as _, Flags},
     endpoint::literal::literal,
     testing::{
         Recorder, chunk_source, collect_chunks, collect_messages, collect_stream, datagram_pair, messages, schedules,
@@ -42,6 +42,18 @@ async fn writes_take_the_time_they_should() {
     // The burst that is not given is a tenth of a second's.
     took(start, 2.0);
     assert!(recorder.chunks().iter().all(|chunk| chunk.0.len() <= 100), "{:?}", recorder.chunks());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_taken_does_not_wait_with_the_next_one() {
+    let recorder = Recorder::new();
+    let chunks = crate::overlay::chunks::StreamSink::new(recorder.stream());
+    let mut sink = RateLimitedSink::new(Box::new(chunks), &limit(10, 10));
+    poll_fn(|cx| sink.poll_write(cx, &mut [7; 100], Flags::MORE)).await.unwrap();
+    assert!(recorder.bytes().is_empty());
+    let waits = poll_fn(|cx| Poll::Ready(sink.poll_write(cx, &mut [8; 100], Flags::NONE).is_pending())).await;
+    assert!(waits);
+    assert_eq!(recorder.bytes(), [7; 100]);
 }
 
 #[tokio::test(start_paused = true)]

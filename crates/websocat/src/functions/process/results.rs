@@ -16,7 +16,8 @@ const MOST_OUTPUT: u64 = 64 << 20;
 
 /// A task that runs the child to its end and goes on with a function that gets its exit status (-1 if it could not be
 /// started, -2 if a signal ended it) and all that it wrote to standard output and standard error, up to 64 MiB each. These
-/// two are collected whatever `configure_fds` says of them.
+/// two are collected whatever `configure_fds` says of them, until nobody has them open any more: not even what the child
+/// has started and left behind.
 fn execute_for_output(
     ctx: NativeCallContext<'_>,
     cmd: &mut CommandHandle,
