@@ -150,9 +150,8 @@ impl Source for Listener {
 
     async fn next(&mut self) -> Result<Connection<()>> {
         let socket = self.scenario.registry.take(&self.addr, self.wanted).await;
-        let on_accept = self.on_accept.for_session(self.on_accept.stop().session());
-        let session = Box::pin(async move { Ok(Flow::Then(on_accept.task((socket,))?)) });
-        Ok(Connection { name: format!("{}{}", self.prefix, self.addr).into(), session, seat: () })
+        let name = format!("{}{}", self.prefix, self.addr).into();
+        Ok(Connection { name, session: self.on_accept.session((socket,)), seat: () })
     }
 }
 

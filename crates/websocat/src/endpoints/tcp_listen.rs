@@ -17,9 +17,7 @@ use crate::{
         serve::{Connection, Serving, Source, serve},
     },
     register,
-    scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
-    },
+    scenario::{Callback, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{About, EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -297,23 +295,16 @@ impl Source for Connections {
                 _ => None,
             };
             if let Some(seat) = self.limits.seat(from, Arc::make_mut(&mut socket.info)) {
-                let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().session()), socket);
-                return Ok(Connection { name, session, seat });
+                let name = socket.info.describe().into();
+                let from = match &socket.info.peer {
+                    Some(Address::Ip(addr)) => *addr,
+                    // The listener fills it in; a kernel that knows no peer has nothing better either.
+                    _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
+                };
+                return Ok(Connection { name, session: self.on_accept.session((handle(socket), from)), seat });
             }
         }
     }
-}
-
-/// One connection, from the script's function to its end, with its name for messages. Calling the function is a stage of its
-/// own: what it needed is gone while the connection lives.
-fn session(on_accept: Callback, socket: StreamSocket) -> (Box<str>, Task) {
-    let name = socket.info.describe().into();
-    let from = match &socket.info.peer {
-        Some(Address::Ip(addr)) => *addr,
-        // The listener fills it in; a kernel that knows no peer has nothing better either.
-        _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
-    };
-    (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
 }
 
 pub(super) fn register(engine: &mut Engine) {

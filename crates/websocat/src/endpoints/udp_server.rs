@@ -18,9 +18,7 @@ use crate::{
         serve::{Connection, Serving, Source, serve},
     },
     register,
-    scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
-    },
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
@@ -275,8 +273,7 @@ impl Clients {
             return Ok(Flow::Done);
         };
         self.server.close_door();
-        let (_, session) = session(self.on_accept.for_session(stop.child()), socket, from);
-        let mut session = pin!(run(session));
+        let mut session = pin!(run(self.on_accept.session((handle(socket), from))));
         poll_fn(|cx| {
             // Nobody new comes out of it any more.
             while self.server.poll_next(cx).is_ready() {}
@@ -292,15 +289,9 @@ impl Source for Clients {
 
     async fn next(&mut self) -> Result<Connection<()>> {
         let (socket, from) = poll_fn(|cx| self.server.poll_next(cx)).await;
-        let (name, session) = session(self.on_accept.for_session(self.on_accept.stop().child()), socket, from);
-        Ok(Connection { name, session, seat: () })
+        let name = socket.info.describe().into();
+        Ok(Connection { name, session: self.on_accept.session((handle(socket), from)), seat: () })
     }
-}
-
-/// One client, from the script's function to its end, with its name for messages.
-fn session(on_accept: Callback, socket: DatagramSocket, from: SocketAddr) -> (Box<str>, Task) {
-    let name = socket.info.describe().into();
-    (name, Box::pin(async move { Ok(Flow::Then(on_accept.task((handle(socket), from))?)) }))
 }
 
 pub(super) fn register(engine: &mut Engine) {

@@ -68,7 +68,7 @@ fn exchange_through_filters(
         let _finisher = finisher;
         // Its own one: a filter that fails must end this session and no other.
         let stop = callback.stop().child();
-        let exchange = callback.for_session(stop.clone()).task(())?;
+        let exchange = callback.stopped_by(stop.clone()).task(())?;
         let mut session =
             Session { parts: tasks.into_iter().map(|task| over(None, task)).collect(), ..Session::default() };
         for (i, Relay { task, bytes, through, reader, writer }) in relays.into_iter().enumerate() {

@@ -64,8 +64,7 @@ impl Source for Things {
 
     async fn next(&mut self) -> Result<Connection<()>> {
         let item = self.scenario.registry.take(&self.addr, Wanted::Anything).await;
-        let callback = self.callback.for_session(self.callback.stop().session());
-        let session = Box::pin(async move { Ok(Flow::Then(callback.task((item,))?)) });
+        let session = self.callback.session((item,));
         Ok(Connection { name: format!("registry name {}", self.addr).into(), session, seat: () })
     }
 }

@@ -6,7 +6,7 @@
 use super::{RhResult, Scenario, TaskHandle, limits, stop_for, under};
 use crate::{
     error::{Error, Kind},
-    scenario::{Take, Task},
+    scenario::{Flow, Take, Task},
 };
 use rhai::{Dynamic, EvalAltResult, FnPtr, FuncArgs, NativeCallContext, Position};
 use sockets::stop::Stop;
@@ -30,8 +30,20 @@ impl Callback {
         Ok(Self { function: Arc::new(function), stop: stop_for(&scenario), scenario: Arc::downgrade(&scenario), at })
     }
 
-    /// The same function for another session: listeners give each connection their own stop token, one level down.
-    pub fn for_session(&self, stop: Stop) -> Self {
+    /// The same function for a session of a listener, one level below its stop token.
+    pub fn for_session(&self) -> Self {
+        self.stopped_by(self.stop.session())
+    }
+
+    /// A session of a listener, from the function to its end. Calling it is a stage of its own: what it needed is gone while
+    /// the connection lives.
+    pub fn session(&self, args: impl FuncArgs + Send + 'static) -> Task {
+        let function = self.for_session();
+        Box::pin(async move { Ok(Flow::Then(function.task(args)?)) })
+    }
+
+    /// The same function for a session that this stops.
+    pub fn stopped_by(&self, stop: Stop) -> Self {
         Self { function: self.function.clone(), scenario: self.scenario.clone(), stop, at: self.at }
     }
 

@@ -128,26 +128,8 @@ impl<'a> de::MapAccess<'a> for Entries<'a> {
 
 /// Field names of a struct, asked from its own `Deserialize` impl.
 pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
-    struct Probe<'a>(&'a mut &'static [&'static str]);
-    impl<'de> de::Deserializer<'de> for Probe<'_> {
-        type Error = de::value::Error;
-        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-            Err(de::Error::custom("not a struct"))
-        }
-        fn deserialize_struct<V: Visitor<'de>>(
-            self,
-            _: &'static str,
-            fields: &'static [&'static str],
-            _: V,
-        ) -> Result<V::Value, Self::Error> {
-            *self.0 = fields;
-            Err(de::Error::custom("probed"))
-        }
-        serde::forward_to_deserialize_any! { bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf
-        option unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any }
-    }
-    let mut fields: &'static [&'static str] = &[];
-    // The error is how the probe stops; the fields are what it was for.
-    let _ = T::deserialize(Probe(&mut fields));
-    fields
+    let mut at = Place::default();
+    // Whether it can be made of nothing does not matter here.
+    let _ = T::deserialize(Part { options: &Map::new(), at: &mut at });
+    at.known
 }
