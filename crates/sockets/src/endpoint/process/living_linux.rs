@@ -3,10 +3,12 @@
 //!
 //! /proc says it. One look serves all children for a while, since it costs system calls for each process of the machine.
 
-use rustix::process::{Pid, getsid};
+use rustix::process::Pid;
 use std::{
     collections::BTreeSet,
     fs,
+    path::Path,
+    process,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -34,42 +36,63 @@ pub fn is_alive(group: Pid, since: Instant) -> bool {
 }
 
 /// Those of our session: where the number of a group was given to somebody else meanwhile, that is in another one.
+///
+/// The session is read where those of the others are, since getsid(2) gives 0 where the session's leader is outside of our
+/// PID namespace, which rustix takes for impossible.
 fn living_groups() -> Option<BTreeSet<i32>> {
-    let session = getsid(None).ok()?.as_raw_nonzero().get();
+    // One that is of another PID namespace has other numbers than the kernel gives us.
+    if fs::read_link("/proc/self").ok()? != Path::new(&process::id().to_string()) {
+        return None;
+    }
+    let session = Member::of(&fs::read_to_string("/proc/self/stat").ok()?)?.session;
     let mut groups = BTreeSet::new();
     for entry in fs::read_dir("/proc").ok()?.filter_map(Result::ok) {
         let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
         // One that ended since it was listed has no file any more.
         if let (true, Ok(stat)) = (is_process, fs::read(entry.path().join("stat")))
-            && let Some(group) = living(&String::from_utf8_lossy(&stat), session)
+            && let Some(member) = Member::of(&String::from_utf8_lossy(&stat))
+            && member.lives
+            && member.session == session
         {
-            groups.insert(group);
+            groups.insert(member.group);
         }
     }
     Some(groups)
 }
 
-/// The group of a process that is no zombie and belongs to this session.
-fn living(stat: &str, session: i32) -> Option<i32> {
-    // The name, in parentheses, may contain everything.
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let state = fields.next()?;
-    let group = fields.nth(1)?.parse().ok()?;
-    let its_session: i32 = fields.next()?.parse().ok()?;
-    (!matches!(state, "Z" | "X" | "x") && its_session == session).then_some(group)
+/// What a process belongs to, from its /proc/PID/stat.
+#[derive(Debug, PartialEq, Eq)]
+struct Member {
+    group: i32,
+    /// 0 where its leader is not in our PID namespace.
+    session: i32,
+    /// It is no zombie.
+    lives: bool,
+}
+
+impl Member {
+    fn of(stat: &str) -> Option<Self> {
+        // The name, in parentheses, may contain everything.
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+        let state = fields.next()?;
+        let group = fields.nth(1)?.parse().ok()?;
+        let session = fields.next()?.parse().ok()?;
+        Some(Self { group, session, lives: !matches!(state, "Z" | "X" | "x") })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::living;
+    use super::Member;
 
     #[test]
     fn fields_of_a_process() {
-        assert_eq!(living("7 (a) S 9 (b) R 1 5 3 0 -1", 3), Some(5));
-        assert_eq!(living("7 (sh) S 1 5 3 0 -1", 4), None);
-        assert_eq!(living("7 (sh) Z 1 5 3 0 -1", 3), None);
+        let member = |group, session, lives| Some(Member { group, session, lives });
+        assert_eq!(Member::of("7 (a) S 9 (b) R 1 5 3 0 -1"), member(5, 3, true));
+        assert_eq!(Member::of("7 (sh) S 1 5 0 0 -1"), member(5, 0, true));
+        assert_eq!(Member::of("7 (sh) Z 1 5 3 0 -1"), member(5, 3, false));
         for broken in ["", "7 (sh", "7 (sh) S 1", "7 (sh) S 1 x 3"] {
-            assert_eq!(living(broken, 3), None, "{broken}");
+            assert_eq!(Member::of(broken), None, "{broken}");
         }
     }
 }
