@@ -126,9 +126,9 @@ mod tests {
 
     #[test]
     fn engines_share_the_operations() {
-        let before = Shared::strong_count(&STANDARD);
-        let engines = [engine(), engine()];
-        assert!(Shared::strong_count(&STANDARD) >= before + engines.len());
+        // More than other tests, which come and go meanwhile, have at a time.
+        let engines: Vec<_> = (0..50).map(|_| engine()).collect();
+        assert!(Shared::strong_count(&STANDARD) > engines.len());
     }
 
     #[test]
