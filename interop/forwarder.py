@@ -380,6 +380,7 @@ def stale(text):
 
 
 def one(name):
+    harness.usual_signals()
     middle, _, name = name.partition(":")
     row = next(row for row in ROWS if row.name == name)
     try:
@@ -415,6 +416,12 @@ def main():
     wanted = [(row, middle) for row in rows for middle in middles
               if args.write or args.middle or middle != "direct" or row.ending != "vanish"]
     seen = play(wanted, args.jobs)
+    again = [(row, middle) for row, middle in wanted
+             if middle != "socat" and seen[row.name, middle] != row.expected()
+             and not seen[row.name, middle].startswith("skip: ")]
+    if again and args.jobs > 1 and not args.middle:
+        print(f"once more, one at a time, for rows that a crowded machine was too slow for: {len(again)}", flush=True)
+        seen |= play(again, 1)
     if args.middle:
         return 0
     if args.write:

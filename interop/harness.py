@@ -23,11 +23,26 @@ SOON = 8.0
 # The hard limit of a case that does not state its own.
 CASE_TIMEOUT = 30.0
 
+# Peers and programs by others would ask a proxy even for 127.0.0.1.
+for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[name]
+
+# A name that does not exist is looked up once, wherever that goes: nobody may answer at all.
+LOOK_UP_ONCE = {"RES_OPTIONS": "timeout:2 attempts:1", "LOCALDOMAIN": "invalid"}
+
 CASES = {}
 SETTINGS = {"binary": None}
 
 # Programs and servers of this case. Forgotten ones would have their pipes and sockets closed by the garbage collector.
 KEPT = []
+
+
+def usual_signals():
+    """Signals that whoever started this had ignored (nohup, a job in the background) have their effect again: what is
+    started here would inherit it."""
+    for number in signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Skip(Exception):
@@ -255,14 +270,15 @@ class Server(Program):
 
 def environment(extra=None):
     """Ours without what would change the program's behaviour."""
-    unwanted = ("RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR")
+    unwanted = ("RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE", "SSL_CERT_DIR", "NO_COLOR", "CLICOLOR_FORCE", "LISTEN_FDS",
+                "LISTEN_FDNAMES", "LISTEN_PID", "SSLKEYLOGFILE")
     kept = {key: value for key, value in os.environ.items() if key not in unwanted}
-    return {**kept, "TERM": "dumb", **(extra or {})}
+    return {**kept, **LOOK_UP_ONCE, "TERM": "dumb", **(extra or {})}
 
 
 def option_exists(name):
     """Whether the help text has a line for this option."""
-    text = subprocess.run([SETTINGS["binary"], "--help"], capture_output=True, text=True, timeout=10).stdout
+    text = subprocess.run([SETTINGS["binary"], "--help"], capture_output=True, text=True, timeout=60).stdout
     return re.search(rf"^\s*(-\w, )?{re.escape(name)}(?![\w-])", text, re.M) is not None
 
 

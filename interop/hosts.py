@@ -6,6 +6,8 @@ stay in it, whoever uses them afterwards. Nothing needs root, nothing is left wh
 
 Links can vanish (`Host.vanish`), lose packets (`Host.lose`, nft) and delay them (`Relay`, from userspace: the kernels
 that this runs on have no netem).
+
+    interop/hosts.py            whether all that can be done here: 0 if so, 1 with the reason if not
 """
 
 import ctypes
@@ -29,14 +31,18 @@ def unshare(flags):
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
 
 
+def impossible(why):
+    """What to raise where the kernel does not do it: a failure, unless leaving cases out is allowed."""
+    return Skip(why) if os.environ.get("WEBSOCAT_ALLOW_SKIP") == "1" else AssertionError(why)
+
+
 def enter():
-    """Into namespaces of our own; threads must not have been started. Where that is forbidden it is a failure, unless
-    leaving cases out is allowed."""
+    """Into namespaces of our own; threads must not have been started."""
     uid, gid = os.getuid(), os.getgid()
     try:
         unshare(NEWUSER | NEWNET | NEWNS)
     except OSError as error:
-        raise Skip(str(error)) if os.environ.get("WEBSOCAT_ALLOW_SKIP") == "1" else AssertionError(error) from error
+        raise impossible(str(error)) from error
     for file, text in ("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1"):
         with open(f"/proc/self/{file}", "w") as to:
             to.write(text)
@@ -53,8 +59,9 @@ def nft(text):
 
 
 def run(name, *words, stdin=None):
-    done = subprocess.run([path(name), *words], input=stdin, capture_output=True, text=True, timeout=20)
-    assert done.returncode == 0, f"{name} {' '.join(words)} {stdin or ''}: {done.stderr.strip()}"
+    done = subprocess.run([path(name), *words], input=stdin, capture_output=True, text=True, timeout=60)
+    if done.returncode:
+        raise impossible(f"{name} {' '.join(words)} {stdin or ''}: {done.stderr.strip()}")
 
 
 @functools.cache
@@ -171,3 +178,20 @@ class Relay:
 
         for work in read, write:
             threading.Thread(target=work, daemon=True).start()
+
+
+def main():
+    try:
+        enter()
+        host = Host()
+        host.lose(1)
+        host.limit("20mbit")
+        host.vanish()
+    except (AssertionError, Skip, OSError) as error:
+        print(f"no hosts of our own here: {error}", flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    os._exit(main())  # the threads of hosts are left as they are

@@ -42,7 +42,9 @@ if [ ${#wanted[@]} -gt 0 ]; then
     trap 'rm -f $policy' EXIT
   fi
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update -qq && apt-get install -qq -y --no-install-recommends "${wanted[@]}" >/dev/null; } || missing=1
+  patient=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300)
+  { apt-get update -qq "${patient[@]}" &&
+    apt-get install -qq -y "${patient[@]}" --no-install-recommends "${wanted[@]}" >/dev/null; } || missing=1
 fi
 
 if [ ! -e "$folder/node_modules/ws/package.json" ]; then

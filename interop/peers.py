@@ -150,10 +150,11 @@ class BlackHole:
 
 
 def free_port():
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """A port of 127.0.0.1 that nothing listens on, and that nobody else can get meanwhile."""
+    sock = socket.socket()
+    KEPT.append(sock)
+    sock.bind(("127.0.0.1", 0))
+    return sock.getsockname()[1]
 
 
 def certificates(folder):

@@ -61,7 +61,7 @@ def version(name):
     if not program or name == "nginx-stream" and not os.path.exists(NGINX_STREAM):
         return None
     try:
-        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=20,
+        done = subprocess.run([program, *command[1:]], capture_output=True, text=True, timeout=60,
                               env={**os.environ, "NODE_PATH": node_packages()})
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -143,7 +143,7 @@ class Chromium:
     def __init__(self):
         KEPT.append(self)
         self.driver = start("chromedriver", "--port=0", env={"HOME": os.getcwd()})
-        port = int(self.driver.stdout.wait(rb"started successfully on port (\d+)", 20)[1])
+        port = int(self.driver.stdout.wait(rb"started successfully on port (\d+)", 60)[1])
         self.base = f"http://127.0.0.1:{port}"
         options = {"binary": path("chromium"), "args": [*FLAGS, f"--user-data-dir={os.getcwd()}/profile"]}
         answer = self._call("/session", {"capabilities": {"alwaysMatch": {

@@ -49,6 +49,7 @@ class Running:
 
     def _child(self):
         os.setsid()
+        harness.usual_signals()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(self.log.fileno(), 1)
         os.dup2(self.log.fileno(), 2)

@@ -262,7 +262,7 @@ def main():
     ap.add_argument("--area", choices=AREAS, action="append", help="may be repeated; all by default")
     ap.add_argument("--only", metavar="REGEX", help="only names that match")
     ap.add_argument("--spec", default=os.path.join(HERE, "..", "spec"), help="folder with the tables")
-    ap.add_argument("--timeout", type=float, default=10)
+    ap.add_argument("--timeout", type=float, default=60, help="of one run, in seconds; only a hang takes as long")
     ap.add_argument("--verbose", action="store_true", help="list what is found, too")
     args = ap.parse_args()
     args.binary = os.path.abspath(args.binary)

@@ -4,8 +4,13 @@
 //! every way out gives a status of the table in `error.rs`.
 
 use super::{
-    Args, CommandLine, Tree, args::ProgramArgs, features::features, generate, logging, shell_words::shell_words,
-    signals::Signals, value::Duration,
+    Args, CommandLine, Tree,
+    args::ProgramArgs,
+    features::features,
+    generate, logging,
+    shell_words::shell_words,
+    signals::{Signals, heed_children},
+    value::Duration,
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -175,9 +180,11 @@ fn runtime(program: &ProgramArgs, script: &str) -> Result<tokio::runtime::Runtim
 /// Runs the script to its end, or to the end that signals ask for.
 async fn run(text: &str, program: &ProgramArgs) -> Result<u8> {
     let stop = Stop::with_patience(program.drain.0);
+    let no_signals = |e| Error::with_source(Kind::Start, "cannot handle signals", e);
+    heed_children().map_err(no_signals)?;
     // Before signals are handled: one that comes while a script is evaluated, which may take for ever, ends the program.
     let (scenario, task) = exec::load_seeded(text, stop.clone(), program.random_seed)?;
-    let mut signals = Signals::new().map_err(|e| Error::with_source(Kind::Start, "cannot handle signals", e))?;
+    let mut signals = Signals::new().map_err(no_signals)?;
     // Not in this thread: where there are workers it runs on one of them, as the sessions do that it starts, and a new
     // connection need not wake another thread.
     let mut main = JoinSet::new();

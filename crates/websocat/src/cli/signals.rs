@@ -1,7 +1,8 @@
 //! Signals: the first SIGINT, SIGTERM or SIGHUP asks to finish in order, a second one ends the program at once.
 //!
 //! Handlers are set explicitly, so that it works as PID 1 as well. SIGHUP is left ignored where it was (nohup). SIGXFSZ, of a
-//! file that would become larger than it may (`ulimit -f`), must not end the program: the write fails anyway.
+//! file that would become larger than it may (`ulimit -f`), must not end the program: the write fails anyway. Ends of children
+//! are heeded even where whoever started the program had them ignored.
 
 /// Number of the next signal that asks to leave.
 #[cfg(unix)]
@@ -46,12 +47,30 @@ impl Signals {
     }
 }
 
+/// For before the first child: a process that was started with SIGCHLD ignored is never told how its children end, since the
+/// kernel forgets them at once.
+#[cfg(unix)]
+pub fn heed_children() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let bit = 1 << (rustix::process::Signal::CHILD.as_raw() - 1);
+    if ignored().is_none_or(|mask| mask & bit != 0) {
+        // The handler stays when nobody listens to it any more.
+        drop(signal(SignalKind::child())?);
+    }
+    Ok(())
+}
+
 /// The signals that were ignored when the program started, a bit for each; None where that cannot be found out.
 #[cfg(unix)]
 fn ignored() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
+}
+
+#[cfg(not(unix))]
+pub fn heed_children() -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -10,7 +10,7 @@ use std::{
 };
 
 /// Catches a hang; nothing here takes as long.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the program has written to stderr so far.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Server {
 
     fn spawn(command: &mut Command) -> Self {
         // As many threads on every machine: each has pools of its own.
-        let command = command.args(["--threads", "2", "--stdout-announce-listening-ports"]);
+        let command = command.args(["--threads", "2", "--stdout-announce-listening-ports"]).env_remove("RUST_LOG");
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let log = Arc::new(Log::default());
@@ -170,11 +170,15 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 /// Lets this process, and children to come, have at least so many descriptors.
 pub fn allow_descriptors(count: u64) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|now| now < count) {
-        limit.current = limit.maximum.map_or(Some(count), |most| Some(most.min(count)));
-        setrlimit(Resource::Nofile, limit).unwrap();
+        // Beyond the hard limit only the mighty may go.
+        let raised = Rlimit { current: Some(count), maximum: limit.maximum.map(|most| most.max(count)) };
+        if setrlimit(Resource::Nofile, raised).is_err() {
+            limit.current = limit.maximum;
+            setrlimit(Resource::Nofile, limit).unwrap();
+        }
     }
     let now = getrlimit(Resource::Nofile).current;
     assert!(now.is_none_or(|now| now >= count), "the system allows {now:?} descriptors only, {count} are needed");

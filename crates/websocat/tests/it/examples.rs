@@ -5,7 +5,7 @@ use sockets::stop::Stop;
 use std::{collections::BTreeSet, fs, future::Future, net::SocketAddr, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::mpsc,
     time::Instant,
 };
@@ -95,10 +95,13 @@ async fn echo(greeting: &'static str) -> SocketAddr {
     addr
 }
 
-/// An address where nobody listens.
-async fn nobody() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+/// An address where nobody listens, and nobody else will: it stays taken as long as this process runs.
+fn nobody() -> SocketAddr {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// Says something on a new connection, ends its direction, gives all that came.
@@ -152,7 +155,7 @@ async fn talk(tcp: &mut TcpStream, greeting: &str, said: &str) {
 
 #[tokio::test]
 async fn per_path_backends() {
-    let (chat, news) = (echo("chat").await, nobody().await);
+    let (chat, news) = (echo("chat").await, nobody());
     let replace = [("127.0.0.1:9001", chat.to_string()), ("127.0.0.1:9002", news.to_string())];
     serve("per_path_backends", &replace, |addr| async move {
         let (mut tcp, head) = ask(addr, "/chat?x=1", "").await;
@@ -174,7 +177,7 @@ async fn round_robin() {
     let replace = [
         (", 9001", format!(", {}", one.port())),
         (", 9002", format!(", {}", two.port())),
-        (", 9003", format!(", {}", nobody().await.port())),
+        (", 9003", format!(", {}", nobody().port())),
     ];
     serve("round_robin", &replace, |addr| async move {
         for expected in ["one", "two", "one", "one", "two", "one"] {
@@ -254,7 +257,7 @@ async fn port_knocking() {
     for (i, port) in ["127.0.0.1:7001", "127.0.0.1:7002", "127.0.0.1:7003"].into_iter().enumerate() {
         // The second one refuses.
         if i == 1 {
-            replace.push((port, nobody().await.to_string()));
+            replace.push((port, nobody().to_string()));
             continue;
         }
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -276,8 +279,7 @@ async fn port_knocking() {
 #[tokio::test]
 async fn race_of_servers() {
     // Whoever does not answer loses.
-    let replace =
-        [(", 9001", format!(", {}", nobody().await.port())), (", 9002", format!(", {}", echo("two").await.port()))];
+    let replace = [(", 9001", format!(", {}", nobody().port())), (", 9002", format!(", {}", echo("two").await.port()))];
     serve("race_of_servers", &replace, |addr| async move {
         assert_eq!(tell(addr, "!").await, "two!");
     })

@@ -3,7 +3,10 @@
 //! The program runs in this process; its peers are sockets of ours on the loopback interface. That something is not heard
 //! is seen by what is heard after it: datagrams of one sender keep their order there.
 
-use super::{client_limits::serve, socket_options::find};
+use super::{
+    client_limits::serve,
+    socket_options::{find, has_ipv6},
+};
 use clap::Parser as _;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -18,7 +21,7 @@ use tokio::{
 use websocat::{cli::Args, plan};
 
 /// Bounds a hang, not a duration.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// For what shall not come: long enough that it would.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -320,7 +323,8 @@ fn only_the_first_client_of_a_oneshot_server() {
 
 #[test]
 fn a_backend_that_is_gone_ends_no_server() {
-    let gone = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // An address of its own, where no other test can get the port meanwhile.
+    let gone = std::net::UdpSocket::bind("127.4.5.7:0").unwrap().local_addr().unwrap();
     let right = format!("udp:{gone}");
     serve(&["-b", "udp-server:127.0.0.1:0", &right], |address| async move {
         let peer = Peer::new().await;
@@ -518,6 +522,9 @@ fn groups_are_joined_by_index() {
 
 #[test]
 fn groups_of_ipv6_are_joined() {
+    if !has_ipv6() {
+        return;
+    }
     let line = ["-b", "udp-server:[::]:0", "mirror:", "--socket-multicast", "ff01::7071"];
     // The loopback interface has no route for IPv6 multicast: the kernel's list of members must do.
     let is_member = || {
@@ -543,7 +550,10 @@ fn only_one_source_of_a_group_is_heard() {
             let peer = Peer(UdpSocket::bind((ip, 0)).await.unwrap());
             socket2::SockRef::from(&peer.0).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
             peer.say(to, ip).await;
-            assert_eq!(!peer.hears_nothing().await, heard, "{ip}");
+            match heard {
+                true => assert_eq!(peer.hears().await, ip),
+                false => assert!(peer.hears_nothing().await, "{ip}"),
+            }
         }
     });
     let alone = refused(&["-b", "udp-l:127.0.0.1:0", "mirror:", "--socket-multicast-interface-index", "1"]);

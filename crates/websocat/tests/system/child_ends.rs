@@ -4,7 +4,12 @@ use super::program::{
     CLOSE, Program, connect, connect_ws, frame, gone, line, reset, rest, run, runs, server, until, write_frame,
 };
 use rustix::process::Signal;
-use std::{fs, io::Write as _, net::Shutdown};
+use std::{
+    fs,
+    io::Write as _,
+    net::Shutdown,
+    process::{Command, Stdio},
+};
 
 /// Says its number, then does not care for the end of its input.
 const STUBBORN: &str = "cmd:echo $$; exec sleep 1000";
@@ -31,6 +36,16 @@ fn a_websocket_client_gets_close_after_the_last_output() {
     write_frame(&mut tcp, CLOSE.0, CLOSE.1);
     assert_eq!(rest(&mut tcp), "");
     assert_eq!(program.over().code(), Some(0));
+}
+
+/// Some who start programs ignore SIGCHLD, and that is inherited.
+#[test]
+fn ends_are_heeded_where_they_were_ignored() {
+    let mut command = Command::new("env");
+    command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_websocat"), "-b", "cmd:exit 3", "devnull:"]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let over = Program::spawn(&mut command).over();
+    assert!(over.stderr.contains("ended: exit status: 3"), "{over:?}");
 }
 
 #[test]

@@ -1,23 +1,26 @@
 //! Options of the process as a whole: threads, the end by signals, what it says on standard error.
 
-use super::program::{CLOSE, Program, connect, connect_ws, frame, line, write_frame};
+use super::program::{CLOSE, Program, connect, connect_ws, frame, line, until, write_frame};
 use rustix::process::Signal;
 use std::{fs, io::Write as _};
 
-/// Names of the threads of a server that echoes a line.
-fn threads(options: &[&str]) -> Vec<String> {
+/// Waits until a server that has echoed a line has threads with such names. Each gives itself its name, once it runs.
+fn threads(options: &[&str], are_such: impl Fn(&[String]) -> bool) {
     let (program, port) = Program::listen(&[&["-b", "tcp-l:127.0.0.1:0", "mirror:"], options].concat());
     let mut tcp = connect(port);
     tcp.write_all(b"here\n").unwrap();
     assert_eq!(line(&mut tcp), "here");
-    let tasks = fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
-    tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap()).collect()
+    until("as many threads as asked for", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
+        let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        are_such(&names.collect::<Vec<_>>()).then_some(())
+    });
 }
 
 #[test]
 fn there_are_as_many_workers_as_asked_for() {
-    assert_eq!(threads(&["--threads", "1"]).len(), 1);
-    assert_eq!(threads(&["--threads", "7"]).iter().filter(|name| name.starts_with("tokio-")).count(), 7);
+    threads(&["--threads", "1"], |names| names.len() == 1);
+    threads(&["--threads", "7"], |names| names.iter().filter(|name| name.starts_with("tokio-")).count() == 7);
 }
 
 #[test]

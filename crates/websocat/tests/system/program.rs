@@ -77,7 +77,8 @@ impl Program {
     pub fn spawn(command: &mut Command) -> Self {
         static ONCE: Once = Once::new();
         ONCE.call_once(heed_signals);
-        let mut child = command.spawn().expect("it starts");
+        // What it says shall not depend on who runs the tests.
+        let mut child = command.env_remove("RUST_LOG").env_remove("NO_COLOR").spawn().expect("it starts");
         let (send, stderr) = mpsc::channel();
         if let Some(mut errors) = child.stderr.take() {
             thread::spawn(move || {
