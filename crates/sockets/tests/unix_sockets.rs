@@ -34,6 +34,11 @@ use tokio::{
     time::timeout,
 };
 
+/// With a name that is short enough for a socket file, whatever TMPDIR is.
+fn directory() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("ws").tempdir_in("/tmp").unwrap()
+}
+
 /// Catches hangs; nothing is measured with it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -70,7 +75,7 @@ async fn rest(peer: &mut UnixStream) -> io::Result<String> {
 
 #[tokio::test]
 async fn both_ends_meet_by_path_and_by_abstract_name() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let mut places = vec![UnixPlace::Path(directory.path().join("s"))];
     if cfg!(target_os = "linux") {
         // Unique as the directory is; any bytes may be in it.
@@ -99,7 +104,7 @@ async fn both_ends_meet_by_path_and_by_abstract_name() {
 
 #[tokio::test]
 async fn errors_say_what_to_do() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let options = UnixConnectOptions::default();
     let path = directory.path().join("s");
     let e = error(connect(&at(&path), &options).await);
@@ -129,7 +134,7 @@ async fn errors_say_what_to_do() {
 
 #[tokio::test]
 async fn unlink_removes_only_sockets_that_nobody_serves() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("s");
     fs::write(&path, "precious").unwrap();
     let e = error(unlinking(at(&path)));
@@ -165,7 +170,7 @@ async fn unlink_removes_only_sockets_that_nobody_serves() {
 
 #[tokio::test]
 async fn permissions_are_right_whatever_the_umask() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     for mode in [0o600, 0o660, 0o666, 0o777, 0] {
         let path = directory.path().join(mode.to_string());
         let _listener =
@@ -177,7 +182,7 @@ async fn permissions_are_right_whatever_the_umask() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn buffers_are_those_that_were_asked_for() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("s");
     let buffers = BufferOptions { send_buffer_size: Some(20_000), recv_buffer_size: Some(30_000) };
     let mut listener =
@@ -197,7 +202,7 @@ async fn buffers_are_those_that_were_asked_for() {
 #[cfg(target_os = "linux")] // elsewhere a full queue refuses
 #[tokio::test]
 async fn a_full_queue_is_waited_for_and_the_wait_is_bounded() {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = directory();
     let path = directory.path().join("s");
     let mut listener =
         UnixListener::bind(at(&path), &UnixListenOptions { backlog: Some(0), ..Default::default() }).unwrap();

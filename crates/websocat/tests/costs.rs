@@ -194,7 +194,13 @@ impl Client {
                 (seen, left, at) = (seen + n, left - n, at + n);
                 continue;
             }
-            if let Some((header, length)) = header(bytes) {
+            // A ping comes after half a minute of silence, on a slow machine. It is passed over as soon as it is whole.
+            let is_ping = bytes.first() == Some(&0x89);
+            if let Some((header, length)) = header(bytes).filter(|(h, n)| !is_ping || bytes.len() >= h + n) {
+                if is_ping {
+                    at += header + length;
+                    continue;
+                }
                 assert!(matches!(bytes[0] & 0x7f, 0..=2), "frame {:#x}", bytes[0]);
                 messages += usize::from(bytes[0] & 0x80 != 0);
                 (left, at) = (length, at + header);

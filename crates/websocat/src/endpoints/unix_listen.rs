@@ -456,7 +456,8 @@ mod tests {
 
     #[tokio::test]
     async fn both_ends_in_one_script() {
-        let directory = tempfile::tempdir().unwrap();
+        // With a name that is short enough for a socket file, whatever TMPDIR is.
+        let directory = tempfile::Builder::new().prefix("ws").tempdir_in("/tmp").unwrap();
         let path = directory.path().join("s").display().to_string();
         for (options, kind) in
             [("", "unix"), ("abstract: true,", "unix"), ("", "seqpacket"), ("abstract: true,", "seqpacket")]

@@ -158,14 +158,15 @@ impl Client {
         Ok((first, payload))
     }
 
-    /// Payload bytes of data frames, so many of them; pongs between them are passed over.
+    /// Payload bytes of data frames, so many of them; between them pongs are passed over, and pings, which the server sends
+    /// after half a minute of silence.
     pub fn data(&mut self, count: usize) -> Vec<u8> {
         let mut data = Vec::with_capacity(count);
         while data.len() < count {
             let (first, payload) = self.next().unwrap();
             match first & 0x0f {
                 0..=2 => data.extend(payload),
-                PONG => {}
+                PING | PONG => {}
                 other => panic!("opcode {other} with {payload:x?} after {} bytes of data", data.len()),
             }
         }
@@ -184,7 +185,7 @@ impl Client {
         loop {
             let (first, payload) = self.next().unwrap();
             match first {
-                0x8a => continue,
+                0x89 | 0x8a => continue,
                 0x88 => {
                     assert_eq!(self.fill(1).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
                     return u16::from_be_bytes([payload[0], payload[1]]);

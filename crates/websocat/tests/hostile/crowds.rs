@@ -10,7 +10,9 @@ use std::{thread, time::Duration};
 fn two_thousand_silent_connections() {
     const HALF: usize = 1000;
     allow_descriptors(2 * HALF as u64 + 500);
-    let mut server = Server::start(&["-b", "ws-l:127.0.0.1:0", "mirror:", "--handshake-timeout", "2s"]);
+    // Without pings: a slow machine needs more than the minute after which those who do not answer are given up.
+    let options = ["--handshake-timeout", "2s", "--ping-interval", "0", "--ping-timeout", "0"];
+    let mut server = Server::start(&[&["-b", "ws-l:127.0.0.1:0", "mirror:"], &options[..]].concat());
     let idle = server.descriptors();
     let mut open: Vec<_> = (0..HALF).map(|_| Client::connect(&server)).collect();
     let mut mute: Vec<_> = (0..HALF).map(|_| tcp(&server)).collect();

@@ -145,7 +145,8 @@ fn a_signal_ends_the_wait_for_a_child() {
 #[test]
 fn a_forced_end_leaves_no_child_behind() {
     let (listener, specifier) = server();
-    let args = ["-b", &specifier, STUBBORN, "--global-timeout-ms", "500", "--global-timeout-force-exit"];
+    // Time enough for the child to begin on any machine.
+    let args = ["-b", &specifier, STUBBORN, "--global-timeout-ms", "5000", "--global-timeout-force-exit"];
     let program = Program::spawn(&mut super::program::websocat(&args));
     let (mut peer, _) = listener.accept().unwrap();
     let pid = line(&mut peer).parse().unwrap();
@@ -155,7 +156,7 @@ fn a_forced_end_leaves_no_child_behind() {
 
 #[test]
 fn a_session_that_is_dropped_is_cut() {
-    let (mut program, pid, mut tcp) = with_child(&["--global-timeout-ms", "500"], STUBBORN);
+    let (mut program, pid, mut tcp) = with_child(&["--global-timeout-ms", "5000"], STUBBORN);
     tcp.write_all(b"x").unwrap();
     until("the program ends", || program.child().try_wait().unwrap());
     assert!(!runs(pid));

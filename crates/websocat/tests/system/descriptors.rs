@@ -1,6 +1,6 @@
 //! `async-fd:`: inherited descriptors, and what those who share them see.
 
-use super::program::{Program, connect, rest, run};
+use super::program::{PATIENCE, Program, connect, rest, run};
 use rustix::{
     event::{EventfdFlags, eventfd},
     fs::{OFlags, fcntl_getfl},
@@ -12,7 +12,6 @@ use std::{
     net::{TcpListener, UdpSocket},
     os::{fd::OwnedFd, unix::net::UnixStream},
     process::{Command, Stdio},
-    time::Duration,
 };
 
 /// The program with `fd` as its descriptor 3.
@@ -91,7 +90,8 @@ fn non_blocking_mode_is_taken_away_again_at_every_end() {
             program.signal(Signal::TERM);
             program.over();
         }),
-        (&["-b", "async-fd:3", "mirror:", "--global-timeout-ms", "100", "--global-timeout-force-exit"], |program| {
+        // Time enough to be seen while it is non-blocking.
+        (&["-b", "async-fd:3", "mirror:", "--global-timeout-ms", "5000", "--global-timeout-force-exit"], |program| {
             assert_eq!(program.over().code(), Some(1));
         }),
         (&["-b", "async-fd:3", "mock_stream_socket:ER"], |program| {
@@ -189,7 +189,7 @@ fn children_do_not_get_what_was_taken_over() {
 fn messages_of_several_connections_share_it() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut theirs = theirs;
-    theirs.set_read_timeout(Some(super::program::PATIENCE)).unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
     let args = ["-t", "ws-l:127.0.0.1:0", "async-fd:3", "--stdout-announce-listening-ports"];
     let mut program = Program::spawn(&mut with_descriptor(ours, &args));
     let mut output = program.child().stdout.take().unwrap();
@@ -218,7 +218,7 @@ fn udp_sockets_are_taken_over_after_a_look_at_them() {
         let program = Program::spawn(&mut command);
         drop(command);
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.send_to(b"words", address).unwrap();
         let mut got = [0; 9];
         assert_eq!(client.recv(&mut got).unwrap(), 5, "{prefix}");
@@ -238,11 +238,11 @@ fn udp_sockets_are_found_by_name() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let mut command = with_descriptor(socket, &["-b", &format!("{prefix}:dns"), "mirror:"]);
-        command.envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "dns")]);
+        command.envs([("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "dns")]).env_remove("LISTEN_PID");
         let program = Program::spawn(&mut command);
         drop(command);
         let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.send_to(b"words", address).unwrap();
         assert_eq!(client.recv(&mut [0; 9]).unwrap(), 5, "{prefix}");
         program.signal(Signal::TERM);
