@@ -411,7 +411,7 @@ mod tests {
     async fn the_status_of_a_child_counts_where_that_was_asked_for() {
         for (options, line, code) in [
             ("#{exit_status: true}", "exit 7", Some(7)),
-            ("#{exit_status: true}", "kill -9 $$", Some(143)),
+            ("#{exit_status: true}", "kill -9 $$", Some(137)),
             ("#{exit_status: true}", "exit 0", None),
             ("#{}", "exit 7", None),
         ] {
