@@ -304,10 +304,23 @@ fn chunks_over_tcp() {
     no_allocations(&["-b", "ws-l:127.0.0.1:0", &format!("tcp:{peer}")], Borders::Lost);
 }
 
+/// Lets this process have as many descriptors as it may: client, server and a back end of 400 connections are all in it.
+#[cfg(unix)]
+fn allow_descriptors() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+#[cfg(not(unix))]
+fn allow_descriptors() {}
+
 /// Memory that one more idle connection takes, in bytes of the heap.
 fn bytes_per_idle_connection(line: &[&str]) -> usize {
     const MANY: usize = 200;
     let _alone = alone();
+    allow_descriptors();
     let server = Server::start(line);
     let payload = payload(100);
     let frames = frame(&payload);
