@@ -89,10 +89,8 @@ mod tests {
     fn exactly_one_place_is_given() {
         let given = |mask: u8| {
             let is = |bit: u8| mask & bit != 0;
-            let places = PlaceOpts {
-                addrs: is(1).then(|| vec![addr("192.0.2.7:80")]),
-                host: is(2).then(|| "h:80".to_owned()),
-            };
+            let places =
+                PlaceOpts { addrs: is(1).then(|| vec![addr("192.0.2.7:80")]), host: is(2).then(|| "h:80".to_owned()) };
             places.wanted(("bind", is(4).then(|| addr("192.0.2.8:80"))), is(8).then_some(Which::Number(3)))
         };
         for mask in 0..16_u8 {

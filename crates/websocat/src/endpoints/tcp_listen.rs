@@ -194,7 +194,16 @@ struct ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, PlaceOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
+    opts: RhOpts<(
+        ListenTcpOpts,
+        PlaceOpts,
+        InheritedOpts,
+        ClientLimitOpts,
+        BacklogOpts,
+        BindOpts,
+        PacketOpts,
+        TcpOpts,
+    )>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {

@@ -167,9 +167,12 @@ struct UdpServerOpts {
 
 impl UdpServerOpts {
     fn check(&self) -> RhResult<()> {
-        for (option, value) in
-            [("max_clients", self.max_clients), ("buffer_size", self.buffer_size), ("qlen", self.qlen), ("qbytes", self.qbytes)]
-        {
+        for (option, value) in [
+            ("max_clients", self.max_clients),
+            ("buffer_size", self.buffer_size),
+            ("qlen", self.qlen),
+            ("qbytes", self.qbytes),
+        ] {
             if value == Some(0) {
                 return Err(format!("option `{option}`: must be at least 1").into());
             }

@@ -74,8 +74,7 @@ fn looked_at(path: &Path) -> rustix::io::Result<Option<(Identity, (i64, i64))>> 
     let stat = lstat(path)?;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
     #[allow(clippy::unnecessary_cast)] // their types differ between systems
-    let found =
-        ((stat.st_dev as u64, stat.st_ino as u64), (stat.st_ctime as i64, stat.st_ctime_nsec as i64));
+    let found = ((stat.st_dev as u64, stat.st_ino as u64), (stat.st_ctime as i64, stat.st_ctime_nsec as i64));
     Ok(is_socket.then_some(found))
 }
 

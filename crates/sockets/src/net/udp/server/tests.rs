@@ -267,7 +267,8 @@ async fn room_is_given_back_by_those_who_read_and_those_who_leave() {
 /// Whatever the limit is, with backpressure nothing is lost and nobody waits forever.
 #[tokio::test(start_paused = true)]
 async fn backpressure_by_bytes_loses_nothing() {
-    for (queue_bytes, total_bytes) in [(1, usize::MAX), (2000, usize::MAX), (usize::MAX, 1), (usize::MAX, 9000), (1, 1)] {
+    for (queue_bytes, total_bytes) in [(1, usize::MAX), (2000, usize::MAX), (usize::MAX, 1), (usize::MAX, 9000), (1, 1)]
+    {
         let options = ServerOptions { queue_bytes, total_bytes, backpressure: true, ..ServerOptions::default() };
         let (memory, mut server) = server(options);
         for n in 0..30_u8 {
@@ -288,7 +289,11 @@ async fn backpressure_by_bytes_loses_nothing() {
                     socket
                 });
             }
-            let all = async { while let Some(done) = readers.join_next().await { done.unwrap(); } };
+            let all = async {
+                while let Some(done) = readers.join_next().await {
+                    done.unwrap();
+                }
+            };
             tokio::select! {
                 () = all => {}
                 _ = poll_fn(|cx| server.poll_next(cx)) => panic!("a fourth client"),
