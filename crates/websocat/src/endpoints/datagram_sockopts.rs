@@ -26,7 +26,7 @@ pub struct DatagramOpts {
     #[arg(long = "socket-multicast-interface-addr", value_name = "IP", conflicts_with = "multicast_interface_index")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_addr: Option<Ipv4Addr>,
-    /// Join a group on the network interface with this index, or, on Linux, with this name
+    /// Join a group on the network interface with this index; on a command line on Linux its name will do
     #[arg(long = "socket-multicast-interface-index", value_name = "N", value_parser = interface)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_index: Option<u32>,
