@@ -93,6 +93,16 @@ class Host:
         self(ip, f"addr add {self.address}/24 dev eth0")
         self(ip, "link set eth0 up")
         self(ip, f"route add default via {self.router}")
+        self.number = number
+
+    def with_ipv6(self):
+        """Gives both ends of the link IPv6 addresses, at once: nobody else can have them."""
+        self.address_v6, self.router_v6 = f"fd07:{self.number}::2", f"fd07:{self.number}::1"
+        for at, interface, last in (self, "eth0", 2), (lambda call, *words: call(*words), self.interface, 1):
+            at(ip, f"link set {interface} addrgenmode none")
+            for prefix in f"fd07:{self.number}::", "fe80::":
+                at(ip, f"addr add {prefix}{last}/64 dev {interface} nodad")
+        return self
 
     def _live(self, ready):
         try:

@@ -1,11 +1,12 @@
 """UNIX sockets with socat and curl at the other end: by path, by abstract name, SEQPACKET, inherited listeners."""
 
 import os
+import signal
 import socket
 
 import websockets.sync.client as library
 
-from harness import Program, Server, case
+from harness import Program, Server, case, eventually
 from programs import start
 
 NEEDS = ("socat",)
@@ -112,3 +113,25 @@ def library_over_unix():
         for message in (b"one", b"", b"three"):
             peer.send(message)
         assert [ws.recv(8) for _ in range(3)] == ["one", "", "three"]
+
+
+@case("ten that start at once with --unlink over a dead socket file: one serves, the others say that it does", 60)
+def starts_at_once_with_unlink():
+    os.mkdir("place")
+    backend("place/here").close()
+    programs = [Program("-b", "unix-l:place/here", "mirror:", "--unlink", "--stdout-announce-listening-ports")
+                for _ in range(10)]
+    eventually(lambda: sum(program.running() for program in programs) == 1, "all but one have ended", 30)
+    (winner,) = [program for program in programs if program.running()]
+    for program in programs:
+        if program is not winner:
+            program.expect(24)
+            assert b"somebody serves it already" in program.stderr.all()
+    winner.stdout.wait(rb"LISTEN")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(8)
+        client.connect("place/here")
+        client.sendall(b"there?")
+        assert client.recv(6) == b"there?"
+    winner.signal(signal.SIGTERM)
+    eventually(lambda: not os.listdir("place"), "its file is removed, and nothing else is left")

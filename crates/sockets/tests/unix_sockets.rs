@@ -168,6 +168,76 @@ async fn unlink_removes_only_sockets_that_nobody_serves() {
     assert!(!path.exists());
 }
 
+/// Each round leaves a dead file, and everybody starts at once.
+#[tokio::test]
+async fn of_many_that_start_at_once_exactly_one_serves() {
+    const MANY: usize = 12;
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    for round in 0..8 {
+        let path = directory.path().join(round.to_string());
+        drop(listen(at(&path)).unwrap());
+        let start = std::sync::Barrier::new(MANY);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let contender = || {
+                let _runtime = runtime.enter();
+                start.wait();
+                unlinking(at(&path))
+            };
+            let threads: Vec<_> = (0..MANY).map(|_| scope.spawn(contender)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let (mut winners, mut others) = (vec![], vec![]);
+        for result in results {
+            match result {
+                Ok(listener) => winners.push(listener),
+                Err(e) => others.push(e.to_string()),
+            }
+        }
+        assert_eq!(winners.len(), 1, "round {round}: {others:?}");
+        assert!(others.iter().all(|e| e.ends_with("somebody serves it already")), "{others:?}");
+        let _client = StdStream::connect(&path).unwrap();
+        bounded(winners[0].accept()).await.unwrap();
+        drop(winners);
+        assert!(!path.exists());
+    }
+}
+
+/// As one does that is about to serve while another one starts.
+#[tokio::test]
+async fn whoever_is_about_to_serve_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    drop(listen(at(&path)).unwrap());
+    let lock = fs::File::open(directory.path()).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let runtime = tokio::runtime::Handle::current();
+    let waiting = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let _runtime = runtime.enter();
+            unlinking(at(&path))
+        })
+    };
+    fs::remove_file(&path).unwrap();
+    let _winner = listen(at(&path)).unwrap();
+    drop(lock);
+    assert!(error(waiting.join().unwrap()).ends_with("somebody serves it already"));
+    assert!(StdStream::connect(&path).is_ok());
+}
+
+#[tokio::test]
+async fn a_lock_that_is_kept_is_not_waited_for_forever() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s");
+    let lock = fs::File::open(directory.path()).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let e = error(unlinking(at(&path)));
+    assert!(e.contains("locked for 5 s") && !path.exists(), "{e}");
+    // Without --unlink nobody's file is in danger.
+    listen(at(&path)).unwrap();
+}
+
 #[tokio::test]
 async fn permissions_are_right_whatever_the_umask() {
     let directory = directory();

@@ -5,6 +5,7 @@ pub mod connect;
 #[cfg(unix)]
 pub mod inherited;
 pub mod inherited_socket;
+pub mod interface;
 pub mod kernel_stream;
 pub mod listen;
 pub mod resolve;

@@ -1,6 +1,7 @@
 //! UNIX sockets: streams and SEQPACKET, by path or by abstract name.
 //!
-//! - `connect`, `listen`: of either kind. `socket_file`: what a listener does about its file. `seqpacket`: message halves.
+//! - `connect`, `listen`: of either kind. `socket_file`: what a listener does about its file, when it has its `turn`.
+//!   `seqpacket`: message halves.
 //!
 //! Platforms without them refuse by name (`unix/elsewhere.rs`); abstract names exist on Linux only, SEQPACKET is for the
 //! kernel to refuse.
@@ -18,6 +19,8 @@ mod seqpacket;
 mod socket_file;
 #[cfg(unix)]
 mod system;
+#[cfg(unix)]
+mod turn;
 
 #[cfg(unix)]
 pub use connect::connect;

@@ -1,8 +1,14 @@
 //! Socket options that only UDP sockets have: broadcast and multicast.
 
 use serde::{Deserialize, Serialize};
-use sockets::net::sockopts::{DatagramOptions, Interface};
-use std::net::{IpAddr, Ipv4Addr};
+use sockets::net::{
+    interface::number_of,
+    sockopts::{DatagramOptions, Interface},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    num::NonZeroU32,
+};
 
 /// Of UDP sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Serialize, Deserialize)]
@@ -20,8 +26,8 @@ pub struct DatagramOpts {
     #[arg(long = "socket-multicast-interface-addr", value_name = "IP", conflicts_with = "multicast_interface_index")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_addr: Option<Ipv4Addr>,
-    /// Join a group on the network interface with this index
-    #[arg(long = "socket-multicast-interface-index", value_name = "N")]
+    /// Join a group on the network interface with this index; on a command line on Linux its name will do
+    #[arg(long = "socket-multicast-interface-index", value_name = "N", value_parser = interface)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_interface_index: Option<u32>,
     /// Receive from an IPv4 group only what this sender says (IP_ADD_SOURCE_MEMBERSHIP)
@@ -41,6 +47,10 @@ pub struct DatagramOpts {
     #[arg(long = "socket-multicast-ttl", value_name = "HOPS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multicast_ttl: Option<u32>,
+}
+
+fn interface(text: &str) -> Result<u32, String> {
+    number_of(text).map(NonZeroU32::get).map_err(|e| e.to_string())
 }
 
 impl DatagramOpts {

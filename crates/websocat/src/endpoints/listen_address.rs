@@ -5,11 +5,11 @@ use crate::{
     error::{Error, Result},
     spec::{OptionMap, string_literal},
 };
-use sockets::net::inherited_socket::Which;
+use sockets::net::{inherited_socket::Which, interface::number_of};
 use std::{
     ffi::OsStr,
     fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
 };
 
 /// One place to listen on, maybe several addresses.
@@ -32,6 +32,9 @@ impl ListenAddress {
     pub fn parse(value: &OsStr) -> Result<Self> {
         let text = value.to_str().ok_or_else(|| Error::usage(format!("the address is not UTF-8; write {FORMAT}")))?;
         if let Ok(addr) = text.parse() {
+            return Ok(Self::Address(addr));
+        }
+        if let Some(addr) = with_scope_by_name(text)? {
             return Ok(Self::Address(addr));
         }
         if text.is_empty() {
@@ -102,6 +105,17 @@ pub fn loopbacks(port: u16) -> [SocketAddr; 2] {
     [(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]
 }
 
+/// `[IPV6%INTERFACE]:PORT` with the name of an interface, whose number is looked up; None: it is something else.
+pub fn with_scope_by_name(text: &str) -> Result<Option<SocketAddr>> {
+    let parts = text.strip_prefix('[').and_then(|text| text.split_once('%')).and_then(|(ip, rest)| {
+        let (name, port) = rest.rsplit_once("]:")?;
+        Some((ip.parse::<Ipv6Addr>().ok()?, name, port))
+    });
+    let Some((ip, name, number)) = parts else { return Ok(None) };
+    let scope = number_of(name).map_err(|e| Error::usage(e.to_string()))?;
+    Ok(Some(SocketAddrV6::new(ip, port(number)?, 0, scope.get()).into()))
+}
+
 fn port(text: &str) -> Result<u16> {
     let digits = text.bytes().all(|b| b.is_ascii_digit());
     text.parse()
@@ -134,6 +148,10 @@ mod tests {
         assert_eq!(parse("localhost:1234"), ListenAddress::Name("localhost:1234".into()));
         assert_eq!(parse("1234").option_map().to_string(), r#"#{addrs: ["127.0.0.1:1234", "[::1]:1234"]}"#);
         assert_eq!(parse("localhost:1").option_map().to_string(), r#"#{host: "localhost:1"}"#);
+        assert_eq!(parse("[fe80::1%7]:1").option_map().to_string(), r#"#{addr: "[fe80::1%7]:1"}"#);
+        if cfg!(target_os = "linux") {
+            assert_eq!(parse("[ff02::1%lo]:1"), parse("[ff02::1%1]:1"));
+        }
         assert_eq!(parse("[::]:1").option_map().to_string(), r#"#{addr: "[::]:1"}"#);
     }
 
@@ -149,6 +167,9 @@ mod tests {
             ("host:", "is not a port"),
             ("70000", "is not a port"),
             ("h:70000", "is not a port"),
+            ("[fe80::1%no-such]:80", "no network interface `no-such`"),
+            ("[fe80::1%]:80", "no network interface ``"),
+            ("[fe80::1%1]:x", "is not a port"),
             (":80", "0.0.0.0:80"),
             ("*:80", "0.0.0.0:80"),
             ("a b:80", "neither"),

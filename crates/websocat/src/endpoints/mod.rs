@@ -19,6 +19,7 @@ pub mod empty;
 pub mod file;
 pub mod inherited_fd;
 pub mod listen_address;
+mod listen_places;
 pub mod literal;
 pub mod literal_base64;
 pub mod mirror;

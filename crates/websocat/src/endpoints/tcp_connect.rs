@@ -5,6 +5,7 @@
 //! `sockets::net`.
 
 use super::{
+    listen_address::with_scope_by_name,
     socket_args::{OptionGroup, Sockets},
     sockopts::{BindOpts, LocalOpts, PacketOpts, TcpOpts},
 };
@@ -86,9 +87,12 @@ impl EndpointSpec for TcpConnect {
     fn parse(_: &'static Form, value: &OsStr) -> Result<Self> {
         const FORMAT: &str = "write HOST:PORT, IP:PORT or [IPV6]:PORT";
         let text = value.to_str().ok_or_else(|| Error::usage(format!("the address is not UTF-8; {FORMAT}")))?;
-        let addr = text.parse::<SocketAddr>();
+        let addr = match text.parse::<SocketAddr>() {
+            Ok(addr) => Some(addr),
+            Err(_) => with_scope_by_name(text)?,
+        };
         let port_0 = || Error::usage(format!("port 0 cannot be connected to; {FORMAT}"));
-        if let Ok(addr) = addr {
+        if let Some(addr) = addr {
             return if addr.port() == 0 { Err(port_0()) } else { Ok(Self { target: TcpTarget::Address(addr) }) };
         }
         let Some((host, port)) = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {

@@ -7,15 +7,13 @@ use super::{
     client_limits::{ClientLimitOpts, ClientLimits, Seat},
     inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
     listen_address::{FORMAT, ListenAddress},
+    listen_places::{PlaceOpts, WantedPlace},
     socket_args::{OptionGroup, Sockets},
     sockopts::{BacklogOpts, BindOpts, PacketOpts, TcpOpts},
 };
 use crate::{
     error::{Error, Kind, Result},
-    functions::{
-        lookup_error,
-        serve::{Connection, Serving, Source, serve},
-    },
+    functions::serve::{Connection, Serving, Source, serve},
     register,
     scenario::{Callback, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{About, EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
@@ -25,9 +23,9 @@ use serde::Deserialize;
 use sockets::{
     info::Address,
     net::{
-        inherited_socket::{Wanted, Which},
-        listen::{ListenOptions, Listener, loopback},
-        resolve::{Resolver, SystemResolver},
+        inherited_socket::Wanted,
+        listen::{ListenOptions, Listener},
+        resolve::SystemResolver,
     },
     socket::StreamSocket,
 };
@@ -185,35 +183,10 @@ impl EndpointSpec for TcpListen {
 struct ListenTcpOpts {
     /// Address to listen on
     addr: Option<SocketAddr>,
-    /// Several addresses to listen on; with port 0 all get the same free port
-    addrs: Option<Vec<SocketAddr>>,
-    /// Name and port to listen on, at all addresses of the name
-    host: Option<String>,
     /// Each connection gets a task of its own; otherwise they are served one after another
     autospawn: bool,
     /// One connection only
     oneshot: bool,
-}
-
-impl ListenTcpOpts {
-    fn check(&self, inherited: Option<&Which>) -> RhResult<()> {
-        let places = [self.addr.is_some(), self.addrs.is_some(), self.host.is_some(), inherited.is_some()];
-        if places.into_iter().filter(|given| *given).count() != 1 {
-            return Err("where to listen? Give one of the options `addr`, `addrs`, `host`, `fd`, `named_fd`".into());
-        }
-        Ok(())
-    }
-
-    async fn addresses(&self, resolver: &dyn Resolver) -> Result<Vec<SocketAddr>> {
-        if let Some(name) = &self.host {
-            return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-                // Whatever the hosts file says of it: both loopback addresses (RFC 6761, 6.3).
-                Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => Ok(loopback(port).to_vec()),
-                _ => resolver.lookup(name).await.map_err(lookup_error),
-            };
-        }
-        Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.addr).collect())
-    }
 }
 
 /// A task that listens on TCP. When it can be connected to it calls one function with the address (the first of several)
@@ -221,20 +194,28 @@ impl ListenTcpOpts {
 /// An error of a connection ends only that connection, unless it is the only one (`oneshot`).
 fn listen_tcp(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(ListenTcpOpts, InheritedOpts, ClientLimitOpts, BacklogOpts, BindOpts, PacketOpts, TcpOpts)>,
+    opts: RhOpts<(
+        ListenTcpOpts,
+        PlaceOpts,
+        InheritedOpts,
+        ClientLimitOpts,
+        BacklogOpts,
+        BindOpts,
+        PacketOpts,
+        TcpOpts,
+    )>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<StreamSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
     let opts: ListenTcpOpts = reader.take()?;
-    let inherited: InheritedOpts = reader.take()?;
+    let (places, inherited): (PlaceOpts, InheritedOpts) = (reader.take()?, reader.take()?);
     let limits: ClientLimitOpts = reader.take()?;
     let (BacklogOpts { backlog }, bind): (BacklogOpts, BindOpts) = (reader.take()?, reader.take()?);
     let (packet, tcp): (PacketOpts, TcpOpts) = (reader.take()?, reader.take()?);
     reader.finish()?;
-    let which = inherited.which()?;
-    opts.check(which.as_ref())?;
-    if which.is_some() && (backlog.is_some() || bind != BindOpts::default()) {
+    let wanted = places.wanted(("addr", opts.addr), inherited.which()?)?;
+    if matches!(wanted, WantedPlace::Inherited(_)) && (backlog.is_some() || bind != BindOpts::default()) {
         tracing::warn!("listen_tcp: an inherited socket is bound and listens already: options for that have no effect");
     }
     let options = ListenOptions {
@@ -250,14 +231,14 @@ fn listen_tcp(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let listener = match which {
-            Some(which) => {
+        let listener = match wanted {
+            WantedPlace::Inherited(which) => {
                 let socket = take_listener(&which, Wanted::TcpListener, inherited.fd_force)?.socket;
                 let failed = |e| Error::with_source(Kind::Listen, format!("cannot listen on {which}"), e);
                 Listener::adopt(socket, options).map_err(failed)?
             }
-            None => {
-                let addrs = opts.addresses(&SystemResolver).await?;
+            WantedPlace::Bound(places) => {
+                let addrs = places.addresses(&SystemResolver).await?;
                 Listener::bind(&addrs, options).map_err(|e| Error::with_source(Kind::Listen, e.to_string(), e))?
             }
         };
@@ -309,29 +290,4 @@ impl Source for Connections {
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, listen_tcp);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sockets::net::resolve::FixedResolver;
-
-    #[tokio::test]
-    async fn a_name_is_listened_on_at_all_its_addresses() {
-        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let both = vec![addr("192.0.2.7:80"), addr("[2001:db8::7]:80")];
-        // A localhost that somebody else has.
-        let resolver =
-            FixedResolver::new([("h:80", both.clone()), ("localhost:80", both.clone()), ("none:80", vec![])]);
-        let addresses = async |host: &str| {
-            let opts = ListenTcpOpts { host: Some(host.to_owned()), ..ListenTcpOpts::default() };
-            opts.addresses(&resolver).await
-        };
-        assert_eq!(addresses("h:80").await.unwrap(), both);
-        for local in ["localhost:80", "LocalHost:80"] {
-            assert_eq!(addresses(local).await.unwrap(), [addr("127.0.0.1:80"), addr("[::1]:80")]);
-        }
-        assert_eq!(addresses("none:80").await.unwrap_err().exit_code(), 20);
-        assert_eq!(addresses("unknown:80").await.unwrap_err().exit_code(), 21);
-    }
 }

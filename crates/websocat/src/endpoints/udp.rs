@@ -9,6 +9,7 @@ use super::{
     unix_place::is_text,
 };
 use crate::{
+    cli::value::Size,
     error::{Error, Kind, Result},
     scenario::{OptsReader, RhResult, throw},
     spec::{Form, OptionMap, Script},
@@ -56,6 +57,10 @@ pub struct UdpArgs {
     /// udp-server: so many datagrams wait for each client's session; 256 when absent
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub udp_server_qlen: Option<usize>,
+    /// udp-server: datagrams of so many bytes in all, 4 more for each, wait for each client's session; 4m when absent. For
+    /// all clients together 64m, or as much as this
+    #[arg(long, value_name = "SIZE", value_parser = Size::positive)]
+    pub udp_server_qbytes: Option<Size>,
     /// udp-server: receives nothing for anybody while too many datagrams wait for one session, instead of losing them
     #[arg(long)]
     pub udp_server_backpressure: bool,
@@ -94,6 +99,7 @@ impl Default for UdpArgs {
             udp_server_max_clients: None,
             udp_server_buffer_size: None,
             udp_server_qlen: None,
+            udp_server_qbytes: None,
             udp_server_backpressure: false,
         }
     }

@@ -7,16 +7,14 @@ use super::{
     datagram_sockopts::DatagramOpts,
     inherited_fd::{self, InheritedOpts},
     listen_address::ListenAddress,
+    listen_places::{PlaceOpts, WantedPlace},
     socket_args::Sockets,
     sockopts::{BindOpts, PacketOpts},
     udp::{Place, SCRIPT_LIMIT, VALUE, inherited, open_error, take_socket_options, with_common_options},
 };
 use crate::{
     error::Result,
-    functions::{
-        lookup_error,
-        serve::{Connection, Serving, Source, serve},
-    },
+    functions::serve::{Connection, Serving, Source, serve},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, time_in_words},
@@ -25,11 +23,10 @@ use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
 use sockets::{
     net::{
-        listen::loopback,
-        resolve::{Resolver as _, SystemResolver},
+        resolve::SystemResolver,
         udp::{
             LONGEST, open_all,
-            server::{MAX_CLIENTS, QUEUE, Server, ServerOptions},
+            server::{MAX_CLIENTS, QUEUE, QUEUE_BYTES, Server, ServerOptions, TOTAL_BYTES},
         },
     },
     socket::DatagramSocket,
@@ -114,6 +111,7 @@ impl EndpointSpec for UdpServer {
             .number("max_clients", args.udp_server_max_clients)
             .number("buffer_size", args.udp_server_buffer_size)
             .number("qlen", args.udp_server_qlen)
+            .number("qbytes", args.udp_server_qbytes.map(|size| size.0))
             .flag("backpressure", args.udp_server_backpressure)
             .flag("inhibit_send_errors", args.udp_bind_inhibit_send_errors);
         let map = with_common_options(map, script, matches!(self.place, Place::Address(_)))?;
@@ -144,10 +142,6 @@ impl EndpointSpec for UdpServer {
 struct UdpServerOpts {
     /// Address to hear
     bind: Option<SocketAddr>,
-    /// Several addresses to hear; with port 0 all get the same free port
-    addrs: Option<Vec<SocketAddr>>,
-    /// Name and port to hear, at all addresses of the name
-    host: Option<String>,
     /// Only the first client is served
     oneshot: bool,
     /// Milliseconds without a datagram in either direction after which a client is let go; absent: never
@@ -158,6 +152,9 @@ struct UdpServerOpts {
     buffer_size: Option<usize>,
     /// Datagrams that wait for each client's session; 256 when absent
     qlen: Option<usize>,
+    /// Bytes of them, 4 more for each; one waits however long it is. 4 MiB when absent; for all clients 64 MiB, or as much as
+    /// for one
+    qbytes: Option<usize>,
     /// Received datagrams count as text, unchecked
     tag_as_text: bool,
     /// While a queue is full nothing is received for anybody; otherwise datagrams are dropped, with a warning
@@ -169,14 +166,13 @@ struct UdpServerOpts {
 }
 
 impl UdpServerOpts {
-    fn check(&self, inherits: bool) -> RhResult<()> {
-        let places = [self.bind.is_some(), self.addrs.is_some(), self.host.is_some(), inherits];
-        if places.into_iter().filter(|given| *given).count() != 1 {
-            return Err("where to hear? Give one of the options `bind`, `addrs`, `host`, `fd`, `named_fd`".into());
-        }
-        for (option, value) in
-            [("max_clients", self.max_clients), ("buffer_size", self.buffer_size), ("qlen", self.qlen)]
-        {
+    fn check(&self) -> RhResult<()> {
+        for (option, value) in [
+            ("max_clients", self.max_clients),
+            ("buffer_size", self.buffer_size),
+            ("qlen", self.qlen),
+            ("qbytes", self.qbytes),
+        ] {
             if value == Some(0) {
                 return Err(format!("option `{option}`: must be at least 1").into());
             }
@@ -190,22 +186,13 @@ impl UdpServerOpts {
             max_clients: self.max_clients.unwrap_or(MAX_CLIENTS),
             buffer_size: self.buffer_size.unwrap_or(LONGEST),
             queue: self.qlen.unwrap_or(QUEUE),
+            queue_bytes: self.qbytes.unwrap_or(QUEUE_BYTES),
+            total_bytes: self.qbytes.unwrap_or(0).max(TOTAL_BYTES),
             backpressure: self.backpressure,
             text: self.tag_as_text,
             inhibit_send_errors: self.inhibit_send_errors,
             max_send: self.max_send_datagram_size.unwrap_or(SCRIPT_LIMIT),
         }
-    }
-
-    async fn addresses(&self) -> Result<Vec<SocketAddr>> {
-        if let Some(name) = &self.host {
-            return match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-                // Whatever the hosts file says of it: both loopback addresses.
-                Some(("localhost", Ok(port))) => Ok(loopback(port).to_vec()),
-                _ => SystemResolver.lookup(name).await.map_err(lookup_error),
-            };
-        }
-        Ok(self.addrs.clone().unwrap_or_default().into_iter().chain(self.bind).collect())
     }
 }
 
@@ -214,16 +201,17 @@ impl UdpServerOpts {
 /// client. An error of a client ends only its session.
 fn udp_server(
     ctx: NativeCallContext<'_>,
-    opts: RhOpts<(UdpServerOpts, InheritedOpts, BindOpts, PacketOpts, DatagramOpts)>,
+    opts: RhOpts<(UdpServerOpts, PlaceOpts, InheritedOpts, BindOpts, PacketOpts, DatagramOpts)>,
     when_listening: RhFn<(SocketAddr,)>,
     on_accept: RhFn<(Handle<DatagramSocket>, SocketAddr)>,
 ) -> RhResult<TaskHandle> {
     let mut reader = OptsReader::new(opts)?;
-    let (opts, inherits): (UdpServerOpts, InheritedOpts) = (reader.take()?, reader.take()?);
+    let opts: UdpServerOpts = reader.take()?;
+    let (places, inherits): (PlaceOpts, InheritedOpts) = (reader.take()?, reader.take()?);
     let options = take_socket_options(&mut reader)?;
     reader.finish()?;
-    let which = inherits.which()?;
-    opts.check(which.is_some())?;
+    opts.check()?;
+    let wanted = places.wanted(("bind", opts.bind), inherits.which()?)?;
     if !opts.oneshot {
         Scenario::of(&ctx)?.mark_server();
     }
@@ -231,9 +219,11 @@ fn udp_server(
     let on_accept = Callback::new(&ctx, on_accept)?;
     let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
-        let sockets = match which {
-            Some(which) => vec![inherited(&which, inherits.fd_force, &options)?],
-            None => open_all(&opts.addresses().await?, &options).map_err(open_error)?,
+        let sockets = match wanted {
+            WantedPlace::Inherited(which) => vec![inherited(&which, inherits.fd_force, &options)?],
+            WantedPlace::Bound(places) => {
+                open_all(&places.addresses(&SystemResolver).await?, &options).map_err(open_error)?
+            }
         };
         let server = Server::new(sockets, opts.server_options());
         let addresses = server.addresses();
@@ -305,12 +295,13 @@ mod tests {
     #[tokio::test]
     async fn options_that_do_not_fit() {
         for (options, part) in [
-            ("#{}", "where to hear"),
-            (r#"#{bind: "127.0.0.1:0", fd: 3}"#, "where to hear"),
+            ("#{}", "where to listen"),
+            (r#"#{bind: "127.0.0.1:0", fd: 3}"#, "where to listen"),
             (r#"#{fd: 3, named_fd: "x"}"#, "not both"),
             (r#"#{bind: "127.0.0.1:0", max_clients: 0}"#, "`max_clients`: must be at least 1"),
             (r#"#{bind: "127.0.0.1:0", buffer_size: 0}"#, "`buffer_size`: must be at least 1"),
             (r#"#{bind: "127.0.0.1:0", qlen: 0}"#, "`qlen`: must be at least 1"),
+            (r#"#{bind: "127.0.0.1:0", qbytes: 0}"#, "`qbytes`: must be at least 1"),
             (r#"#{bind: "127.0.0.1:0", nodelay: true}"#, "unknown option `nodelay`"),
         ] {
             let e = eval_error(&format!("udp_server({options}, |addr| dummy_task(), |udp, from| dummy_task())"));

@@ -111,7 +111,17 @@ impl EndpointSpec for UdpSocket {
             Self::Bound(place) => {
                 let target = about.args.endpoints.udp.udp_bind_target_addr;
                 let whom = target.map_or("who sends the first one".to_owned(), |addr| addr.to_string());
-                format!("Hears UDP datagrams on {} and sends those of the other side to {whom}.", place.explain())
+                let place = match place {
+                    // One socket has one address.
+                    Place::Address(ListenAddress::Name(name)) if !is_localhost(name) => {
+                        format!("the first address of {name}")
+                    }
+                    Place::Address(ListenAddress::Port(_) | ListenAddress::Name(_)) => {
+                        ListenAddress::Address(loopback_v4(place)).explain()
+                    }
+                    place => place.explain(),
+                };
+                format!("Hears UDP datagrams on {place} and sends those of the other side to {whom}.")
             }
         }
     }
@@ -131,7 +141,7 @@ impl EndpointSpec for UdpSocket {
                 let udp = script.assign("udp", &format!("udp_socket({map})"));
                 then(script, udp)
             }
-            Self::Bound(Place::Address(ListenAddress::Name(name))) if !name.starts_with("localhost:") => {
+            Self::Bound(Place::Address(ListenAddress::Name(name))) if !is_localhost(name) => {
                 with_lookup(script, name, &mut |script, addr| {
                     let mut map = OptionMap::new();
                     map.push("bind", addr);
@@ -141,18 +151,30 @@ impl EndpointSpec for UdpSocket {
             Self::Bound(place) => {
                 let map = match place {
                     Place::Address(ListenAddress::Address(addr)) => OptionMap::new().text("bind", &addr.to_string()),
-                    Place::Address(address) => {
-                        // One socket cannot have the loopback addresses of both families.
-                        let text = address.to_string();
-                        let port = text.rsplit(':').next().unwrap_or_default();
-                        OptionMap::new().text("bind", &format!("127.0.0.1:{port}"))
-                    }
+                    Place::Address(_) => OptionMap::new().text("bind", &loopback_v4(place).to_string()),
                     Place::Inherited(which) => inherited_fd::option_map(which),
                 };
                 bound(script, map, matches!(place, Place::Address(_)), then)
             }
         }
     }
+}
+
+fn is_localhost(name: &str) -> bool {
+    name.rsplit_once(':').is_some_and(|(host, _)| host.eq_ignore_ascii_case("localhost"))
+}
+
+/// What a bare port and `localhost` mean here: one socket cannot have the loopback addresses of both IP versions, and has
+/// to be somewhere for sure.
+fn loopback_v4(place: &Place) -> SocketAddr {
+    let port = match place {
+        Place::Address(ListenAddress::Port(port)) => *port,
+        Place::Address(address) => {
+            address.to_string().rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default()
+        }
+        Place::Inherited(_) => 0,
+    };
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Looks a name up; `then` gets an expression for the text of its first address.

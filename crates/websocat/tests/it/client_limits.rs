@@ -35,6 +35,7 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
     let script = plan::print(&planned).unwrap();
     // The port goes to the test where the script would do nothing, or as soon as there is a socket.
     let told = match script.strip_prefix("let udp1 = ") {
+        None if !script.contains("|addr1|") => script.replacen("dummy_task()", "tell_listening()", 1),
         None => script.replacen("dummy_task()", "tell_address(addr1)", 1),
         Some(_) => script.replacen(");\n", ");\nlet told = tell_address(local_addr(udp1));\n", 1),
     };
@@ -44,9 +45,15 @@ pub(super) fn serve<F: Future<Output = ()>>(line: &[&str], clients: impl FnOnce(
 /// Runs a script that calls `tell_address`, and clients, which get the address.
 fn run_script<F: Future<Output = ()>>(script: &str, clients: impl FnOnce(SocketAddr) -> F) {
     let (tell, mut address) = mpsc::unbounded_channel();
+    let tell_ready = tell.clone();
     let mut engine = exec::engine();
     engine.register_fn("tell_address", move |addr: SocketAddr| -> TaskHandle {
         tell.send(addr).unwrap();
+        task(async { Ok(Flow::Done) })
+    });
+    // Sockets without a port: their listener is ready.
+    engine.register_fn("tell_listening", move || -> TaskHandle {
+        tell_ready.send((std::net::Ipv4Addr::UNSPECIFIED, 0).into()).unwrap();
         task(async { Ok(Flow::Done) })
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

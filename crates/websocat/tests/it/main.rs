@@ -12,6 +12,8 @@ mod framing;
 mod golden;
 mod joined;
 mod messages;
+#[cfg(target_os = "linux")]
+mod multicast;
 mod options;
 mod program;
 #[cfg(unix)]
@@ -19,6 +21,8 @@ mod rerun;
 mod send;
 #[cfg(target_os = "linux")]
 mod socket_options;
+#[cfg(target_os = "linux")]
+mod socket_table;
 mod tables;
 mod tidy;
 mod times;

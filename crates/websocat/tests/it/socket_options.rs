@@ -1,5 +1,5 @@
-//! Socket options of the command line, asked back from the kernel: of the client's socket, of the listener and of the
-//! connection that it accepted.
+//! What TCP sockets do by their options, and what is refused. That the kernel has each of them as it was asked for is in
+//! `socket_table.rs`.
 //!
 //! The program runs in this process. Its sockets are found among our descriptors by their addresses.
 
@@ -21,19 +21,32 @@ struct Sockets {
 }
 
 /// Another descriptor of the socket of this process that is bound and connected so.
-#[allow(unsafe_code)] // pidfd_getfd would do without, and is forbidden in many containers
 pub(super) fn find(local: SocketAddr, peer: Option<SocketAddr>) -> Socket {
+    let address = |of: Option<socket2::SockAddr>| of?.as_socket();
+    let is_it = |s: &Socket| address(s.local_addr().ok()) == Some(local) && address(s.peer_addr().ok()) == peer;
+    find_by(is_it).unwrap_or_else(|| panic!("no socket at {local} with the peer {peer:?}"))
+}
+
+/// Another descriptor of a socket of this process.
+#[allow(unsafe_code)] // pidfd_getfd would do without, and is forbidden in many containers
+pub(super) fn find_by(is_it: impl Fn(&Socket) -> bool) -> Option<Socket> {
     let numbers = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().file_name());
     let numbers: Vec<i32> = numbers.map(|name| name.to_str().unwrap().parse().unwrap()).collect();
-    let mut sockets = numbers.into_iter().filter_map(|number| {
+    numbers.into_iter().find_map(|number| {
         // SAFETY: the number is used for one call, which says EBADF where another test has closed it meanwhile.
         let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
         let socket = Socket::from(fcntl_dupfd_cloexec(borrowed, 3).ok()?);
-        let address = |of: Option<socket2::SockAddr>| of?.as_socket();
-        let is_it = address(socket.local_addr().ok()) == Some(local) && address(socket.peer_addr().ok()) == peer;
-        is_it.then_some(socket)
-    });
-    sockets.next().unwrap_or_else(|| panic!("no socket at {local} with the peer {peer:?}"))
+        is_it(&socket).then_some(socket)
+    })
+}
+
+/// Many containers have none. `cargo xtask options` reads what is printed here.
+pub(super) fn has_ipv6() -> bool {
+    let there = std::net::TcpListener::bind("[::1]:0").is_ok();
+    if !there {
+        println!("LEFT OUT: there is no IPv6");
+    }
+    there
 }
 
 /// Runs a forwarder from a listener on a free port of `ip` to a server of ours, and the checks while a connection is open.
@@ -62,82 +75,7 @@ impl Sockets {
 }
 
 #[test]
-fn options_of_packets_over_ipv4() {
-    let options =
-        ["--socket-tos-v4", "16", "--socket-ttl", "17", "--socket-priority", "5", "--socket-cpu-affinity", "3"];
-    let buffers = ["--socket-recv-buffer-size", "50000", "--socket-send-buffer-size", "60k"];
-    forward("127.0.0.1", &[&options[..], &buffers].concat(), |sockets| {
-        sockets.all("IP_TOS", 16, |s| s.tos_v4());
-        sockets.all("IP_TTL", 17, |s| s.ttl_v4());
-        sockets.all("SO_PRIORITY", 5, |s| s.priority());
-        // What the client's socket has is overwritten by the first packet, and so would this one be.
-        for socket in [&sockets.listener, &sockets.accepted] {
-            assert_eq!(socket.cpu_affinity().unwrap(), 3, "SO_INCOMING_CPU");
-        }
-        // The kernel takes twice as much, for its own needs.
-        sockets.all("SO_RCVBUF", 2 * 50_000, |s| s.recv_buffer_size());
-        sockets.all("SO_SNDBUF", 2 * 61_440, |s| s.send_buffer_size());
-    });
-}
-
-/// Many containers have none. `cargo xtask options` reads what is printed here.
-pub(super) fn has_ipv6() -> bool {
-    let there = std::net::TcpListener::bind("[::1]:0").is_ok();
-    if !there {
-        println!("LEFT OUT: there is no IPv6");
-    }
-    there
-}
-
-#[test]
-fn options_of_packets_over_ipv6() {
-    if !has_ipv6() {
-        return;
-    }
-    let options = ["--socket-tclass-v6", "40", "--socket-ttl", "18", "--socket-only-v6", "true"];
-    forward("[::1]", &options, |sockets| {
-        sockets.all("IPV6_TCLASS", 40, |s| s.tclass_v6());
-        sockets.all("IPV6_UNICAST_HOPS", 18, |s| s.unicast_hops_v6());
-        sockets.all("IPV6_V6ONLY", true, |s| s.only_v6());
-    });
-}
-
-#[test]
-fn options_of_tcp() {
-    let options = [
-        ["--socket-linger-s", "0"],
-        ["--socket-nodelay", "true"],
-        ["--socket-tcp-congestion", "reno"],
-        ["--socket-user-timeout-s", "21"],
-        ["--socket-thin-linear-timeouts", "true"],
-        ["--socket-notsent-lowat", "2000"],
-    ];
-    forward("127.0.0.1", &[options.concat(), vec!["--socket-out-of-band-inline"]].concat(), |sockets| {
-        sockets.all("SO_LINGER", Some(Duration::ZERO), |s| s.linger());
-        sockets.all("TCP_NODELAY", true, |s| s.tcp_nodelay());
-        let name = |s: &Socket| Ok(String::from_utf8(s.tcp_congestion()?).unwrap().trim_end_matches('\0').to_owned());
-        sockets.all("TCP_CONGESTION", "reno".to_owned(), name);
-        sockets.all("TCP_USER_TIMEOUT", Some(Duration::from_secs(21)), |s| s.tcp_user_timeout());
-        sockets.all("TCP_THIN_LINEAR_TIMEOUTS", true, |s| s.tcp_thin_linear_timeouts());
-        sockets.all("TCP_NOTSENT_LOWAT", 2000, |s| s.tcp_notsent_lowat());
-        sockets.all("SO_OOBINLINE", true, |s| s.out_of_band_inline());
-    });
-}
-
-#[test]
 fn keepalive() {
-    let options = [
-        ["--socket-keepalive", "true"],
-        ["--socket-keepalive-retries", "4"],
-        ["--socket-keepalive-interval-s", "6"],
-        ["--socket-keepalive-idletime-s", "7"],
-    ];
-    forward("127.0.0.1", &options.concat(), |sockets| {
-        sockets.all("SO_KEEPALIVE", true, |s| s.keepalive());
-        sockets.all("TCP_KEEPCNT", 4, |s| s.tcp_keepalive_retries());
-        sockets.all("TCP_KEEPINTVL", Duration::from_secs(6), |s| s.tcp_keepalive_interval());
-        sockets.all("TCP_KEEPIDLE", Duration::from_secs(7), |s| s.tcp_keepalive_time());
-    });
     // What the numbers switch on, and that it can be left off in spite of them.
     for (more, on) in [(&[][..], true), (&["--socket-keepalive", "false"], false)] {
         forward("127.0.0.1", &[&["--socket-keepalive-idletime-s", "7"], more].concat(), |sockets| {
@@ -147,66 +85,19 @@ fn keepalive() {
 }
 
 #[test]
-fn largest_segments() {
-    forward("127.0.0.1", &["--socket-mss", "600"], |sockets| {
-        assert_eq!(sockets.listener.tcp_mss().unwrap(), 600);
-        // Of a connection the kernel tells what is left for data.
-        for (name, socket) in [("accepted", &sockets.accepted), ("client", &sockets.client)] {
-            let mss = socket.tcp_mss().unwrap();
-            assert!((500..=600).contains(&mss), "TCP_MAXSEG {mss} of the {name} socket");
-        }
-    });
-}
-
-#[test]
-fn options_before_bind() {
-    let options = ["--reuseport", "--socket-freebind", "--socket-bind-to-device", "lo", "--reuseaddr", "true"];
-    forward("127.0.0.1", &options, |sockets| {
-        sockets.all("SO_REUSEPORT", true, |s| s.reuse_port());
-        sockets.all("IP_FREEBIND", true, |s| s.freebind_v4());
-        sockets.all("SO_BINDTODEVICE", Some(b"lo".to_vec()), |s| s.device());
-        assert!(sockets.client.reuse_address().unwrap());
-    });
+fn addresses_are_used_again_unless_that_is_unwanted() {
     forward("127.0.0.1", &["--reuseaddr", "false"], |sockets| {
         assert!(!sockets.listener.reuse_address().unwrap());
         assert!(!sockets.client.reuse_address().unwrap());
     });
-}
-
-/// Some options are for the mighty. Others are told which one they may not set.
-fn privileged(option: &[&str], name: &str, try_it: impl Fn(&Socket) -> std::io::Result<()>, check: impl Fn(&Sockets)) {
-    let probe = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    if try_it(&probe).is_ok() {
-        return forward("127.0.0.1", option, check);
-    }
-    let e = fails(&[&["-b", "tcp-l:127.0.0.1:0", "mirror:"], option].concat());
-    assert!(e.contains(&format!("cannot set socket option {name}: ")), "{e}");
-}
-
-#[test]
-fn marks() {
-    privileged(
-        &["--socket-mark", "77"],
-        "mark",
-        |s| s.set_mark(1),
-        |sockets| {
-            sockets.all("SO_MARK", 77, |s| s.mark());
-        },
-    );
-}
-
-#[test]
-fn transparent_sockets() {
-    privileged(
-        &["--socket-transparent"],
-        "transparent",
-        |s| s.set_ip_transparent_v4(true),
-        |sockets| sockets.all("IP_TRANSPARENT", true, |s| s.ip_transparent_v4()),
-    );
+    forward("127.0.0.1", &[], |sockets| {
+        assert!(sockets.listener.reuse_address().unwrap());
+        assert!(!sockets.client.reuse_address().unwrap());
+    });
 }
 
 /// The message of a command line that cannot do what it shall.
-fn fails(line: &[&str]) -> String {
+pub(super) fn fails(line: &[&str]) -> String {
     let line = [&["websocat"], line].concat().into_iter().map(std::ffi::OsString::from);
     let line = websocat::cli::CommandLine::read(line).unwrap();
     let script = websocat::plan::script(&line).unwrap();

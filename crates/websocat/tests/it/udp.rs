@@ -1,12 +1,9 @@
-//! UDP from the command line: who is heard and answered, limits of the server, socket options as the kernel has them.
+//! UDP from the command line: who is heard and answered, limits of the server.
 //!
 //! The program runs in this process; its peers are sockets of ours on the loopback interface. That something is not heard
 //! is seen by what is heard after it: datagrams of one sender keep their order there.
 
-use super::{
-    client_limits::serve,
-    socket_options::{find, has_ipv6},
-};
+use super::client_limits::serve;
 use clap::Parser as _;
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -26,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_millis(200);
 
 /// Why the command line has no script.
-fn refused(line: &[&str]) -> String {
+pub(super) fn refused(line: &[&str]) -> String {
     let line = [&["websocat"], line].concat().into_iter().map(std::ffi::OsString::from);
     let args = Arc::new(Args::try_parse_from(plan::arguments(line)).unwrap());
     let planned = plan::parse(&args).and_then(|mut planned| {
@@ -40,31 +37,47 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("nothing comes")
 }
 
-struct Peer(UdpSocket);
+pub(super) struct Peer(pub UdpSocket);
 
 impl Peer {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         Self(UdpSocket::bind("127.0.0.1:0").await.unwrap())
     }
 
-    async fn say(&self, to: SocketAddr, text: &str) {
+    pub async fn say(&self, to: SocketAddr, text: &str) {
         self.0.send_to(text.as_bytes(), to).await.unwrap();
     }
 
-    async fn hears(&self) -> String {
+    pub async fn hears(&self) -> String {
         let mut buf = vec![0; 65_536];
         let len = soon(self.0.recv(&mut buf)).await.unwrap();
         String::from_utf8(buf[..len].to_vec()).unwrap()
     }
 
-    async fn asks(&self, to: SocketAddr, text: &str) -> String {
+    pub async fn asks(&self, to: SocketAddr, text: &str) -> String {
         self.say(to, text).await;
         self.hears().await
     }
 
-    async fn hears_nothing(&self) -> bool {
+    pub async fn hears_nothing(&self) -> bool {
         timeout(SILENCE, self.0.recv(&mut [0; 1])).await.is_err()
     }
+}
+
+/// A UDP socket of ours that the program is to send to, and where it is. For tokio it is once the program runs.
+fn receiver() -> (std::net::UdpSocket, SocketAddr) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// The same for one that accepts TCP connections.
+fn backend() -> (std::net::TcpListener, SocketAddr) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
 }
 
 /// The program's bound socket with its options against a mirror.
@@ -112,9 +125,8 @@ fn the_last_sender_is_answered() {
 }
 
 fn serve_with_target<F: Future<Output = ()>>(options: &[&str], clients: impl FnOnce(Peer, Peer, SocketAddr) -> F) {
-    let target = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    target.set_nonblocking(true).unwrap();
-    let text = target.local_addr().unwrap().to_string();
+    let (target, text) = receiver();
+    let text = text.to_string();
     let options = [&["--udp-bind-target-addr", &text], options].concat();
     bound(&options, |address| async move {
         clients(Peer(UdpSocket::from_std(target).unwrap()), Peer::new().await, address).await;
@@ -198,9 +210,8 @@ fn with_backend<F: Future<Output = ()>>(
     options: &[&str],
     clients: impl FnOnce(SocketAddr, TcpListener) -> F,
 ) {
-    let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    backend.set_nonblocking(true).unwrap();
-    let right = format!("tcp:{}", backend.local_addr().unwrap());
+    let (backend, address) = backend();
+    let right = format!("tcp:{address}");
     serve(&[&["-b", left, &right], options].concat(), |address| async move {
         clients(address, TcpListener::from_std(backend).unwrap()).await;
     });
@@ -258,9 +269,8 @@ fn a_smaller_buffer_cuts_and_the_usual_one_does_not() {
 /// Sessions that have to wait for something begin to read late: what came meanwhile is in their queue.
 fn slow_start<F: Future<Output = ()>>(options: &[&str], clients: impl FnOnce(SocketAddr, TcpListener) -> F) {
     // A WebSocket client whose server answers late reads nothing before.
-    let backend = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    backend.set_nonblocking(true).unwrap();
-    let right = format!("ws://{}/", backend.local_addr().unwrap());
+    let (backend, address) = backend();
+    let right = format!("ws://{address}/");
     let line = ["-b", "udp-server:127.0.0.1:0", &right, "--ws-dont-check-headers"];
     serve(&[&line, options].concat(), |address| async move {
         clients(address, TcpListener::from_std(backend).unwrap()).await;
@@ -306,8 +316,16 @@ fn queues_of_a_server() {
 }
 
 #[test]
+fn queues_of_a_server_in_bytes() {
+    // A datagram of one byte counts as five.
+    burst(&["--udp-server-qbytes", "25"], 20, |n| n <= 5);
+    burst(&["--udp-server-qbytes", "24"], 20, |n| n <= 4);
+}
+
+#[test]
 fn with_backpressure_nothing_is_lost() {
     burst(&["--udp-server-qlen", "5", "--udp-server-backpressure"], 20, |n| n <= 20);
+    burst(&["--udp-server-qbytes", "25", "--udp-server-backpressure"], 20, |n| n <= 20);
 }
 
 #[test]
@@ -350,9 +368,8 @@ fn a_backend_that_is_gone_ends_no_server() {
 #[test]
 fn datagrams_are_messages_of_web_sockets_and_text_if_they_are_said_to_be() {
     for (mode, first) in [("-b", 0x82), ("-t", 0x81)] {
-        let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        server.set_nonblocking(true).unwrap();
-        let right = format!("udp:{}", server.local_addr().unwrap());
+        let (server, address) = receiver();
+        let right = format!("udp:{address}");
         serve(&[mode, "ws-ll-server:tcp-l:127.0.0.1:0", &right], |address| async move {
             let server = UdpSocket::from_std(server).unwrap();
             let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -371,13 +388,11 @@ fn datagrams_are_messages_of_web_sockets_and_text_if_they_are_said_to_be() {
 
 #[test]
 fn udp_with_length_prefixes_filters_and_joined_sockets() {
-    let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    other.set_nonblocking(true).unwrap();
-    let tee = format!("udp:{}", other.local_addr().unwrap());
+    let (other, address) = receiver();
+    let tee = format!("udp:{address}");
     // TCP with prefixes on the left, a server of our own in the middle.
-    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    server.set_nonblocking(true).unwrap();
-    let right = format!("udp:{}", server.local_addr().unwrap());
+    let (server, address) = receiver();
+    let right = format!("udp:{address}");
     let line = ["-b", "lengthprefixed:tcp-l:127.0.0.1:0", &right, "--tee", &tee, "--lengthprefixed-nbytes", "2"];
     serve(&line, |address| async move {
         let [server, other] = [server, other].map(|socket| UdpSocket::from_std(socket).unwrap());
@@ -397,9 +412,8 @@ fn udp_with_length_prefixes_filters_and_joined_sockets() {
             }
         }
     });
-    let filter = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    filter.set_nonblocking(true).unwrap();
-    let through = format!("udp:{}", filter.local_addr().unwrap());
+    let (filter, address) = receiver();
+    let through = format!("udp:{address}");
     echo(&["--filter", &through], |address| async move {
         let filter = UdpSocket::from_std(filter).unwrap();
         let peer = Peer::new().await;
@@ -415,9 +429,8 @@ fn udp_with_length_prefixes_filters_and_joined_sockets() {
 /// A bound socket that many WebSocket clients share.
 #[test]
 fn one_bound_socket_for_many_clients() {
-    let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    peer.set_nonblocking(true).unwrap();
-    let target = peer.local_addr().unwrap().to_string();
+    let (peer, target) = receiver();
+    let target = target.to_string();
     let line = ["-b", "ws-ll-server:tcp-l:127.0.0.1:0", "udp-l:127.0.0.1:0", "--udp-bind-target-addr", &target];
     serve(&line, |address| async move {
         let peer = UdpSocket::from_std(peer).unwrap();
@@ -464,98 +477,4 @@ fn names_are_looked_up() {
         let e = refused(&["-b", specifier, "mirror:"]);
         assert!(e.contains(part), "{e}");
     }
-}
-
-/// Options of the three kinds of socket, as the kernel has them.
-#[test]
-fn socket_options_of_udp() {
-    let options = ["--socket-broadcast", "--socket-ttl", "21", "--socket-tos-v4", "16", "--socket-priority", "4"];
-    let more =
-        ["--reuseaddr", "true", "--reuseport", "--socket-multicast-ttl", "9", "--socket-multicast-loop", "false"];
-    let buffers = ["--socket-recv-buffer-size", "50000", "--socket-multicast-all", "false"];
-    let options = [&options[..], &more, &buffers].concat();
-    let check = |socket: &socket2::Socket| {
-        assert!(socket.broadcast().unwrap() && socket.reuse_address().unwrap() && socket.reuse_port().unwrap());
-        assert_eq!((socket.ttl_v4().unwrap(), socket.tos_v4().unwrap(), socket.priority().unwrap()), (21, 16, 4));
-        assert_eq!((socket.multicast_ttl_v4().unwrap(), socket.multicast_loop_v4().unwrap()), (9, false));
-        assert_eq!((socket.recv_buffer_size().unwrap(), socket.multicast_all_v4().unwrap()), (100_000, false));
-    };
-    bound(&options, |address| async move { check(&find(address, None)) });
-    echo(&options, |address| async move { check(&find(address, None)) });
-    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    server.set_nonblocking(true).unwrap();
-    let (target, right) = (server.local_addr().unwrap(), format!("udp:{}", server.local_addr().unwrap()));
-    serve(&[&["-b", "udp-server:127.0.0.1:0", &right], &options[..]].concat(), |address| async move {
-        let (server, peer) = (UdpSocket::from_std(server).unwrap(), Peer::new().await);
-        peer.say(address, "x").await;
-        let (_, from) = soon(server.recv_from(&mut [0; 9])).await.unwrap();
-        check(&find((Ipv4Addr::LOCALHOST, from.port()).into(), Some(target)));
-    });
-}
-
-/// A server in this group of the loopback interface. Groups are one for each test: by default a socket hears what comes to
-/// the groups of all others.
-fn in_group(group: &str, options: &[&str]) {
-    let line = ["-b", "udp-server:0.0.0.0:0", "mirror:", "--socket-multicast", group];
-    serve(&[&line, options].concat(), |address| async move {
-        let peer = Peer::new().await;
-        socket2::SockRef::from(&peer.0).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
-        let to = SocketAddr::new(group.parse().unwrap(), address.port());
-        assert_eq!(peer.asks(to, "to all").await, "to all");
-    });
-}
-
-#[test]
-fn groups_are_joined() {
-    in_group("239.255.70.70", &["--socket-multicast-interface-addr", "127.0.0.1"]);
-}
-
-#[test]
-fn groups_are_joined_by_address() {
-    in_group("239.255.70.71", &["--socket-multicast-interface-addr", "127.0.0.1"]);
-}
-
-#[test]
-fn groups_are_joined_by_index() {
-    in_group("239.255.70.72", &["--socket-multicast-interface-index", "1"]);
-}
-
-#[test]
-fn groups_of_ipv6_are_joined() {
-    if !has_ipv6() {
-        return;
-    }
-    let line = ["-b", "udp-server:[::]:0", "mirror:", "--socket-multicast", "ff01::7071"];
-    // The loopback interface has no route for IPv6 multicast: the kernel's list of members must do.
-    let is_member = || {
-        let list = std::fs::read_to_string("/proc/self/net/igmp6").unwrap();
-        list.lines().any(|line| {
-            line.split_whitespace().next() == Some("1") && line.contains("ff010000000000000000000000007071")
-        })
-    };
-    assert!(!is_member());
-    serve(&[&line[..], &["--socket-multicast-interface-index", "1"]].concat(), |_| async move {
-        assert!(is_member());
-    });
-}
-
-#[test]
-fn only_one_source_of_a_group_is_heard() {
-    let line = ["-b", "udp-server:0.0.0.0:0", "mirror:", "--socket-multicast", "239.255.70.73"];
-    let source = ["--socket-multicast-interface-addr", "127.0.0.1", "--socket-multicast-specific-source", "127.0.0.9"];
-    let all = ["--socket-multicast-all", "false"];
-    serve(&[&line[..], &source, &all].concat(), |address| async move {
-        let to: SocketAddr = format!("239.255.70.73:{}", address.port()).parse().unwrap();
-        for (ip, heard) in [("127.0.0.1", false), ("127.0.0.9", true)] {
-            let peer = Peer(UdpSocket::bind((ip, 0)).await.unwrap());
-            socket2::SockRef::from(&peer.0).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
-            peer.say(to, ip).await;
-            match heard {
-                true => assert_eq!(peer.hears().await, ip),
-                false => assert!(peer.hears_nothing().await, "{ip}"),
-            }
-        }
-    });
-    let alone = refused(&["-b", "udp-l:127.0.0.1:0", "mirror:", "--socket-multicast-interface-index", "1"]);
-    assert!(alone.contains("needs a group"), "{alone}");
 }

@@ -3,6 +3,7 @@
 use super::{
     BufferOptions, UnixAddress, UnixError, UnixKind, UnixListenOptions, UnixPlace,
     socket_file::{RemovedAtEnd, SocketFile, remove_stale},
+    turn::Turn,
 };
 use crate::{
     info::{Address, SocketInfo},
@@ -32,11 +33,12 @@ impl Accept for tokio::net::UnixListener {
 
 /// Accepts connections for ever.
 pub struct UnixListener {
+    /// First, since it has to go before the socket is closed.
+    _file: Option<RemovedAtEnd>,
     source: Accepting<tokio::net::UnixListener>,
     name: Box<str>,
     local: Option<Address>,
     buffers: BufferOptions,
-    _file: Option<RemovedAtEnd>,
 }
 
 impl UnixListener {
@@ -44,6 +46,11 @@ impl UnixListener {
     pub fn bind(address: UnixAddress, options: &UnixListenOptions) -> Result<Self, UnixError> {
         const ACTION: &str = "listen on";
         let failed = || address.failed(ACTION, "");
+        // Until we listen: the next one then finds out that somebody serves here.
+        let _turn = match &address.place {
+            UnixPlace::Path(path) if options.unlink => Some(Turn::take(path, &address)?),
+            _ => None,
+        };
         if options.unlink {
             remove_stale(&address)?;
         }
@@ -53,8 +60,7 @@ impl UnixListener {
         options.buffers.apply(&socket).map_err(refused)?;
         let file = SocketFile::bind(&socket, &address, options.mode)?;
         let backlog = i32::try_from(options.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX);
-        let listening = socket.listen(backlog).and_then(|()| registered(socket));
-        let source = listening.map_err(|e| {
+        let source = socket.listen(backlog).and_then(|()| registered(socket)).map_err(|e| {
             if let Some(file) = &file {
                 file.remove();
             }
@@ -74,11 +80,11 @@ impl UnixListener {
         let shown = address.to_string();
         let name = format!("{name}{}", shown.split_once(':').map_or("", |(_, place)| place));
         Ok(Self {
+            _file: file,
             source: Accepting::new(source),
             name: name.into(),
             local: Some(Address::Named(local.into())),
             buffers: options.buffers,
-            _file: file,
         })
     }
 
@@ -86,7 +92,7 @@ impl UnixListener {
     pub fn adopt(inherited: InheritedSocket, buffers: BufferOptions) -> io::Result<Self> {
         let name = format!("descriptor {}", inherited.number).into();
         let source = registered(inherited.socket)?;
-        Ok(Self { source: Accepting::new(source), name, local: None, buffers, _file: None })
+        Ok(Self { _file: None, source: Accepting::new(source), name, local: None, buffers })
     }
 
     /// Where it listens, for messages.

@@ -1,7 +1,8 @@
 //! The file of a UNIX socket: made way for, given its permissions, removed at the end.
 //!
 //! Only sockets are removed, and only those that nobody serves. Between bind(2) and listen(2) nobody can connect: that is
-//! when the permissions are set. At the end the file is removed if it still is the one that was made.
+//! when the permissions are set. At the end the file is removed if it still is the one that was made; while our socket lives
+//! no other file can have its number, so it goes before the socket is closed.
 
 use super::{UnixAddress, UnixError, UnixPlace};
 use rustix::{
@@ -16,19 +17,22 @@ use std::{
     time::Duration,
 };
 
-const ACTION: &str = "listen on";
+pub(super) const ACTION: &str = "listen on";
 const PERMISSIONS: u32 = 0o7777;
 
-/// A socket that is bound refuses connections until it listens: whoever is about to serve gets this often such a while.
+/// A socket that is bound refuses connections until it listens: whoever is about to serve without waiting for a turn gets
+/// this often such a while.
 const LOOKS: u32 = 4;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Removes the file at `address` if it is a socket that nobody serves.
+/// Removes the file at `address` if it is a socket that nobody serves. For whoever has the [`Turn`] there.
+///
+/// [`Turn`]: super::turn::Turn
 pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
     let UnixPlace::Path(path) = &address.place else { return Ok(()) };
     let to = address.system()?;
     let failed = |hint| address.failed(ACTION, hint);
-    let found = match identity(path) {
+    let found = match looked_at(path) {
         Ok(Some(found)) => found,
         Ok(None) => return Err(UnixError::NotSocket { address: Box::new(address.clone()) }),
         Err(Errno::NOENT) => return Ok(()),
@@ -49,7 +53,7 @@ pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
             None | Some(_) => return Err(served()),
         }
     }
-    match identity(path) {
+    match looked_at(path) {
         Err(Errno::NOENT) => return Ok(()),
         // Somebody else was faster, and is about to serve.
         Ok(now) if now != Some(found) => return Err(served()),
@@ -61,18 +65,28 @@ pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
     }
 }
 
-/// Device and number of a socket file; None: it is something else.
-fn identity(path: &Path) -> rustix::io::Result<Option<(u64, u64)>> {
+/// Device and number of a file.
+type Identity = (u64, u64);
+
+/// Which socket file is there, and when it was last changed: a file that nobody has open leaves its number to the next one
+/// that is made. None: it is something else.
+fn looked_at(path: &Path) -> rustix::io::Result<Option<(Identity, (i64, i64))>> {
     let stat = lstat(path)?;
     let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
     #[allow(clippy::unnecessary_cast)] // their types differ between systems
-    Ok(is_socket.then_some((stat.st_dev as u64, stat.st_ino as u64)))
+    let found = ((stat.st_dev as u64, stat.st_ino as u64), (stat.st_ctime as i64, stat.st_ctime_nsec as i64));
+    Ok(is_socket.then_some(found))
+}
+
+/// Which socket file is there.
+fn identity(path: &Path) -> rustix::io::Result<Option<Identity>> {
+    looked_at(path).map(|found| found.map(|(identity, _)| identity))
 }
 
 /// A socket file that was made here.
 pub(super) struct SocketFile {
     path: PathBuf,
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 /// Those to be removed at the end.
@@ -124,7 +138,7 @@ impl SocketFile {
         RemovedAtEnd(self)
     }
 
-    /// Unless somebody else has made another one in its place.
+    /// Unless somebody else has made another one in its place. Before the socket is closed.
     pub fn remove(&self) {
         if identity(&self.path) == Ok(Some(self.identity))
             && let Err(error) = unlink(&self.path)

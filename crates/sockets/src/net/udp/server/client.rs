@@ -7,6 +7,7 @@ use super::{
     super::{UdpError, writer::Send},
     Packets,
     clients::{Id, Key},
+    room::{QueueLimits, Room},
 };
 use crate::{
     buffer::{LARGEST, Window, under_pressure},
@@ -42,6 +43,8 @@ pub(super) struct Client {
     queue: Mutex<Queue>,
     /// Datagrams that the reader has taken over and not announced.
     held: AtomicUsize,
+    /// Bytes of datagrams with their records: in the queue, and in the batch that the reader is not done with.
+    bytes: AtomicUsize,
     /// The server waits for room in the queue.
     room_wanted: AtomicBool,
     /// Microseconds since the server's start at which something was last sent.
@@ -79,6 +82,7 @@ impl Client {
             id,
             queue: Mutex::default(),
             held: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
             room_wanted: AtomicBool::new(false),
             sent: AtomicU64::new(0),
             hung_up: AtomicBool::new(false),
@@ -89,8 +93,8 @@ impl Client {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a datagram behind the others, of which there may be `limit`.
-    pub fn push(&self, datagram: &[u8], limit: usize, wait: Option<&Context<'_>>) -> Push {
+    /// Puts a datagram behind the others, if that is within the client's limits and there is room for it.
+    pub fn push(&self, datagram: &[u8], limits: QueueLimits, room: &Room, wait: Option<&Context<'_>>) -> Push {
         let mut queue = self.queue();
         if queue.reader_gone || self.hung_up.load(Acquire) {
             return Push::Gone;
@@ -99,15 +103,26 @@ impl Client {
             // Before looking: a reader that makes room afterwards sees it.
             self.room_wanted.store(true, SeqCst);
             queue.server = Some(cx.waker().clone());
+            room.watch(cx);
         }
-        if queue.count + self.held.load(SeqCst) >= limit || !queue.put(datagram) {
+        let need = RECORD + datagram.len();
+        let waiting = queue.count + self.held.load(SeqCst);
+        // Nothing that the reader could take would make room: one is always taken.
+        let alone = waiting == 0;
+        let within = alone || waiting < limits.datagrams && self.bytes.load(SeqCst) + need <= limits.bytes;
+        let fits = room.has(need) || alone && need <= SMALL;
+        // Whoever waits is woken by this client's reader, and one without datagrams has nothing to do.
+        if !within || !fits || !queue.put(datagram, alone && wait.is_some()) {
             return Push::Full;
         }
         queue.count += 1;
+        self.bytes.fetch_add(need, SeqCst);
+        room.take(need);
         let reader = queue.reader.take();
         if wait.is_some() {
             self.room_wanted.store(false, Relaxed);
             queue.server = None;
+            room.unwatch();
         }
         drop(queue);
         reader.into_iter().for_each(Waker::wake);
@@ -150,8 +165,8 @@ impl Client {
 }
 
 impl Queue {
-    /// False: there is no memory for it.
-    fn put(&mut self, datagram: &[u8]) -> bool {
+    /// False: memory is scarce, and it is not one that must be kept.
+    fn put(&mut self, datagram: &[u8], must: bool) -> bool {
         let need = RECORD + datagram.len();
         let last = match self.more.last_mut() {
             Some(last) => last,
@@ -159,7 +174,7 @@ impl Queue {
         };
         let fits = last.is_empty() || last.room() >= need || last.len() + need <= LARGEST;
         let bare = last.is_empty() && need <= SMALL;
-        if !bare && last.room() < need && under_pressure() {
+        if !bare && !must && last.room() < need && under_pressure() {
             return false;
         }
         let batch = if fits {
@@ -206,7 +221,7 @@ fn datagrams_in(mut batch: &[u8]) -> usize {
 }
 
 /// Remembers whom to wake, without cloning the same waker again.
-fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+pub(super) fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
     if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
         *slot = Some(cx.waker().clone());
     }
@@ -252,6 +267,7 @@ pub(super) struct Membership<P> {
     pub client: Arc<Client>,
     pub packets: Arc<P>,
     pub departures: Arc<Departures>,
+    pub room: Arc<Room>,
     /// Start of the server, if it has to know when something was sent.
     pub clock: Option<Instant>,
 }
@@ -267,6 +283,8 @@ impl<P> Drop for Membership<P> {
 pub(super) struct ClientReader<P> {
     member: Arc<Membership<P>>,
     batch: Window,
+    /// What the batch counts for until it is empty.
+    batch_bytes: usize,
     text: bool,
     announced: Option<Flags>,
     /// Length of the chunk announced.
@@ -278,7 +296,7 @@ pub(super) struct ClientReader<P> {
 
 impl<P: Packets> ClientReader<P> {
     pub fn new(member: Arc<Membership<P>>, text: bool) -> Self {
-        Self { member, batch: Window::new(3), text, announced: None, len: 0, rest: 0, midway: false }
+        Self { member, batch: Window::new(3), batch_bytes: 0, text, announced: None, len: 0, rest: 0, midway: false }
     }
 
     /// Goes to the next datagram. False: there will be none.
@@ -296,6 +314,7 @@ impl<P: Packets> ClientReader<P> {
                 return Poll::Pending;
             }
             client.held.fetch_add(count, SeqCst);
+            self.batch_bytes = self.batch.len();
         }
         let len = self.batch.filled().first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
         self.batch.skip(RECORD.min(self.batch.len()));
@@ -338,7 +357,19 @@ impl<P: Packets> DatagramRead for ClientReader<P> {
         if self.announced.take_if(|flags| !flags.any(Flags::EOF)).is_some() {
             self.batch.skip(self.len);
             self.rest -= self.len;
+            if self.batch.is_empty() {
+                self.member.give_back(mem::take(&mut self.batch_bytes));
+            }
         }
+    }
+}
+
+impl<P> Membership<P> {
+    /// The reader is done with so many bytes.
+    fn give_back(&self, bytes: usize) {
+        self.client.bytes.fetch_sub(bytes, SeqCst);
+        self.room.give_back(bytes);
+        self.client.wake_server();
     }
 }
 
@@ -348,7 +379,9 @@ impl<P> Drop for ClientReader<P> {
         queue.reader_gone = true;
         (queue.first, queue.more, queue.count) = (None, Vec::new(), 0);
         let server = queue.server.take();
+        let bytes = self.member.client.bytes.swap(0, SeqCst);
         drop(queue);
+        self.member.room.give_back(bytes);
         server.into_iter().for_each(Waker::wake);
     }
 }

@@ -5,6 +5,7 @@
 
 mod client;
 mod clients;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 use client::{Client, ClientReader, ClientSender, Departures, Membership, Push};
 use clients::{Clients, Limits};
+use room::{QueueLimits, Room};
 use std::{
     future::Future,
     io,
@@ -37,6 +39,11 @@ use tokio::{
 pub const MAX_CLIENTS: usize = 4096;
 /// Datagrams that wait for one client unless told otherwise: a burst that comes before its session is ready.
 pub const QUEUE: usize = 256;
+/// Bytes that wait for one client unless told otherwise: 64 of the longest datagrams. Each counts 4 more than it has.
+pub const QUEUE_BYTES: usize = 4 << 20;
+/// Bytes that wait for all clients, unless one may have more. Beyond it each client may still have one small datagram, so
+/// that those who are patient are not at the mercy of those who flood.
+pub const TOTAL_BYTES: usize = 64 << 20;
 /// Errors in a row after which receiving pauses, so that one that does not go away costs no processor.
 const ERRORS_IN_A_ROW: u32 = 8;
 /// That pause.
@@ -53,6 +60,10 @@ pub struct ServerOptions {
     pub buffer_size: usize,
     /// Datagrams that wait for one client.
     pub queue: usize,
+    /// Bytes of them, with 4 more for each. One datagram may wait however long it is.
+    pub queue_bytes: usize,
+    /// The same for all clients together.
+    pub total_bytes: usize,
     /// When a queue is full: nothing is received for anybody until there is room. Otherwise the datagram is dropped, which
     /// is told.
     pub backpressure: bool,
@@ -71,6 +82,8 @@ impl Default for ServerOptions {
             max_clients: MAX_CLIENTS,
             buffer_size: LONGEST,
             queue: QUEUE,
+            queue_bytes: QUEUE_BYTES,
+            total_bytes: TOTAL_BYTES,
             backpressure: false,
             text: false,
             inhibit_send_errors: false,
@@ -158,6 +171,7 @@ pub struct Server<P: Packets = Ports> {
     options: ServerOptions,
     clients: Clients<Arc<Client>>,
     departures: Arc<Departures>,
+    room: Arc<Room>,
     /// The datagram at hand; empty and without memory while there is none.
     window: Window,
     /// It waits for room in the queue of this client.
@@ -193,6 +207,7 @@ impl<P: Packets> Server<P> {
         Self {
             packets: Arc::new(packets),
             clients: Clients::new(limits),
+            room: Arc::new(Room::new(options.total_bytes)),
             options,
             departures: Arc::default(),
             window: Window::new(2),
@@ -227,7 +242,7 @@ impl<P: Packets> Server<P> {
         self.poll_timers(cx);
         loop {
             if let Some(client) = self.waits_for.take() {
-                if client.push(self.window.filled(), self.options.queue, Some(cx)) == Push::Full {
+                if client.push(self.window.filled(), self.limits(), &self.room, Some(cx)) == Push::Full {
                     self.waits_for = Some(client);
                     return Poll::Pending;
                 }
@@ -274,13 +289,11 @@ impl<P: Packets> Server<P> {
         self.forget_departed();
         let now = self.now();
         let key = (socket, from);
+        let limits = self.limits();
         if let Some((_, client)) = self.clients.handle_datagram(&key, now) {
-            if client.push(self.window.filled(), self.options.queue, None) == Push::Full {
-                if self.options.backpressure {
-                    self.waits_for = Some(client.clone());
-                } else {
-                    self.note_lost();
-                }
+            if client.push(self.window.filled(), limits, &self.room, None) == Push::Full {
+                let client = client.clone();
+                self.handle_full(client);
             }
             return None;
         }
@@ -295,17 +308,30 @@ impl<P: Packets> Server<P> {
         };
         self.clients.insert(key, now, |id| client.insert(Arc::new(Client::new(key, id))).clone(), evict);
         let client = client?;
-        if client.push(self.window.filled(), self.options.queue.max(1), None) == Push::Full {
-            self.note_lost();
+        if client.push(self.window.filled(), limits, &self.room, None) == Push::Full {
+            self.handle_full(client.clone());
         }
         Some((self.socket(client), from))
+    }
+
+    fn limits(&self) -> QueueLimits {
+        QueueLimits { datagrams: self.options.queue, bytes: self.options.queue_bytes }
+    }
+
+    /// There is no room for the datagram at hand, which is for this client.
+    fn handle_full(&mut self, client: Arc<Client>) {
+        if self.options.backpressure {
+            self.waits_for = Some(client);
+        } else {
+            self.note_lost();
+        }
     }
 
     fn note_lost(&mut self) {
         if let Some(n) = self.lost.note() {
             tracing::warn!(
                 "{n} datagrams were dropped: too many wait for their clients' sessions; \
-                 --udp-server-qlen, --udp-server-backpressure"
+                 --udp-server-qlen, --udp-server-qbytes, --udp-server-backpressure"
             );
         }
     }
@@ -324,6 +350,7 @@ impl<P: Packets> Server<P> {
             client,
             packets: self.packets.clone(),
             departures: self.departures.clone(),
+            room: self.room.clone(),
             clock: self.options.timeout.map(|_| self.start),
         });
         let ServerOptions { max_send, inhibit_send_errors, text, .. } = self.options;

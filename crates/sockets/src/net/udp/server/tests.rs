@@ -196,6 +196,115 @@ async fn a_full_queue_drops_or_waits() {
     }
 }
 
+/// Sends to one client whose session does not read yet; how many of the datagrams reach it, and of another client's.
+fn kept(options: ServerOptions, lens: &[usize], others: &[usize]) -> (usize, usize) {
+    let (memory, mut server) = server(options);
+    let mut sockets = vec![];
+    for (from, len) in lens.iter().map(|len| (5, len)).chain(others.iter().map(|len| (6, len))) {
+        memory.send(at(from), &vec![from as u8; *len]);
+        sockets.extend(poll_next(&mut server).map(|new| new.0));
+    }
+    let mut counts = sockets.iter_mut().map(|socket| std::iter::from_fn(|| read(socket)).count());
+    (counts.next().unwrap(), counts.next().unwrap_or(0))
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_wait_for_one_client_are_bounded() {
+    let options = |queue_bytes| ServerOptions { queue_bytes, ..ServerOptions::default() };
+    let record = 4;
+    // At the limit, and one byte over it.
+    assert_eq!(kept(options(3 * (10 + record)), &[10, 10, 10], &[]).0, 3);
+    assert_eq!(kept(options(3 * (10 + record)), &[10, 10, 11], &[]).0, 2);
+    assert_eq!(kept(options(3 * (10 + record)), &[10, 10, 10, 0], &[]).0, 3);
+    // What is smaller still fits behind what did not.
+    assert_eq!(kept(options(3 * (10 + record)), &[10, 10, 11, 9], &[]).0, 3);
+    // One always may wait, and others have their own.
+    assert_eq!(kept(options(1), &[60_000, 0], &[9000, 1]), (1, 1));
+    // As it is: 64 of the longest that there are.
+    let longest = [65_527; 65];
+    assert_eq!(kept(ServerOptions::default(), &longest[..64], &[]).0, 64);
+    assert_eq!(kept(ServerOptions::default(), &longest, &[]).0, 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_wait_for_all_clients_are_bounded() {
+    let options = |total_bytes| ServerOptions { total_bytes, ..ServerOptions::default() };
+    let record = 4;
+    assert_eq!(kept(options(2 * (5000 + record)), &[5000], &[5000]), (1, 1));
+    assert_eq!(kept(options(2 * (5000 + record)), &[5000], &[5001]), (1, 0));
+    assert_eq!(kept(options(2 * (5000 + record)), &[5000, 5000], &[2000, 0]), (2, 1), "a small one always may");
+    assert_eq!(kept(options(1), &[65_527], &[5000]), (1, 0), "the first one always may");
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_given_back_by_those_who_read_and_those_who_leave() {
+    let options = ServerOptions { queue_bytes: 10_008, total_bytes: 15_012, ..ServerOptions::default() };
+    let (memory, mut server) = server(options);
+    let send = |server: &mut Server<Memory>, from| {
+        memory.send(at(from), &[7; 5000]);
+        let new = poll_next(server).map(|new| new.0);
+        (new, server.room.used())
+    };
+    let (five, six) = (send(&mut server, 5).0, send(&mut server, 6).0);
+    let (mut five, mut six) = (five.unwrap(), six.unwrap());
+    assert_eq!(send(&mut server, 5).1, 15_012);
+    assert_eq!(send(&mut server, 6).1, 15_012, "no room");
+    // A batch counts until all of it was taken.
+    assert_eq!((read(&mut five).unwrap().unwrap().len(), server.room.used()), (5000, 15_012));
+    assert_eq!((read(&mut five).unwrap().unwrap().len(), server.room.used()), (5000, 5004));
+    assert_eq!((read(&mut six).unwrap().unwrap().len(), server.room.used()), (5000, 0));
+    // Half a batch taken over, and something behind it.
+    send(&mut server, 5);
+    send(&mut server, 5);
+    read(&mut five).unwrap().unwrap();
+    assert_eq!(send(&mut server, 6).1, 15_012);
+    drop(five);
+    assert_eq!(server.room.used(), 5004);
+    drop(six);
+    assert_eq!(server.room.used(), 0);
+}
+
+/// Whatever the limit is, with backpressure nothing is lost and nobody waits forever.
+#[tokio::test(start_paused = true)]
+async fn backpressure_by_bytes_loses_nothing() {
+    for (queue_bytes, total_bytes) in [(1, usize::MAX), (2000, usize::MAX), (usize::MAX, 1), (usize::MAX, 9000), (1, 1)]
+    {
+        let options = ServerOptions { queue_bytes, total_bytes, backpressure: true, ..ServerOptions::default() };
+        let (memory, mut server) = server(options);
+        for n in 0..30_u8 {
+            memory.send(at(5 + usize::from(n % 3)), &vec![n; 100 * usize::from(n) + 1]);
+        }
+        let reading = async {
+            let mut readers = tokio::task::JoinSet::new();
+            for _ in 0..3 {
+                let (mut socket, from) = poll_fn(|cx| server.poll_next(cx)).await;
+                readers.spawn(async move {
+                    let reader = socket.read.as_mut().unwrap();
+                    for n in (0..30).filter(|n| 5 + n % 3 == usize::from(from.port())) {
+                        let flags = poll_fn(|cx| reader.poll_chunk(cx, usize::MAX)).await.unwrap();
+                        assert!(flags.ends_message());
+                        assert_eq!(reader.chunk_mut(), vec![n as u8; 100 * n + 1]);
+                        reader.consume();
+                    }
+                    socket
+                });
+            }
+            let all = async {
+                while let Some(done) = readers.join_next().await {
+                    done.unwrap();
+                }
+            };
+            tokio::select! {
+                () = all => {}
+                _ = poll_fn(|cx| server.poll_next(cx)) => panic!("a fourth client"),
+            }
+        };
+        let patience = Duration::from_secs(3600);
+        let done = tokio::time::timeout(patience, reading).await;
+        done.unwrap_or_else(|_| panic!("{queue_bytes} bytes each, {total_bytes} in all: it hangs"));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_client_ends_when_it_leaves() {
     let (memory, mut server) = server(ServerOptions { queue: 1, backpressure: true, ..ServerOptions::default() });
