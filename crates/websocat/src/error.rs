@@ -51,15 +51,44 @@ pub struct Error {
     logged: bool,
     /// Instead of the kind's, where that was asked for.
     status: Option<u8>,
+    /// Instead of the kind's word, where scripts may want to tell apart more than there are statuses.
+    reason: Option<&'static str>,
 }
 
 /// Result of whatever can end the program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl Kind {
+    /// A word for it, for scripts.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Usage => "usage",
+            Self::Framing => "framing",
+            Self::HttpStatus => "http-status",
+            Self::BrokenUpgrade => "broken-upgrade",
+            Self::Tls => "tls",
+            Self::Connect => "connect",
+            Self::NoAddresses => "no-addresses",
+            Self::Lookup => "lookup",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::Listen => "listen",
+            Self::File => "file",
+            Self::Process => "process",
+            Self::Transfer => "transfer",
+            Self::NoClose => "no-close",
+            Self::CloseCode => "close-code",
+            Self::Keepalive => "keepalive",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
 impl Error {
     /// `message` says what failed and why, in one line without a final dot.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None, logged: false, status: None }
+        Self { kind, message: message.into().into(), source: None, logged: false, status: None, reason: None }
     }
 
     /// `what` failed because of `source`; the text of the source and its sources follows what.
@@ -68,7 +97,14 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, message: what.into().into(), source: Some(source.into()), logged: false, status: None }
+        Self {
+            kind,
+            message: what.into().into(),
+            source: Some(source.into()),
+            logged: false,
+            status: None,
+            reason: None,
+        }
     }
 
     /// An error of the command line: status 2.
@@ -109,6 +145,17 @@ impl Error {
     pub fn with_status(mut self, status: u8) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// The same error with a word of its own for [`Self::reason`].
+    pub fn with_reason(mut self, word: &'static str) -> Self {
+        self.reason = Some(word);
+        self
+    }
+
+    /// What went wrong, in a word that stays.
+    pub fn reason(&self) -> &'static str {
+        self.reason.unwrap_or(self.kind.word())
     }
 
     /// Status of the program if this error ends it.

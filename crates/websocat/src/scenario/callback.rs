@@ -72,8 +72,13 @@ impl Callback {
         let kind = value.type_name();
         value.try_cast().ok_or_else(|| {
             let [kind, wanted] = [kind, std::any::type_name::<T>()].map(|name| scenario.engine.map_type_name(name));
-            Error::new(Kind::Start, format!("script: a function gave {kind}, but {wanted} is needed ({})", self.at))
+            self.wrong_value(kind, wanted)
         })
+    }
+
+    /// The function gave a value of another kind than is needed.
+    pub fn wrong_value(&self, kind: &str, wanted: &str) -> Error {
+        Error::new(Kind::Start, format!("script: a function gave {kind}, but {wanted} is needed ({})", self.at))
     }
 }
 
