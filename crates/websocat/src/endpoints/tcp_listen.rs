@@ -154,8 +154,7 @@ impl EndpointSpec for TcpListen {
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let Listening { autospawn, oneshot } = script.listening;
         let mut map = self.address.option_map();
-        map.push("autospawn", autospawn.to_string());
-        map.push("oneshot", oneshot.to_string());
+        map = map.flag("autospawn", autospawn).flag("oneshot", oneshot);
         let limits = script.args.endpoints.client_limits;
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;

@@ -111,9 +111,9 @@ impl EndpointSpec for UdpServer {
         let map = map
             .flag("oneshot", script.listening.oneshot)
             .number("timeout_ms", args.udp_server_timeout_ms)
-            .number("max_clients", args.udp_server_max_clients)
+            .number_unless("max_clients", args.udp_server_max_clients, MAX_CLIENTS)
             .number("buffer_size", args.udp_server_buffer_size)
-            .number("qlen", args.udp_server_qlen)
+            .number_unless("qlen", args.udp_server_qlen, QUEUE)
             .flag("backpressure", args.udp_server_backpressure)
             .flag("inhibit_send_errors", args.udp_bind_inhibit_send_errors);
         let map = with_common_options(map, script, matches!(self.place, Place::Address(_)))?;

@@ -5,6 +5,7 @@ mod client_limits;
 mod commands;
 mod compose;
 mod compression;
+mod dumped;
 mod examples;
 mod explain;
 mod fixups;

@@ -142,7 +142,10 @@ impl FramerArgs {
             close_code: self.close_status_code.or(complete.then_some(NORMAL_CLOSE)),
             close_reason: self.close_reason.clone(),
             require_close: complete,
-            text_invalid: self.text_invalid.or(complete.then_some(InvalidText::Fail)),
+            text_invalid: self
+                .text_invalid
+                .or(complete.then_some(InvalidText::Fail))
+                .filter(|how| *how != InvalidText::Pass),
             own_control: complete,
             ping_interval_ms,
             ping_timeout_ms,
