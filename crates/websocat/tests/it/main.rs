@@ -18,6 +18,7 @@ mod program;
 #[cfg(unix)]
 mod rerun;
 mod send;
+mod sensible;
 #[cfg(target_os = "linux")]
 mod socket_options;
 mod tables;
