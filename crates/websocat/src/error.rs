@@ -53,6 +53,8 @@ pub struct Error {
     status: Option<u8>,
     /// Instead of the kind's word, where scripts may want to tell apart more than there are statuses.
     reason: Option<&'static str>,
+    /// Line and column of the call in a script that threw it.
+    at: Option<(usize, usize)>,
 }
 
 /// Result of whatever can end the program.
@@ -88,7 +90,7 @@ impl Kind {
 impl Error {
     /// `message` says what failed and why, in one line without a final dot.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None, logged: false, status: None, reason: None }
+        Self { kind, message: message.into().into(), source: None, logged: false, status: None, reason: None, at: None }
     }
 
     /// `what` failed because of `source`; the text of the source and its sources follows what.
@@ -104,6 +106,7 @@ impl Error {
             logged: false,
             status: None,
             reason: None,
+            at: None,
         }
     }
 
@@ -145,6 +148,21 @@ impl Error {
     pub fn with_status(mut self, status: u8) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// The same error with its place in a script, where that is known and was not before.
+    pub fn at(mut self, line: Option<usize>, column: Option<usize>) -> Self {
+        self.at = self.at.or(line.zip(column.or(Some(0))));
+        self
+    }
+
+    /// Says in which script it was, and where. Errors of a script itself have their place in their text.
+    pub fn in_script(self, script: impl fmt::Display) -> Self {
+        match (self.kind, self.at) {
+            (Kind::Start, _) => self.context(script),
+            (_, Some((line, column))) => self.context(format!("{script} (line {line}, position {column})")),
+            (_, None) => self,
+        }
     }
 
     /// The same error with a word of its own for [`Self::reason`].

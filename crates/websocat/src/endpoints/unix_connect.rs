@@ -88,8 +88,9 @@ impl EndpointSpec for UnixConnect {
         Sockets { groups: &[OptionGroup::Buffers], v6: None }
     }
 
-    fn explain(&self, _: &About<'_>) -> String {
-        format!("Connects to the {}.", super::unix_place::explain(&self.address))
+    fn explain(&self, about: &About<'_>) -> String {
+        let limit = about.args.endpoints.tcp_connect.limit_in_words();
+        format!("Connects to the {}, {limit}.", super::unix_place::explain(&self.address))
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

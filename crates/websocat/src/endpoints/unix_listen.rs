@@ -216,11 +216,12 @@ impl EndpointSpec for UnixListen {
             (_, Some(address)) => format!("the {}", super::unix_place::explain(&address)),
             (_, None) => "a UNIX socket".to_owned(),
         };
+        let ready = about.args.endpoints.listen.explain();
         if about.one_connection {
-            return format!("Waits for one connection on {place}.");
+            return format!("Waits for one connection on {place}.{ready}");
         }
         let limits = about.args.endpoints.client_limits.explain();
-        format!("Accepts connections on {place}{limits}.")
+        format!("Accepts connections on {place}{limits}.{ready}")
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
