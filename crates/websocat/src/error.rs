@@ -238,6 +238,15 @@ mod tests {
     }
 
     #[test]
+    fn places_in_scripts_are_said_where_somebody_has_the_script() {
+        let e = || Error::new(Kind::File, "descriptor 9 is not open").at(Some(3), Some(5)).at(Some(1), None);
+        assert_eq!(e().to_string(), "descriptor 9 is not open");
+        assert_eq!(e().in_script("x.rhai").to_string(), "x.rhai (line 3, position 5): descriptor 9 is not open");
+        assert_eq!(Error::new(Kind::Start, "script: no (line 1)").in_script("x").to_string(), "x: script: no (line 1)");
+        assert_eq!(Error::new(Kind::Connect, "no").in_script("x").to_string(), "no");
+    }
+
+    #[test]
     fn context_is_not_said_twice() {
         let e = Error::new(Kind::NoClose, "tcp-l:1 (peer): no Close").context("tcp-l:1 (peer)");
         assert_eq!(e.to_string(), "tcp-l:1 (peer): no Close");

@@ -111,13 +111,13 @@ impl OverlaySpec for Tls {
         let name = args.domain.as_ref().or(self.domain.as_ref());
         let whom = name.map(|name| format!(" with {name}")).unwrap_or_default();
         let limit = about.args.overlays.handshake.timeout_ms();
-        let limit = limit.map(|ms| format!(", within {}", time_in_words(ms))).unwrap_or_default();
+        let limit = limit.map(|ms| format!(" within {}", time_in_words(ms))).unwrap_or_default();
         if args.insecure {
             return format!(
                 "Encrypts with TLS{whom}{limit}. The certificate is NOT checked (-k): anybody may be at the other end."
             );
         }
-        format!("Encrypts with TLS{whom}, whose certificate must be valid{limit}.")
+        format!("Encrypts with TLS{whom}{limit}; the certificate must be valid.")
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
