@@ -51,15 +51,46 @@ pub struct Error {
     logged: bool,
     /// Instead of the kind's, where that was asked for.
     status: Option<u8>,
+    /// Instead of the kind's word, where scripts may want to tell apart more than there are statuses.
+    reason: Option<&'static str>,
+    /// Line and column of the call in a script that threw it.
+    at: Option<(usize, usize)>,
 }
 
 /// Result of whatever can end the program.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl Kind {
+    /// A word for it, for scripts.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Usage => "usage",
+            Self::Framing => "framing",
+            Self::HttpStatus => "http-status",
+            Self::BrokenUpgrade => "broken-upgrade",
+            Self::Tls => "tls",
+            Self::Connect => "connect",
+            Self::NoAddresses => "no-addresses",
+            Self::Lookup => "lookup",
+            Self::ConnectTimeout => "connect-timeout",
+            Self::HandshakeTimeout => "handshake-timeout",
+            Self::Listen => "listen",
+            Self::File => "file",
+            Self::Process => "process",
+            Self::Transfer => "transfer",
+            Self::NoClose => "no-close",
+            Self::CloseCode => "close-code",
+            Self::Keepalive => "keepalive",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
 impl Error {
     /// `message` says what failed and why, in one line without a final dot.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into().into(), source: None, logged: false, status: None }
+        Self { kind, message: message.into().into(), source: None, logged: false, status: None, reason: None, at: None }
     }
 
     /// `what` failed because of `source`; the text of the source and its sources follows what.
@@ -68,7 +99,15 @@ impl Error {
         what: impl Into<String>,
         source: impl Into<Box<dyn error::Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, message: what.into().into(), source: Some(source.into()), logged: false, status: None }
+        Self {
+            kind,
+            message: what.into().into(),
+            source: Some(source.into()),
+            logged: false,
+            status: None,
+            reason: None,
+            at: None,
+        }
     }
 
     /// An error of the command line: status 2.
@@ -109,6 +148,32 @@ impl Error {
     pub fn with_status(mut self, status: u8) -> Self {
         self.status = Some(status);
         self
+    }
+
+    /// The same error with its place in a script, where that is known and was not before.
+    pub fn at(mut self, line: Option<usize>, column: Option<usize>) -> Self {
+        self.at = self.at.or(line.zip(column.or(Some(0))));
+        self
+    }
+
+    /// Says in which script it was, and where. Errors of a script itself have their place in their text.
+    pub fn in_script(self, script: impl fmt::Display) -> Self {
+        match (self.kind, self.at) {
+            (Kind::Start, _) => self.context(script),
+            (_, Some((line, column))) => self.context(format!("{script} (line {line}, position {column})")),
+            (_, None) => self,
+        }
+    }
+
+    /// The same error with a word of its own for [`Self::reason`].
+    pub fn with_reason(mut self, word: &'static str) -> Self {
+        self.reason = Some(word);
+        self
+    }
+
+    /// What went wrong, in a word that stays.
+    pub fn reason(&self) -> &'static str {
+        self.reason.unwrap_or(self.kind.word())
     }
 
     /// Status of the program if this error ends it.
@@ -170,6 +235,15 @@ mod tests {
         let e = Error::with_source(Kind::File, "cannot write x", io).context("writefile:x");
         assert_eq!(e.to_string(), "writefile:x: cannot write x: disk is full");
         assert_eq!(e.exit_code(), 25);
+    }
+
+    #[test]
+    fn places_in_scripts_are_said_where_somebody_has_the_script() {
+        let e = || Error::new(Kind::File, "descriptor 9 is not open").at(Some(3), Some(5)).at(Some(1), None);
+        assert_eq!(e().to_string(), "descriptor 9 is not open");
+        assert_eq!(e().in_script("x.rhai").to_string(), "x.rhai (line 3, position 5): descriptor 9 is not open");
+        assert_eq!(Error::new(Kind::Start, "script: no (line 1)").in_script("x").to_string(), "x: script: no (line 1)");
+        assert_eq!(Error::new(Kind::Connect, "no").in_script("x").to_string(), "no");
     }
 
     #[test]

@@ -85,6 +85,49 @@ mod tests {
     }
 
     #[test]
+    fn values_that_are_too_large_are_an_error() {
+        for (script, part) in [
+            ("let s = \"x\";\nfor i in 0..40 { s += s; }", "Length of string too large (line 2"),
+            ("let s = \"x\";\ns.pad(2000000000, 'y');", "Length of string too large (line 2"),
+            ("let a = [];\na.pad(2000000000, 1);", "Size of array/BLOB too large (line 2"),
+            ("let b = 1;\nblob(5000000000, 1);", "Size of array/BLOB too large (line 2"),
+        ] {
+            let e = load(&format!("{script} dummy_task()"), Stop::new()).err().unwrap();
+            assert!(e.to_string().contains(part) && e.exit_code() == 1, "{script}: {e}");
+        }
+    }
+
+    /// Rhai's measuring takes it for impossible that a value within another one is shared.
+    #[tokio::test]
+    async fn variables_that_closures_share_are_measured() {
+        let script = r#"
+            let n = 1; let list = [n]; let map = #{n: n};
+            let more = || { n += 1; list.push(n); list[0] = n; map.n = list; map.list = [n, list]; dummy_task() };
+            more.call();
+            let nested = [n, list, map, more];
+            nested.push(map); nested += [n]; nested.insert(0, list);
+            let pairs = nested.map(|x| [x, n]).filter(|x| x.len() > 0);
+            let sent = || init_in_parallel([|slot| slot.send(n), |slot| slot.send(list)], |all| {
+                all[1].push(n); all.push(list); list = all; let s = "" + all.len() + n;
+                if list.len() != 3 { throw s; }
+                parallel([
+                    registry_send("x", list),
+                    registry_recv_one("x", |got| { got.push(n); map.got = got; map.more = pairs; dummy_task() }),
+                ])
+            });
+            sequential([task_wrap(more), task_wrap(sent), task_wrap(more)])"#;
+        let (_scenario, task) = load(script, Stop::new()).unwrap();
+        crate::scenario::run(task).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn closures_of_other_arity_are_said_to_be() {
+        let (_scenario, task) = load("task_wrap(|a, b| dummy_task())", Stop::new()).unwrap();
+        let e = crate::scenario::run(task).await.unwrap_err().to_string();
+        assert!(e.contains("a closure does not take what it is called with: ()") && e.contains("line 1"), "{e}");
+    }
+
+    #[test]
     fn too_many_operations_are_an_error() {
         // Few of them take long here, so that time is what runs out first unless it is taken away.
         let mut engine = engine();

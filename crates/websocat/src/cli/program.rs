@@ -103,10 +103,11 @@ fn work(line: &CommandLine) -> Result<u8> {
         return print(&format!("{}{text}", origin()));
     }
     let runtime = runtime(program, &text)?;
-    let status = runtime.block_on(run(&text, program)).map_err(|e| match script.and_then(|args| args.spec1.as_ref()) {
-        // Positions in a script mean something only with its name.
-        Some(path) if e.kind == Kind::Start => e.context(path.display()),
-        _ => e,
+    // Positions mean something only with the name of a script that the user has.
+    let path = script.and_then(|args| args.spec1.as_ref());
+    let status = runtime.block_on(run(&text, program)).map_err(|e| match path {
+        Some(path) => e.in_script(path.display()),
+        None => e,
     });
     if !sockets::endpoint::finish_writes() {
         tracing::warn!("the end of the output is lost: nobody takes it");

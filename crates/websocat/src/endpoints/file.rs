@@ -110,7 +110,9 @@ impl EndpointSpec for File {
                 format!("Writes a new file {path}, which must not exist yet; gives no data.")
             }
             Mode::Write if options.auto_rename => {
-                format!("Writes the file {path}, or a numbered one beside it if that exists; gives no data.")
+                format!(
+                    "Writes the file {path}, or if that exists a new one beside it with the time in its name; gives no data."
+                )
             }
             Mode::Write => format!("Writes the file {path}, whose old content is lost; gives no data."),
         }

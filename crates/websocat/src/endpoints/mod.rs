@@ -207,6 +207,12 @@ impl Endpoint {
         read || matches!(self, Self::Literal(_) | Self::LiteralBase64(_))
     }
 
+    /// It takes what it is told and gives no reply, ever.
+    pub fn says_nothing(&self) -> bool {
+        let written = matches!(self, Self::File(file) if file.mode != file::Mode::Read);
+        written || matches!(self, Self::DummyStream(_) | Self::DummyDatagrams(_))
+    }
+
     /// Another part of the program is behind it.
     pub fn is_registered(&self) -> bool {
         matches!(self, Self::RegistryStream(_) | Self::RegistryDatagram(_) | Self::RegistrySend(_))

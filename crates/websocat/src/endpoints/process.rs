@@ -172,8 +172,16 @@ impl EndpointSpec for Process {
             return text + ", which gets the connection itself and does the rest.";
         }
         text.push_str(" and talks to its standard input and output. ");
-        let grace = duration_in_words(options.exec_grace);
-        text.push_str(&format!("It may go on for {grace} after its input has ended."));
+        text.push_str(&match options.exec_grace.finite() {
+            Some(time) if time.is_zero() => "It ends with its input.".to_owned(),
+            Some(_) => {
+                format!("It may go on for {} after its input has ended.", duration_in_words(options.exec_grace))
+            }
+            None => "It may go on for as long as it likes after its input has ended.".to_owned(),
+        });
+        if options.exec_status {
+            text.push_str(" Its exit status, if not 0, becomes ours.");
+        }
         text
     }
 

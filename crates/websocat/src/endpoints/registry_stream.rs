@@ -107,10 +107,8 @@ pub(super) fn registry_name(value: &OsStr) -> Result<String> {
     value.to_str().map(str::to_owned).ok_or_else(|| Error::usage("names of the registry are text (UTF-8)"))
 }
 
-pub(super) fn listening(mut map: OptionMap, Listening { autospawn, oneshot }: Listening) -> OptionMap {
-    map.push("autospawn", autospawn.to_string());
-    map.push("oneshot", oneshot.to_string());
-    map
+pub(super) fn listening(map: OptionMap, Listening { autospawn, oneshot }: Listening) -> OptionMap {
+    map.flag("autospawn", autospawn).flag("oneshot", oneshot)
 }
 
 /// Options of `listen_registry_stream` and `listen_registry_datagrams`.

@@ -69,6 +69,16 @@ pub struct TcpConnectArgs {
     pub late_resolve: bool,
 }
 
+impl TcpConnectArgs {
+    /// The time limit in words, for `--explain`.
+    pub fn limit_in_words(&self) -> String {
+        match self.connect_timeout.limit_millis() {
+            Some(ms) => format!("within {}", time_in_words(ms)),
+            None => "with no other time limit than the system's".to_owned(),
+        }
+    }
+}
+
 impl Default for TcpConnectArgs {
     fn default() -> Self {
         Self { connect_timeout: CONNECT_TIMEOUT, tcp_race_interval_ms: RACE_INTERVAL_MS, late_resolve: false }
@@ -122,10 +132,11 @@ impl EndpointSpec for TcpConnect {
 
     fn explain(&self, about: &About<'_>) -> String {
         let options = &about.args.endpoints.tcp_connect;
-        let limit = match options.connect_timeout.limit_millis() {
-            Some(ms) => format!("within {}", time_in_words(ms)),
-            None => "with no other time limit than the system's".to_owned(),
-        };
+        let from = about.args.endpoints.sockets.local.bind.map(|addr| match addr.port() {
+            0 => format!("from {}, ", addr.ip()),
+            _ => format!("from {addr}, "),
+        });
+        let limit = from.unwrap_or_default() + options.limit_in_words().as_str();
         match &self.target {
             TcpTarget::Address(addr) => format!("Connects to {addr} by TCP, {limit}."),
             TcpTarget::Early { name, .. } => {

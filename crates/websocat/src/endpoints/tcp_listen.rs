@@ -59,6 +59,19 @@ pub struct ListenArgs {
 }
 
 impl ListenArgs {
+    /// In words, for `--explain`: what happens when a listener is ready.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        if self.stdout_announce_listening_ports {
+            text.push_str(" Says so on standard output when it is ready.");
+        }
+        if let Some(command) = &self.exec_after_listen {
+            let port = if self.exec_after_listen_append_port { " with the port behind it" } else { "" };
+            text.push_str(&format!(" Then runs `{command}`{port} in a shell, before anybody is served."));
+        }
+        text
+    }
+
     /// Tasks of the when-listening closure; `addr`: the variable with the address, for listeners that have one.
     pub fn tasks(&self, proto: &str, addr: Option<&str>) -> Vec<String> {
         let mut tasks = Vec::new();
@@ -129,11 +142,12 @@ impl EndpointSpec for TcpListen {
 
     fn explain(&self, about: &About<'_>) -> String {
         let place = self.address.explain();
+        let ready = about.args.endpoints.listen.explain();
         if about.one_connection {
-            return format!("Waits for one TCP connection on {place}.");
+            return format!("Waits for one TCP connection on {place}.{ready}");
         }
         let limits = about.args.endpoints.client_limits.explain();
-        format!("Accepts TCP connections on {place}{limits}.")
+        format!("Accepts TCP connections on {place}{limits}.{ready}")
     }
 
     fn sockets(&self) -> Sockets {
@@ -152,8 +166,7 @@ impl EndpointSpec for TcpListen {
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
         let Listening { autospawn, oneshot } = script.listening;
         let mut map = self.address.option_map();
-        map.push("autospawn", autospawn.to_string());
-        map.push("oneshot", oneshot.to_string());
+        map = map.flag("autospawn", autospawn).flag("oneshot", oneshot);
         let limits = script.args.endpoints.client_limits;
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;

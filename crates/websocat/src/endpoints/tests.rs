@@ -176,7 +176,7 @@ fn scripts_of_listeners() {
     let plain = script("tcp-l:127.0.0.1:0", &[]).unwrap();
     assert_eq!(
         plain,
-        "listen_tcp(#{addr: \"127.0.0.1:0\", autospawn: true, oneshot: false}, |addr1| {\n  dummy_task()\n\
+        "listen_tcp(#{addr: \"127.0.0.1:0\", autospawn: true}, |addr1| {\n  dummy_task()\n\
          }, |tcp1, from1| {\n  tcp1\n})\n"
     );
     let announced = script(

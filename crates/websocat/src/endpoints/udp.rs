@@ -161,7 +161,9 @@ pub const VALUE: &str = FORMAT;
 /// What all UDP functions are told: length of messages, text, socket options.
 pub fn with_common_options(mut map: OptionMap, script: &Script, bound_here: bool) -> Result<OptionMap> {
     let limit = script.args.endpoints.udp.udp_max_send_datagram_size;
-    map = map.number("max_send_datagram_size", Some(limit)).flag("tag_as_text", is_text(&script.args));
+    map = map
+        .number_unless("max_send_datagram_size", Some(limit), SCRIPT_LIMIT)
+        .flag("tag_as_text", is_text(&script.args));
     let sockets = script.socket_options();
     if bound_here {
         map.extend(&sockets.bind)?;

@@ -88,14 +88,18 @@ impl EndpointSpec for UdpServer {
 
     fn explain(&self, about: &About<'_>) -> String {
         let place = self.place.explain();
+        let ready = about.args.endpoints.listen.explain();
         if about.one_connection {
-            return format!("Hears UDP datagrams on {place} and serves who sends the first one.");
+            return format!("Hears UDP datagrams on {place} and serves who sends the first one.{ready}");
         }
         let args = &about.args.endpoints.udp;
         let clients = args.udp_server_max_clients.unwrap_or(MAX_CLIENTS);
         let timeout = args.udp_server_timeout_ms.map(time_in_words);
-        let end = timeout.map(|time| format!(" One that is silent for {time} is forgotten.")).unwrap_or_default();
-        format!("Hears UDP datagrams on {place}; each sender is a client, {clients} at most at a time.{end}")
+        let end = match timeout {
+            Some(time) => format!("One that is silent for {time} is forgotten."),
+            None => "The one that was silent for longest is forgotten when there is no room for another.".to_owned(),
+        };
+        format!("Hears UDP datagrams on {place}; each sender is a client, {clients} at most at a time. {end}{ready}")
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
@@ -108,10 +112,10 @@ impl EndpointSpec for UdpServer {
         let map = map
             .flag("oneshot", script.listening.oneshot)
             .number("timeout_ms", args.udp_server_timeout_ms)
-            .number("max_clients", args.udp_server_max_clients)
+            .number_unless("max_clients", args.udp_server_max_clients, MAX_CLIENTS)
             .number("buffer_size", args.udp_server_buffer_size)
-            .number("qlen", args.udp_server_qlen)
-            .number("qbytes", args.udp_server_qbytes.map(|size| size.0))
+            .number_unless("qlen", args.udp_server_qlen, QUEUE)
+            .number_unless("qbytes", args.udp_server_qbytes.map(|size| size.0), QUEUE_BYTES)
             .flag("backpressure", args.udp_server_backpressure)
             .flag("inhibit_send_errors", args.udp_bind_inhibit_send_errors);
         let map = with_common_options(map, script, matches!(self.place, Place::Address(_)))?;

@@ -2,7 +2,7 @@
 
 use super::{
     socket_args::{OptionGroup, Sockets},
-    unix_place::{BufferOpts, SeqpacketOpts, address, is_text, parts, place, socket_kind},
+    unix_place::{BufferOpts, SCRIPT_MAX_SEND, SeqpacketOpts, address, is_text, parts, place, socket_kind},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -88,8 +88,9 @@ impl EndpointSpec for UnixConnect {
         Sockets { groups: &[OptionGroup::Buffers], v6: None }
     }
 
-    fn explain(&self, _: &About<'_>) -> String {
-        format!("Connects to the {}.", super::unix_place::explain(&self.address))
+    fn explain(&self, about: &About<'_>) -> String {
+        let limit = about.args.endpoints.tcp_connect.limit_in_words();
+        format!("Connects to the {}, {limit}.", super::unix_place::explain(&self.address))
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
@@ -104,7 +105,8 @@ impl EndpointSpec for UnixConnect {
             UnixKind::Stream => script.callback(&format!("connect_unix({map}, {path},"), "unix", then),
             UnixKind::Seqpacket => {
                 let max = args.endpoints.seqpacket.seqpacket_max_send_datagram_size;
-                let map = map.flag("text", is_text(args)).number("max_send_datagram_size", Some(max));
+                let map =
+                    map.flag("text", is_text(args)).number_unless("max_send_datagram_size", Some(max), SCRIPT_MAX_SEND);
                 script.callback(&format!("connect_seqpacket({map}, {path},"), "seqpacket", then)
             }
         }

@@ -7,7 +7,7 @@ use super::{
     inherited_fd::{self, InheritedOpts, is_inherited, take_listener},
     socket_args::{OptionGroup, Sockets},
     sockopts::BacklogOpts,
-    unix_place::{BufferOpts, SeqpacketOpts, address, is_text, parts, place, socket_kind},
+    unix_place::{BufferOpts, SCRIPT_MAX_SEND, SeqpacketOpts, address, is_text, parts, place, socket_kind},
 };
 use crate::{
     error::{Error, Kind, Result},
@@ -216,11 +216,12 @@ impl EndpointSpec for UnixListen {
             (_, Some(address)) => format!("the {}", super::unix_place::explain(&address)),
             (_, None) => "a UNIX socket".to_owned(),
         };
+        let ready = about.args.endpoints.listen.explain();
         if about.one_connection {
-            return format!("Waits for one connection on {place}.");
+            return format!("Waits for one connection on {place}.{ready}");
         }
         let limits = about.args.endpoints.client_limits.explain();
-        format!("Accepts connections on {place}{limits}.")
+        format!("Accepts connections on {place}{limits}.{ready}")
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {
@@ -244,8 +245,7 @@ impl EndpointSpec for UnixListen {
         if self.has_file() {
             map = map.flag("unlink", files.unlink).number("chmod", files.mode());
         }
-        map.push("autospawn", autospawn.to_string());
-        map.push("oneshot", oneshot.to_string());
+        map = map.flag("autospawn", autospawn).flag("oneshot", oneshot);
         let limits = endpoints.client_limits;
         if limits.is_limited() && !oneshot {
             map.extend(&ClientLimitOpts { refuse_by_http: script.http_first, ..limits })?;
@@ -259,7 +259,11 @@ impl EndpointSpec for UnixListen {
             UnixKind::Stream => ("listen_unix", "unix"),
             UnixKind::Seqpacket => {
                 let max = endpoints.seqpacket.seqpacket_max_send_datagram_size;
-                map = map.flag("text", is_text(&script.args)).number("max_send_datagram_size", Some(max));
+                map = map.flag("text", is_text(&script.args)).number_unless(
+                    "max_send_datagram_size",
+                    Some(max),
+                    SCRIPT_MAX_SEND,
+                );
                 ("listen_seqpacket", "seqpacket")
             }
         };

@@ -11,7 +11,7 @@ use sockets::net::unix::{BufferOptions, SeqpacketOptions, UnixAddress, UnixKind,
 use std::ffi::{OsStr, OsString};
 
 /// Limit of a message that is sent, when a script says nothing.
-const SCRIPT_MAX_SEND: usize = 655_360;
+pub const SCRIPT_MAX_SEND: usize = 655_360;
 /// The same on the command line: what `defragment:` and length prefixes have, too.
 const MAX_SEND: usize = 1 << 20;
 

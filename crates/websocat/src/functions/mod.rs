@@ -10,6 +10,7 @@ mod descriptors;
 mod ends;
 mod events;
 mod exchange;
+mod failures;
 mod filters;
 mod hangups;
 pub mod http;
@@ -41,6 +42,7 @@ pub fn register(engine: &mut rhai::Engine) {
     ends::register(engine);
     events::register(engine);
     exchange::register(engine);
+    failures::register(engine);
     filters::register(engine);
     hangups::register(engine);
     http::register(engine);

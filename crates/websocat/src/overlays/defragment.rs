@@ -73,7 +73,8 @@ impl OverlaySpec for Defragment {
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
         let limit = usize::try_from(script.args.overlays.defragment.limit()).unwrap_or(usize::MAX);
-        let options = OptionMap::of(&DefragmentOpts { max_send_datagram_size: Some(limit) })?;
+        let options =
+            OptionMap::of(&DefragmentOpts { max_send_datagram_size: Some(limit).filter(|n| *n != DEFAULT_LIMIT) })?;
         let whole = script.assign("whole", &format!("defragment_writes({options}, {inner})"));
         then(script, whole)
     }

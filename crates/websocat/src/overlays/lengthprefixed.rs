@@ -187,6 +187,7 @@ impl OverlaySpec for LengthPrefixed {
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {
         let options = OptionMap::of(&self.options(&script.args.overlays.lengthprefixed)?)?;
+        let options = options.as_bits(&["length_mask", "continuations", "controls", "tag_text"]);
         let chunks = script.assign("chunks", &format!("length_prefixed_chunks({options}, {inner})"));
         then(script, chunks)
     }

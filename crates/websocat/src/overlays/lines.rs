@@ -95,8 +95,8 @@ pub enum BinaryMessages {
 impl LineChunks {
     fn options(&self, args: &LineArgs) -> LineOpts {
         LineOpts {
-            separator: if args.null_terminated { Some(0) } else { args.separator },
-            separator_n: args.separator_n,
+            separator: if args.null_terminated { Some(0) } else { args.separator.filter(|byte| *byte != b'\n') },
+            separator_n: args.separator_n.filter(|n| *n != 1),
             substitute: (!args.separator_inhibit_substitution).then_some(SUBSTITUTE),
             inline: args.separator_inline,
             trim_cr: args.separator_trim_cr,

@@ -112,7 +112,10 @@ impl HandshakeArgs {
     /// Script options that limit heads.
     pub fn heads(&self) -> HeadOpts {
         let max_header_bytes = self.max_header_bytes.map(|size| u32::try_from(size.0).unwrap_or(u32::MAX));
-        HeadOpts { max_header_bytes, max_headers: self.max_headers }
+        HeadOpts {
+            max_header_bytes: max_header_bytes.filter(|n| *n != HEAD_LIMIT),
+            max_headers: self.max_headers.filter(|n| *n != HEADERS_LIMIT),
+        }
     }
 
     /// The same in words, for `--explain`.

@@ -66,8 +66,8 @@ pub struct TeeOpts {
     #[arg(long = "tee-use-first-hangup")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub use_first_hangup: bool,
-    /// What happens when one of the joined sockets does not keep up: all wait for it (when absent), or the oldest messages are
-    /// dropped for it, or it is let go
+    /// What happens when one of the joined sockets does not keep up: all wait for it, or the oldest messages are dropped for
+    /// it, or it is let go; block when absent
     #[arg(long = "tee-slow", value_name = "POLICY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<Slow>,
@@ -106,7 +106,11 @@ impl TeeArgs {
         TeeOpts {
             write_fail_all_if_one_fails: fail,
             read_fail_all_if_one_fails: fail,
-            max_backlog: self.tee_backlog.and_then(|size| usize::try_from(size.0).ok()),
+            slow: self.options.slow.filter(|slow| *slow != Slow::Block),
+            max_backlog: self
+                .tee_backlog
+                .and_then(|size| usize::try_from(size.0).ok())
+                .filter(|n| *n != DEFAULT_BACKLOG),
             ..self.options.clone()
         }
     }

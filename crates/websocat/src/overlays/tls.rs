@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result, shown},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, task, throw},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
 use rustls::pki_types::ServerName;
@@ -110,12 +110,14 @@ impl OverlaySpec for Tls {
         let args = &about.args.overlays.tls;
         let name = args.domain.as_ref().or(self.domain.as_ref());
         let whom = name.map(|name| format!(" with {name}")).unwrap_or_default();
+        let limit = about.args.overlays.handshake.timeout_ms();
+        let limit = limit.map(|ms| format!(" within {}", time_in_words(ms))).unwrap_or_default();
         if args.insecure {
             return format!(
-                "Encrypts with TLS{whom}. The certificate is NOT checked (-k): anybody may be at the other end."
+                "Encrypts with TLS{whom}{limit}. The certificate is NOT checked (-k): anybody may be at the other end."
             );
         }
-        format!("Encrypts with TLS{whom}, whose certificate must be valid.")
+        format!("Encrypts with TLS{whom}{limit}; the certificate must be valid.")
     }
 
     fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! Its functions, `http1_serve` and `ws_accept`, are in [`crate::functions::http`].
 
-use super::ws_request::{Header, header, header_map};
+use super::ws_request::{Header, header, header_map, names_in_words};
 use crate::{
     error::Result,
     functions::http::{AcceptOpts, CompressOpts, ServeOpts, check_origin, check_subprotocols},
@@ -112,9 +112,16 @@ impl OverlaySpec for WsAccept {
         let mut text = format!("Takes requests for WebSockets {place}");
         text.push_str(&match args.origins(self.guarded) {
             None => ", from web pages of any origin".to_owned(),
+            Some(origins) if origins.iter().any(|origin| origin == "*") => ", from web pages of any origin".to_owned(),
             Some(origins) if origins == ["same"] => ", from web pages of the same host and port only".to_owned(),
-            Some(origins) => format!(", from web pages of {} only", origins.join(", ")),
+            Some(origins) => {
+                let own = |origin: &String| if origin == "same" { "the same host and port" } else { origin }.to_owned();
+                format!(", from web pages of {} only", origins.iter().map(own).collect::<Vec<_>>().join(", "))
+            }
         });
+        if !args.server_header.is_empty() {
+            text.push_str(&format!(". Answers with {}", names_in_words(&args.server_header)));
+        }
         if let Some(protocol) = &args.server_protocol {
             text.push_str(&format!(", with subprotocol {protocol}"));
         }

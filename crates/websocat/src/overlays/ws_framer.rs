@@ -86,7 +86,7 @@ pub struct WrapOpts {
     /// Messages shorter than this are not compressed. Absent: 256 bytes, or 64 where earlier messages may be referred to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compress_threshold: Option<usize>,
-    /// Text that is not UTF-8: `fail` ends the connection, `lossy` repairs it, `pass` does not look, as when absent.
+    /// Text that is not UTF-8: `fail` ends the connection, `lossy` repairs it, `pass` does not look; `pass` when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text_invalid: Option<InvalidText>,
     /// Pongs, and pings that are not answered, are not handed on.
@@ -179,7 +179,7 @@ impl OverlaySpec for WsFramer {
         let args = &script.args.overlays.ws_framer;
         let compress = self.compress.then_some(&script.args.overlays.compress);
         let options = WrapOpts {
-            compress_level: compress.and_then(|args| args.compress_level),
+            compress_level: compress.and_then(|args| args.level()),
             compress_threshold: compress.and_then(|args| args.threshold()),
             ..args.options(self.client, self.complete, script.console)?
         };

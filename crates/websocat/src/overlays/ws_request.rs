@@ -114,6 +114,20 @@ impl WsRequest {
     }
 }
 
+/// Names of headers in words; their values may be secrets.
+pub(super) fn names_in_words(headers: &[Header]) -> String {
+    let mut names: Vec<&str> = vec![];
+    for header in headers {
+        if !names.contains(&&*header.name) {
+            names.push(&header.name);
+        }
+    }
+    match names[..] {
+        [name] => format!("the header {name}"),
+        _ => format!("the headers {}", names.join(", ")),
+    }
+}
+
 /// Script text of a map of headers; a name that comes several times gets an array.
 pub(super) fn header_map(headers: &[Header]) -> OptionMap {
     let mut map = OptionMap::new();
@@ -157,7 +171,13 @@ impl OverlaySpec for WsRequest {
             text.push_str(&format!(" on host {host}"));
         }
         if let Some(protocol) = &overlays.ws_request.protocol {
-            text.push_str(&format!(", subprotocol {protocol}"));
+            let list: Vec<_> = protocol.split(',').map(str::trim).collect();
+            text.push_str(&format!(", subprotocol {}", list.join(" or ")));
+        }
+        let mut headers = self.headers(&overlays.ws_request);
+        headers.retain(|header| header.name != "Sec-WebSocket-Protocol");
+        if !headers.is_empty() {
+            text.push_str(&format!(", with {}", names_in_words(&headers)));
         }
         let limited = self.complete || overlays.handshake.handshake_timeout.is_some();
         if let Some(ms) = overlays.handshake.timeout_ms().filter(|_| limited) {

@@ -122,7 +122,7 @@ fn ends(plan: &Plan) -> Vec<String> {
     let one_way = session.unidirectional || session.unidirectional_reverse;
     if session.exit_on_eof {
         text.push("The end of one side ends the session.".to_owned());
-    } else if one_way && plan.kind() == SocketKind::Stream {
+    } else if one_way {
         text.push("The session ends when there is nothing more to move.".to_owned());
     } else if plan.kind() == SocketKind::Datagram && plan.is_complete() {
         text.push(match session.linger.limit_millis() {

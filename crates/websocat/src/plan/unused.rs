@@ -9,6 +9,7 @@ use crate::{
     endpoints::{
         Endpoint, file,
         socket_args::{self, OptionGroup, only_version},
+        udp_socket::UdpSocket,
     },
     overlays::Overlay,
     spec::Stack,
@@ -28,6 +29,72 @@ const NEEDS: &[Need] = &[
     ("Length prefixes", |stack| has(stack, |o| matches!(o, Overlay::LengthPrefixed(_))), "lengthprefixed:"),
     ("WebSocket", |stack| has(stack, is_web_socket), "WebSocket"),
     ("TLS", |stack| has(stack, |o| matches!(o, Overlay::Tls(_))), "TLS"),
+];
+
+/// Options that need less than all of what stands under their heading.
+const OPTION_NEEDS: &[(&[&str], fn(&Stack) -> bool, &str)] = &[
+    (
+        &["--oneshot", "--stdout-announce-listening-ports", "--exec-after-listen", "--exec-after-listen-append-port"],
+        |stack| stack.endpoint.is_listener() || matches!(&stack.endpoint, Endpoint::UdpSocket(UdpSocket::Bound(_))),
+        "listener",
+    ),
+    (
+        &["--connect-timeout"],
+        |stack| matches!(stack.endpoint, Endpoint::TcpConnect(_) | Endpoint::UnixConnect(_)),
+        "TCP or UNIX client",
+    ),
+    (
+        &["--tcp-race-interval-ms", "--late-resolve"],
+        |stack| matches!(stack.endpoint, Endpoint::TcpConnect(_)),
+        "TCP client",
+    ),
+    (
+        &[
+            "--udp-server-timeout-ms",
+            "--udp-server-max-clients",
+            "--udp-server-buffer-size",
+            "--udp-server-qlen",
+            "--udp-server-backpressure",
+        ],
+        |stack| matches!(stack.endpoint, Endpoint::UdpServer(_)),
+        "udp-server:",
+    ),
+    (
+        &["--ws-c-uri", "--header", "--origin", "--ua", "--protocol", "--websocket-version"],
+        |stack| has(stack, |o| matches!(o, Overlay::WsRequest(_))),
+        "WebSocket client",
+    ),
+    (
+        &["--server-header", "--server-protocol", "--server-protocol-lax", "--server-protocol-choose-first"],
+        |stack| has(stack, |o| matches!(o, Overlay::WsAccept(_))),
+        "WebSocket server",
+    ),
+    (&["--random-fast"], |stack| matches!(stack.endpoint, Endpoint::Random(_)), "random:"),
+    (
+        &["--dummy-hangup"],
+        |stack| matches!(stack.endpoint, Endpoint::DummyStream(_) | Endpoint::DummyDatagrams(_)),
+        "empty: or devnull:",
+    ),
+    (
+        &["--log-verbose", "--log-omit-content", "--log-hex", "--log-timestamps"],
+        |stack| has(stack, |o| matches!(o, Overlay::Log(_))),
+        "log: or --log-traffic",
+    ),
+    (
+        &["--reuser-tolerate-torn-msgs"],
+        |stack| matches!(stack.endpoint, Endpoint::Reuser(_)),
+        "socket that clients share",
+    ),
+    (
+        &["--read-buffer-limit"],
+        |stack| has(stack, |o| matches!(o, Overlay::ReadChunkLimiter(_))),
+        "read_chunk_limiter:",
+    ),
+    (
+        &["--write-buffer-limit"],
+        |stack| has(stack, |o| matches!(o, Overlay::WriteChunkLimiter(_))),
+        "write_chunk_limiter:",
+    ),
 ];
 
 fn has(stack: &Stack, is_it: fn(&Overlay) -> bool) -> bool {
@@ -53,6 +120,15 @@ pub fn unused(plan: &Plan) -> Vec<(String, &'static str)> {
     for (heading, is_there, name) in NEEDS {
         let typed = plan.args.typed.iter().filter(|typed| typed.heading == *heading);
         let names: Vec<&str> = typed.map(|typed| &*typed.name).collect();
+        if !names.is_empty() && !plan.stacks().any(|stack| stack.any(is_there)) {
+            found.push((names.join(", "), *name));
+        }
+    }
+    let said: Vec<String> = found.iter().flat_map(|(names, _)| names.split(", ").map(str::to_owned)).collect();
+    for (options, is_there, name) in OPTION_NEEDS {
+        let typed = plan.args.typed.iter().map(|typed| &*typed.name);
+        // What lacks even its heading's thing was said above.
+        let names: Vec<&str> = typed.filter(|name| options.contains(name) && !said.iter().any(|s| s == name)).collect();
         if !names.is_empty() && !plan.stacks().any(|stack| stack.any(is_there)) {
             found.push((names.join(", "), *name));
         }

@@ -72,8 +72,13 @@ impl Callback {
         let kind = value.type_name();
         value.try_cast().ok_or_else(|| {
             let [kind, wanted] = [kind, std::any::type_name::<T>()].map(|name| scenario.engine.map_type_name(name));
-            Error::new(Kind::Start, format!("script: a function gave {kind}, but {wanted} is needed ({})", self.at))
+            self.wrong_value(kind, wanted)
         })
+    }
+
+    /// The function gave a value of another kind than is needed.
+    pub fn wrong_value(&self, kind: &str, wanted: &str) -> Error {
+        Error::new(Kind::Start, format!("script: a function gave {kind}, but {wanted} is needed ({})", self.at))
     }
 }
 
@@ -89,12 +94,18 @@ pub fn script_error(error: Box<EvalAltResult>) -> Error {
             }
             EvalAltResult::ErrorSystem(text, source) => {
                 return match source.downcast::<Error>() {
-                    Ok(error) => *error,
+                    Ok(error) => error.at(position.line(), position.position()),
                     Err(source) => Error::new(Kind::Start, format!("{text}{source}")),
                 };
             }
             EvalAltResult::ErrorTerminated(why, at) => {
                 return Error::new(Kind::Start, format!("script: stopped: {why} ({at})"));
+            }
+            // Closures have names that nobody gave them.
+            EvalAltResult::ErrorFunctionNotFound(call, at) if call.starts_with("anon$") => {
+                let arguments = call.split_once(' ').map_or("()", |(_, arguments)| arguments);
+                let text = format!("script: a closure does not take what it is called with: {arguments} ({at})");
+                return Error::new(Kind::Start, text);
             }
             other => {
                 // Rhai's own text has the innermost position.

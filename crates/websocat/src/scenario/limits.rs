@@ -12,6 +12,10 @@ const MAX_OPERATIONS: u64 = 50_000_000;
 const MAX_CALLS: usize = 64;
 /// Time of one evaluation or callback: a thousand times what any sensible one takes.
 const MAX_TIME: Duration = Duration::from_secs(1);
+/// Bytes of a string, and items of an array or bytes of a blob with all inside it: what a child's output may have.
+const MAX_SIZE: usize = 64 << 20;
+/// Keys of a map with all inside it.
+const MAX_KEYS: usize = 1 << 20;
 /// Steps between looks at the clock: some microseconds.
 const STRIDE: u64 = 1024;
 
@@ -40,6 +44,7 @@ pub fn limited<T>(evaluate: impl FnOnce() -> T) -> T {
 pub fn install(engine: &mut Engine) {
     engine.set_max_operations(MAX_OPERATIONS);
     engine.set_max_call_levels(MAX_CALLS);
+    engine.set_max_string_size(MAX_SIZE).set_max_array_size(MAX_SIZE).set_max_map_size(MAX_KEYS);
     engine.on_progress(|steps| {
         let late = steps % STRIDE == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
         late.then(|| Dynamic::from("it ran for more than a second"))

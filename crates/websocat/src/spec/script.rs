@@ -45,6 +45,21 @@ impl OptionMap {
         Ok(())
     }
 
+    /// A pair only where it differs from what is so without it.
+    pub fn number_unless<N: std::fmt::Display + PartialEq>(self, key: &str, value: Option<N>, default: N) -> Self {
+        self.number(key, value.filter(|n| *n != default))
+    }
+
+    /// Writes these numbers as bits, in hexadecimal, where they are there.
+    pub fn as_bits(mut self, keys: &[&str]) -> Self {
+        for (_, value) in self.0.iter_mut().filter(|(key, _)| keys.contains(&key.as_str())) {
+            if let Ok(number) = value.parse::<i64>() {
+                *value = format!("{number:#x}");
+            }
+        }
+        self
+    }
+
     /// Appends a pair whose value is script text already.
     pub fn push(&mut self, key: &str, value: impl Into<String>) {
         self.0.push((key.to_owned(), value.into()));

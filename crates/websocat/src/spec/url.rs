@@ -62,6 +62,12 @@ impl WsAddress {
         }
     }
 
+    /// Nobody else is on the way.
+    pub fn is_local(&self) -> bool {
+        let host = &self.authority.host;
+        host.parse::<IpAddr>().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+    }
+
     /// The address to connect to, where the host is one.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.authority.host.parse::<IpAddr>().ok()?, self.port()))

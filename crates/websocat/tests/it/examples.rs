@@ -1,14 +1,21 @@
 //! The scripts in `examples/`, each run as it is, but for its addresses, with real clients and servers around it.
 
 use rhai::Dynamic;
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+};
 use sockets::stop::Stop;
-use std::{collections::BTreeSet, fs, future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet, fs, future::Future, io::ErrorKind, net::SocketAddr, path::Path, sync::Arc, time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, UdpSocket},
     sync::mpsc,
     time::Instant,
 };
+use tokio_rustls::TlsAcceptor;
 use websocat::{
     exec,
     scenario::{Flow, Scenario, Take as _, TaskHandle, run, task},
@@ -18,16 +25,20 @@ use websocat::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Scripts that a test below runs.
-const RUN: [&str; 9] = [
+const RUN: [&str; 13] = [
     "exec_with_request",
     "header_auth",
     "mirror_traffic",
     "per_path_backends",
+    "plaintext_fallback",
     "port_knocking",
     "race_of_servers",
     "rate_limited_relay",
     "record_connections",
     "round_robin",
+    "status_page",
+    "udp_far_end",
+    "udp_over_websocket",
 ];
 
 fn folder() -> std::path::PathBuf {
@@ -51,14 +62,24 @@ fn every_example_is_run_and_says_what_it_does() {
 
 /// Runs an example in which these texts are replaced, and clients against it, which get the address where it listens.
 async fn serve<F: Future<Output = ()>>(name: &str, replace: &[(&str, String)], clients: impl FnOnce(SocketAddr) -> F) {
+    serve_at("127.0.0.1:8080", name, replace, clients).await;
+}
+
+/// The same for one that listens at another address.
+async fn serve_at<F: Future<Output = ()>>(
+    listens: &str,
+    name: &str,
+    replace: &[(&str, String)],
+    clients: impl FnOnce(SocketAddr) -> F,
+) {
     let mut script = fs::read_to_string(folder().join(name).with_extension("rhai")).unwrap();
-    let own =
-        [("127.0.0.1:8080", "127.0.0.1:0".to_owned()), ("|addr| dummy_task()", "|addr| tell_address(addr)".into())];
+    let own = [(listens, "127.0.0.1:0".to_owned()), ("|addr| dummy_task()", "|addr| tell_address(addr)".into())];
     for (old, new) in own.iter().chain(replace) {
         assert!(script.contains(old), "{name}: {old}");
         let (head, code) = script.split_once("\nlet ").unwrap();
         script = format!("{head}\nlet {}", code.replace(old, new));
     }
+
     let (tell, mut address) = mpsc::unbounded_channel();
     let mut engine = exec::engine();
     engine.register_fn("tell_address", move |addr: SocketAddr| -> TaskHandle {
@@ -305,4 +326,177 @@ async fn mirror_traffic() {
         assert_eq!((answer.as_str(), said.as_str()), ("main request", "request"));
     })
     .await;
+}
+
+/// A TLS server for `example.test`, which greets each client and gives back what it is sent; counts whoever comes.
+async fn tls_echo(certificate: &str, came: mpsc::UnboundedSender<()>) -> SocketAddr {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates");
+    let pem = |name: &str| fs::read(folder.join(name)).unwrap();
+    let certificate = CertificateDer::from_pem_slice(&pem(certificate)).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(&pem("server.key")).unwrap();
+    let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![certificate], key).unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            came.send(()).unwrap();
+            // Who does not trust it leaves.
+            let Ok(mut tls) = acceptor.accept(tcp).await else { continue };
+            tls.write_all(b"secret ").await.unwrap();
+            let mut said = Vec::new();
+            tls.read_to_end(&mut said).await.unwrap();
+            tls.write_all(&said).await.unwrap();
+            tls.shutdown().await.unwrap();
+        }
+    });
+    addr
+}
+
+#[tokio::test]
+async fn plaintext_fallback() {
+    let ca = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates/ca.pem")).unwrap();
+    let (came, mut visits) = mpsc::unbounded_channel();
+    let closes = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closing = closes.local_addr().unwrap();
+    let hangs_up = came.clone();
+    tokio::spawn(async move {
+        while let Ok((mut tcp, _)) = closes.accept().await {
+            hangs_up.send(()).unwrap();
+            let mut hello = [0; 5];
+            tcp.read_exact(&mut hello).await.unwrap();
+        }
+    });
+    let right = tls_echo("server.pem", came.clone()).await;
+    let expired = tls_echo("expired.pem", came.clone()).await;
+    for (server, domain, answer, connections) in [
+        (echo("plain ").await, "example.test", "plain hello", 0),
+        (right, "example.test", "secret hello", 1),
+        // Each is asked once only: a second connection would be one in plaintext.
+        (right, "wrong.test", "", 1),
+        (expired, "example.test", "", 1),
+        (closing, "example.test", "", 1),
+    ] {
+        let replace = [
+            ("127.0.0.1:9001", server.to_string()),
+            ("\"localhost\"", format!("\"{domain}\"")),
+            (
+                "connector(#{})",
+                format!("connector(#{{disable_built_in_roots: true, root_certificates_pem: [`{ca}`]}})"),
+            ),
+        ];
+        serve("plaintext_fallback", &replace, |addr| async move {
+            assert_eq!(tell_or_lose(addr, "hello").await, answer, "{domain} at {server}");
+        })
+        .await;
+        let mut visited = 0;
+        while visits.try_recv().is_ok() {
+            visited += 1;
+        }
+        assert_eq!(visited, connections, "{domain} at {server}");
+    }
+}
+
+/// As `tell`, but the connection may be ended by a reset.
+async fn tell_or_lose(addr: SocketAddr, text: &str) -> String {
+    let mut tcp = TcpStream::connect(addr).await.unwrap();
+    tcp.write_all(text.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    // A reset comes instead of the end where nothing was relayed.
+    let ended = async {
+        tcp.shutdown().await?;
+        tcp.read_to_end(&mut all).await
+    };
+    if let Err(e) = ended.await {
+        assert!(e.kind() == ErrorKind::ConnectionReset || e.kind() == ErrorKind::NotConnected, "{e}");
+    }
+    String::from_utf8(all).unwrap()
+}
+
+/// A UDP server that gives back each datagram with a word in front and the port that it came from.
+async fn udp_echo() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let addr = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 65536];
+        while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
+            let reply = [from.port().to_be_bytes().as_slice(), &buffer[..len]].concat();
+            socket.send_to(&reply, from).await.unwrap();
+        }
+    });
+    addr
+}
+
+/// Sends a datagram and gives the reply, with the port in front of it. On the loopback nothing gets lost.
+async fn datagram(socket: &UdpSocket, bytes: &[u8]) -> (u16, Vec<u8>) {
+    socket.send(bytes).await.unwrap();
+    let mut buffer = vec![0; 65536];
+    let len = socket.recv(&mut buffer).await.unwrap();
+    (u16::from_be_bytes([buffer[0], buffer[1]]), buffer[2..len].to_vec())
+}
+
+#[tokio::test]
+async fn udp_over_websocket_and_its_far_end() {
+    let service = udp_echo().await;
+    serve("udp_far_end", &[("127.0.0.1:9001", service.to_string())], |far| async move {
+        let (_, head) = ask(far, "/other", "").await;
+        assert!(head.starts_with("HTTP/1.1 404 "), "{head}");
+        let replace = [("127.0.0.1:8080", far.to_string())];
+        serve_at("127.0.0.1:8053", "udp_over_websocket", &replace, |near| async move {
+            let mut ports = BTreeSet::new();
+            for _ in 0..3 {
+                let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                client.connect(near).await.unwrap();
+                let (port, _) = datagram(&client, b"first").await;
+                // Each client keeps its session, and each datagram its borders: one of a byte, a long one, an empty one.
+                for text in [&b"x"[..], &[7; 9000], b"", &[b'y'; 1400]] {
+                    assert_eq!(datagram(&client, text).await, (port, text.to_vec()));
+                }
+                // Several on the way at once stay several.
+                for text in ["one", "two", "three"] {
+                    client.send(text.as_bytes()).await.unwrap();
+                }
+                let mut buffer = [0; 100];
+                for text in ["one", "two", "three"] {
+                    let len = client.recv(&mut buffer).await.unwrap();
+                    assert_eq!(&buffer[2..len], text.as_bytes());
+                }
+                ports.insert(port);
+            }
+            assert_eq!(ports.len(), 3, "the service sees three clients");
+        })
+        .await;
+    })
+    .await;
+}
+
+/// Asks for a page on a connection of its own.
+async fn page(addr: SocketAddr, path: &str) -> String {
+    tell(addr, &format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")).await
+}
+
+#[tokio::test]
+async fn status_page() {
+    for (service, health) in [(echo("hi").await, "HTTP/1.1 200 "), (nobody().await, "HTTP/1.1 503 ")] {
+        serve("status_page", &[("127.0.0.1:9001", service.to_string())], |addr| async move {
+            // At first the service was not asked yet.
+            while !page(addr, "/health").await.starts_with(health) {}
+            assert!(page(addr, "/").await.starts_with("HTTP/1.1 404 "));
+            let status = page(addr, "/status?x").await;
+            assert!(status.contains("application/json") && status.contains("{\"open\": 0, \"total\": 0,"), "{status}");
+            let (mut tcp, head) = ask(addr, "/ws", "").await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+            if health.contains("503") {
+                assert_eq!(tcp.read_u8().await.unwrap(), 0x88);
+                return;
+            }
+            assert!(page(addr, "/status").await.contains("{\"open\": 1, \"total\": 1,"));
+            talk(&mut tcp, "hi", "hello").await;
+            drop(tcp);
+            // It is counted down when the session is over, which we cannot see.
+            while !page(addr, "/status").await.contains("{\"open\": 0, \"total\": 1,") {}
+        })
+        .await;
+    }
 }

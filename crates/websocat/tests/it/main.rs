@@ -5,6 +5,7 @@ mod client_limits;
 mod commands;
 mod compose;
 mod compression;
+mod dumped;
 mod examples;
 mod explain;
 mod fixups;
@@ -19,6 +20,7 @@ mod program;
 #[cfg(unix)]
 mod rerun;
 mod send;
+mod sensible;
 #[cfg(target_os = "linux")]
 mod socket_options;
 #[cfg(target_os = "linux")]

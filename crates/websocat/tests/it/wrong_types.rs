@@ -26,10 +26,15 @@ const SAMPLES: [(&str, usize, &str); 1] = [("http_reply", 0, "200")];
 const WRONG: &str = "'x'";
 
 /// A key of an option map.
-struct Key {
-    name: String,
+#[derive(Clone)]
+pub(super) struct Key {
+    pub name: String,
+    /// Its type in the source.
+    pub kind: String,
+    /// What its comment says.
+    pub doc: String,
     /// A value that is right, where the key has to be there.
-    required: Option<&'static str>,
+    pub required: Option<&'static str>,
 }
 
 /// Fields of all structs by their name.
@@ -47,7 +52,7 @@ impl<'ast> Visit<'ast> for Structs {
             let (kind, serde) = (&field.ty, text(&field.attrs));
             let kind = quote::quote!(#kind).to_string();
             let optional = all_default || serde.contains("default") || kind.starts_with("Option <");
-            let sample = match kind.as_str() {
+            let sample = match &*kind {
                 "SocketAddr" => "\"127.0.0.1:1\"",
                 "String" => "\"x\"",
                 "bool" => "true",
@@ -56,7 +61,9 @@ impl<'ast> Visit<'ast> for Structs {
             let renamed = serde.split("rename = \"").nth(1).and_then(|rest| rest.split('"').next());
             let name = field.ident.as_ref()?.to_string();
             let name = renamed.unwrap_or(name.trim_start_matches("r#")).to_owned();
-            Some(Key { name, required: (!optional).then_some(sample) })
+            let doc = field.attrs.iter().filter(|attr| attr.path().is_ident("doc"));
+            let doc = doc.map(|attr| quote::quote!(#attr).to_string()).collect();
+            Some(Key { name, kind, doc, required: (!optional).then_some(sample) })
         });
         self.0.insert(item.ident.to_string(), keys.collect());
         visit::visit_item_struct(self, item);
@@ -126,14 +133,14 @@ async fn error(call: &str, before: &str) -> String {
     }
 }
 
-struct Function {
-    name: String,
-    parameters: Vec<String>,
+pub(super) struct Function {
+    pub name: String,
+    pub parameters: Vec<String>,
     /// Keys of the structs that its option map is made of.
-    options: Vec<Vec<(String, Option<&'static str>)>>,
+    pub options: Vec<Vec<Key>>,
 }
 
-fn functions() -> Vec<Function> {
+pub(super) fn functions() -> Vec<Function> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = vec![];
     native_functions(&src, &mut found);
@@ -145,7 +152,7 @@ fn functions() -> Vec<Function> {
         let named = parameters.iter().filter(|kind| kind.starts_with("RhOpts <"));
         let named = named.flat_map(|kind| kind.split(|c: char| !c.is_alphanumeric()).skip(1));
         let options = named.filter_map(|name| structs.0.get(name));
-        let options = options.map(|keys| keys.iter().map(|key| (key.name.clone(), key.required)).collect()).collect();
+        let options = options.cloned().collect();
         Function { name, parameters, options }
     };
     found.into_iter().map(function).collect()
@@ -155,7 +162,7 @@ impl Function {
     /// The option map in which nothing is wrong, but for one key, with this value or (None) without it.
     fn map(&self, key: &str, value: Option<&str>) -> String {
         let mut keys: BTreeMap<&str, &str> = BTreeMap::new();
-        for (name, required) in self.options.iter().flatten() {
+        for Key { name, required, .. } in self.options.iter().flatten() {
             keys.extend(required.map(|value| (name.as_str(), value)));
         }
         match value {
@@ -212,7 +219,7 @@ async fn options_that_are_wrong_are_named_with_their_position() {
         let Some(at) = function.parameters.iter().position(|kind| kind.starts_with("RhOpts <")) else { continue };
         assert!(!function.options.is_empty(), "{}: no struct of its options found", function.name);
         let mut maps = vec![(function.map("no_such_option", Some("1")), "unknown option `no_such_option`".to_owned())];
-        for (key, required) in function.options.iter().flatten() {
+        for Key { name: key, required, .. } in function.options.iter().flatten() {
             maps.push((function.map(key, Some("dummy_task()")), format!("option `{key}`: ")));
             if required.is_some() {
                 maps.push((function.map(key, None), format!("option `{key}` is missing")));

@@ -1,7 +1,7 @@
 //! Errors of TLS handshakes in plain words, with what to do about them.
 
 use crate::error::{Error, Kind};
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use std::io;
 
 /// The error of a handshake with `domain`.
@@ -15,7 +15,20 @@ pub(super) fn handshake_error(domain: &str, error: io::Error) -> Error {
             Error::with_source(Kind::Tls, what, error)
         };
     };
-    Error::new(Kind::Tls, format!("TLS with {domain}: {}", words(domain, tls)))
+    let error = Error::new(Kind::Tls, format!("TLS with {domain}: {}", words(domain, tls)));
+    match reason(tls) {
+        Some(reason) => error.with_reason(reason),
+        None => error,
+    }
+}
+
+/// What scripts may want to tell apart. Only bytes that cannot begin a record of TLS say that the peer does not speak it.
+fn reason(error: &rustls::Error) -> Option<&'static str> {
+    match error {
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Some("not-tls"),
+        rustls::Error::InvalidCertificate(_) => Some("certificate"),
+        _ => None,
+    }
 }
 
 fn words(domain: &str, error: &rustls::Error) -> String {
@@ -86,8 +99,6 @@ fn names(presented: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::InvalidMessage;
-
     #[test]
     fn each_failure_says_what_to_do() {
         let cases = [
@@ -101,10 +112,15 @@ mod tests {
         for (error, says) in cases {
             let e = handshake_error("h", io::Error::new(io::ErrorKind::InvalidData, error));
             assert!(e.to_string().starts_with("TLS with h: ") && e.to_string().contains(says), "{e} / {says}");
-            assert_eq!(e.kind, Kind::Tls);
+            let reason = match says {
+                "does not speak TLS" => "not-tls",
+                "HandshakeFailure" => "tls",
+                _ => "certificate",
+            };
+            assert_eq!((e.kind, e.reason()), (Kind::Tls, reason));
         }
         let e = handshake_error("h", io::ErrorKind::UnexpectedEof.into());
-        assert!(e.to_string().contains("closed the connection"), "{e}");
+        assert!(e.to_string().contains("closed the connection") && e.reason() == "tls", "{e}");
     }
 
     #[test]

@@ -142,7 +142,10 @@ impl FramerArgs {
             close_code: self.close_status_code.or(complete.then_some(NORMAL_CLOSE)),
             close_reason: self.close_reason.clone(),
             require_close: complete,
-            text_invalid: self.text_invalid.or(complete.then_some(InvalidText::Fail)),
+            text_invalid: self
+                .text_invalid
+                .or(complete.then_some(InvalidText::Fail))
+                .filter(|how| *how != InvalidText::Pass),
             own_control: complete,
             ping_interval_ms,
             ping_timeout_ms,
@@ -162,20 +165,36 @@ impl FramerArgs {
         let mut text = format!("Speaks WebSocket as a {role}");
         // What is wrong with the options is said when they are used.
         let options = self.options(client, complete, console).unwrap_or_default();
-        let unless = if options.no_pings_at_prompt { " unless somebody types here" } else { "" };
+        let unless = if options.no_pings_at_prompt { ", unless somebody types here" } else { "" };
+        let most = options.max_sent_pings.map(|n| format!(", {n} times at most")).unwrap_or_default();
         match (options.ping_interval_ms.map(time_in_words), options.ping_timeout_ms.map(time_in_words)) {
-            (Some(interval), None) => text.push_str(&format!(". Sends a ping after {interval} of silence{unless}")),
+            (Some(interval), None) => {
+                text.push_str(&format!(". Sends a ping after {interval} of silence{most}{unless}"))
+            }
             (None, Some(timeout)) => text.push_str(&format!(". Gives up after {timeout} of silence{unless}")),
             (Some(interval), Some(timeout)) => text.push_str(&format!(
-                ". Sends a ping after {interval} of silence and gives up after {timeout} of it{unless}"
+                ". Sends a ping after {interval} of silence{most} and gives up after {timeout} of it{unless}"
             )),
             (None, None) => {}
         }
         if let Some(n) = options.max_control_rate {
             text.push_str(&format!(". Takes at most {n} pings and pongs a second"));
         }
+        match options.max_ping_replies {
+            Some(0) => text.push_str(". Answers no pings"),
+            Some(n) => text.push_str(&format!(". Answers {n} pings at most")),
+            None => {}
+        }
+        if let Some(n) = options.max_frame_length {
+            text.push_str(&format!(". Takes frames of up to {}", bytes_in_words(n)));
+        }
         if let Some(n) = options.max_message_length {
             text.push_str(&format!(". Takes messages of up to {}", bytes_in_words(n)));
+        }
+        match self.text_invalid {
+            Some(InvalidText::Lossy) => text.push_str(". Repairs text that is not UTF-8"),
+            Some(InvalidText::Pass) => text.push_str(". Does not look whether text is UTF-8"),
+            Some(InvalidText::Fail) | None => {}
         }
         if options.no_close_frame {
             text.push_str(". Never sends Close");

@@ -6,6 +6,7 @@ use crate::{
     cli::value::Size,
     functions::http::{CompressOpts, WINDOW_BITS},
 };
+use sockets::overlay::ws::deflate::DEFAULT_LEVEL;
 
 /// Compression options as typed.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -53,8 +54,13 @@ impl CompressArgs {
         CompressOpts {
             compress: true,
             compress_context: self.compress_context || context,
-            compress_window_bits: self.compress_window_bits,
+            compress_window_bits: self.compress_window_bits.filter(|bits| i64::from(*bits) != *WINDOW_BITS.end()),
         }
+    }
+
+    /// Value of the script option `compress_level`.
+    pub fn level(&self) -> Option<u8> {
+        self.compress_level.filter(|level| *level != DEFAULT_LEVEL)
     }
 
     /// Value of the script option `compress_threshold`.

@@ -4,12 +4,12 @@ use super::super::{Plan, unused::unused};
 use super::{
     CONTRADICTION, CUT_DATAGRAMS, ENDS_BEFORE_REPLIES, EXPOSED_PROCESS, EXPOSED_TO_PAGES, FIRST_TAKES_ALL, Finding,
     Findings, JOINS_NOTHING, LISTENER_ON_THE_RIGHT, MIXED_BYTES, ODD_ADDRESS, OLD_SPELLING, PLAIN_ON_TLS_PORT,
-    PREDICTABLE_KEYS, TEXT_OF_BYTES, UNUSED_OPTION,
+    PREDICTABLE_KEYS, SECRET_IN_THE_CLEAR, TEXT_OF_BYTES, UNUSED_OPTION,
 };
 use crate::{
     cli::{Join, Part, Tree},
-    endpoints::Endpoint,
-    overlays::Overlay,
+    endpoints::{Endpoint, udp::Place},
+    overlays::{Overlay, ws_request::Header},
     spec::{SocketKind, Stack},
 };
 
@@ -34,6 +34,16 @@ fn as_typed(plan: &Plan) -> Findings {
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         found.add(&UNUSED_OPTION, "--global-timeout-force-exit does nothing without --global-timeout-ms");
     }
+    if session.unidirectional && session.unidirectional_reverse {
+        found.add(
+            &CONTRADICTION,
+            "-u and -U together move nothing at all; one of them says which direction is left out",
+        );
+    }
+    let one_way = session.unidirectional || session.unidirectional_reverse;
+    if session.unidirectional_late_drop && !one_way {
+        found.add(&UNUSED_OPTION, "--unidirectional-late-drop has no effect without -u or -U");
+    }
     if session.unidirectional && !plan.reverse_filters.is_empty() {
         found.add(&UNUSED_OPTION, "--filter-reverse has no effect: with -u nothing is moved from right to left");
     }
@@ -45,6 +55,10 @@ fn as_typed(plan: &Plan) -> Findings {
             &UNUSED_OPTION,
             "--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection",
         );
+    }
+    let has_ip = matches!(plan.left.endpoint, Endpoint::TcpListen(_) | Endpoint::WsListen(_));
+    if plan.args.endpoints.client_limits.max_clients_per_ip.is_some() && plan.left.is_multi() && !has_ip {
+        found.add(&UNUSED_OPTION, "--max-conns-per-ip has no effect: clients of what listens here have no IP address");
     }
     let splits = &plan.args.overlays.write_splitoff;
     if splits.write_splitoff_omit_shutdown && splits.write_splitoff.is_none() {
@@ -71,6 +85,9 @@ fn as_typed(plan: &Plan) -> Findings {
             "--accept-from-fd only explains: inherited sockets are unix-listen-fd:3, seqpacket-listen-fd:3, …",
         );
     }
+    if listen.exec_after_listen_append_port && listen.exec_after_listen.is_none() {
+        found.add(&UNUSED_OPTION, "--exec-after-listen-append-port has no effect without --exec-after-listen");
+    }
     if listen.exec_after_listen_append_port && matches!(plan.left.endpoint, Endpoint::UnixListen(_)) {
         found.add(&UNUSED_OPTION, "--exec-after-listen-append-port has no effect: a UNIX socket has no port");
     }
@@ -90,14 +107,25 @@ fn as_typed(plan: &Plan) -> Findings {
         );
     }
     for stack in plan.stacks() {
-        if let Endpoint::WsUrl(ws) = &stack.endpoint
-            && let Some(hint) = ws.url.scheme_hint()
-        {
+        let Endpoint::WsUrl(ws) = &stack.endpoint else { continue };
+        if let Some(hint) = ws.url.scheme_hint() {
             found.add(&PLAIN_ON_TLS_PORT, hint);
+        }
+        let by_header = |header: &Header| SECRETS.iter().any(|name| name.eq_ignore_ascii_case(&header.name));
+        let secret =
+            ws.url.authority.authorization.is_some() || plan.args.overlays.ws_request.header.iter().any(by_header);
+        if secret && !ws.url.tls && !ws.url.is_local() {
+            found.add(
+                &SECRET_IN_THE_CLEAR,
+                "everybody on the way can read the password or token: ws:// does not encrypt; wss:// does",
+            );
         }
     }
     found
 }
+
+/// Headers whose values let in whoever has them.
+const SECRETS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
 
 /// On what will be run.
 pub fn after(plan: &mut Plan) {
@@ -122,8 +150,13 @@ fn as_run(plan: &Plan) -> Findings {
     if plan.kind() == SocketKind::Stream && many && plan.right.endpoint.exists_once(&plan.args.endpoints) {
         found.add(&MIXED_BYTES, "connections share the right side without any order: --oneshot takes one only, lines: or chunks: makes messages");
     }
-    if plan.kind() == SocketKind::Stream && plan.args.overlays.has_separator_options() {
-        found.add(&UNUSED_OPTION, "separator options have no effect: both sides are byte streams");
+    let lines = |s: &Stack| s.overlays.iter().any(|o| matches!(o, Overlay::LineChunks(_)));
+    if plan.args.overlays.has_separator_options() && !plan.stacks().any(|stack| stack.any(&lines)) {
+        found.add(&UNUSED_OPTION, "separator options have no effect: nothing is cut into lines here (-t, lines:)");
+    }
+    let typed = |name: &str| plan.args.typed.iter().any(|typed| typed.name == name);
+    if typed("--linger") && !(plan.kind() == SocketKind::Datagram && plan.is_complete()) {
+        found.add(&UNUSED_OPTION, "--linger has no effect: it is for ws://, wss://, ws-l:, ws-c: and ws-u:");
     }
     let joins = |s: &Stack| s.overlays.iter().any(|o| matches!(o, Overlay::Defragment(_)));
     if plan.args.overlays.defragment.defragment_max_size.is_some() && !plan.stacks().any(|stack| stack.any(&joins)) {
@@ -156,7 +189,11 @@ fn dangers(plan: &Plan, many: bool, found: &mut Findings) {
     if plan.args.program.random_seed.is_some() && plan.stacks().any(|stack| stack.any(&client)) {
         found.add(&PREDICTABLE_KEYS, "--random-seed makes WebSocket keys and masks predictable; it is for tests only");
     }
-    let everywhere = matches!(&plan.left.endpoint, Endpoint::TcpListen(tcp) if tcp.address.is_everywhere());
+    let everywhere = match &plan.left.endpoint {
+        Endpoint::TcpListen(tcp) => tcp.address.is_everywhere(),
+        Endpoint::UdpServer(udp) => matches!(&udp.place, Place::Address(address) if address.is_everywhere()),
+        _ => false,
+    };
     if many && everywhere && plan.right.any(&|s| matches!(s.endpoint, Endpoint::Process(_))) {
         found.add(
             &EXPOSED_PROCESS,
@@ -184,7 +221,9 @@ fn losses(plan: &Plan, many: bool, found: &mut Findings) {
     let one_way = session.unidirectional || session.unidirectional_reverse;
     if session.exit_on_eof
         && !one_way
-        && [&plan.left, &plan.right].into_iter().any(|side| side.endpoint.ends_by_itself())
+        && [(&plan.left, &plan.right), (&plan.right, &plan.left)]
+            .into_iter()
+            .any(|(side, other)| side.endpoint.ends_by_itself() && !other.endpoint.says_nothing())
     {
         found.add(
             &ENDS_BEFORE_REPLIES,

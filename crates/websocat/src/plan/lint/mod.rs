@@ -45,6 +45,7 @@ lints! {
     OLD_SPELLING: "old-spelling", "Something is written in another way now.";
     PREDICTABLE_KEYS: "predictable-keys", "`--random-seed` makes WebSocket keys and masks predictable.";
     EXPOSED_PROCESS: "exposed-process", "Everybody who reaches the machine can use a process.";
+    SECRET_IN_THE_CLEAR: "secret-in-the-clear", "A password or token goes over the network without TLS.";
     EXPOSED_TO_PAGES: "exposed-to-pages", "Web pages of any origin reach a process, a file or the terminal.";
     ENDS_BEFORE_REPLIES: "ends-before-replies", "With `-E` a text or file that is sent ends the session before any reply.";
     TEXT_OF_BYTES: "text-of-bytes", "Text mode for a source that gives anything but text.";
