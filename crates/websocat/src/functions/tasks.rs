@@ -178,7 +178,7 @@ pub(super) fn worse(former: Option<Error>, new: Error) -> Error {
 }
 
 /// The result of a spawned task. A panic in it goes on here.
-pub(super) fn outcome<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<Option<T>, Error> {
+pub fn outcome<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<Option<T>, Error> {
     match result {
         Ok(result) => result.map(Some),
         Err(e) => match e.try_into_panic() {
