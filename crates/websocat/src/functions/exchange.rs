@@ -25,7 +25,14 @@ use sockets::{
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::{error, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    error,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Options of `exchange_bytes`.
 #[derive(Default, Deserialize)]
@@ -125,12 +132,14 @@ fn exchange_packets(
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let known = Known::of(&left.info, &right.info);
     let scenario = Scenario::of(&ctx)?;
-    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
+    let stop = stop_for(&scenario);
+    // Listeners tell whose session it was, and filters whether it was a failure at all.
+    let tells = stop.is_top_level();
+    let mut exchange = ExchangePackets::new(left, right, options, stop);
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        // By reference: awaited by value it would be in this future twice.
-        match (&mut exchange).await.err().and_then(|e| failure(e, &known)) {
+        match until_over(&mut exchange, &known, tells).await {
             Some(error) => Err(error),
             None => {
                 known.read_to_end();
@@ -138,6 +147,23 @@ fn exchange_packets(
             }
         }
     }))
+}
+
+/// Runs the exchange; `tells`: its failure is told when it happens, not when its peers have had their time for good-byes.
+async fn until_over(exchange: &mut ExchangePackets, known: &Known, tells: bool) -> Option<Error> {
+    let mut told = None;
+    let result = poll_fn(|cx| {
+        let over = Pin::new(&mut *exchange).poll(cx);
+        if tells && over.is_pending() && let Some(e) = exchange.take_failure() {
+            // What comes of the good-byes is no failure of its own.
+            told = Some(failure(e, known).map(|error| Box::new(error.log())));
+        }
+        over
+    });
+    match (result.await, told) {
+        (_, Some(error)) => error.map(|error| *error),
+        (result, None) => result.err().and_then(|e| failure(e, known)),
+    }
 }
 
 /// What is known of two sockets, and whose their halves are if not their own.

@@ -199,7 +199,9 @@ pub(super) fn in_background(
     let runtime = tokio::runtime::Handle::try_current()
         .map_err(|e| throw(Error::with_source(Kind::Start, "cannot run anything in the background", e)))?;
     runtime.spawn(async move {
-        if let Some(Err(error)) = until_aborted(&stop, work).await {
+        if let Some(Err(error)) = until_aborted(&stop, work).await
+            && !error.is_logged()
+        {
             tracing::warn!(%error, "{failure}");
         }
     });
