@@ -154,7 +154,10 @@ async fn until_over(exchange: &mut ExchangePackets, known: &Known, tells: bool) 
     let mut told = None;
     let result = poll_fn(|cx| {
         let over = Pin::new(&mut *exchange).poll(cx);
-        if tells && over.is_pending() && let Some(e) = exchange.take_failure() {
+        if tells
+            && over.is_pending()
+            && let Some(e) = exchange.take_failure()
+        {
             // What comes of the good-byes is no failure of its own.
             told = Some(failure(e, known).map(|error| Box::new(error.log())));
         }

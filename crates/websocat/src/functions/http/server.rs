@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, script_error, task,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, script_error,
+        task,
     },
 };
 use bytes::Bytes;
