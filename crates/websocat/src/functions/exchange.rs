@@ -27,10 +27,11 @@ use sockets::{
 };
 use std::{
     error,
-    future::{Future, poll_fn},
+    future::Future,
     io,
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -135,13 +136,16 @@ fn exchange_packets(
     let stop = stop_for(&scenario);
     // Listeners tell whose session it was, and filters whether it was a failure at all.
     let tells = stop.is_top_level();
-    let mut exchange = ExchangePackets::new(left, right, options, stop);
+    let exchange = ExchangePackets::new(left, right, options, stop);
+    let mut messages = Messages { exchange, known, tells, told: None };
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        match until_over(&mut exchange, &known, tells).await {
+        // By reference: awaited by value it would be in this future twice.
+        match (&mut messages).await {
             Some(error) => Err(error),
             None => {
+                let known = &messages.known;
                 known.read_to_end();
                 known.all().try_for_each(|info| ending(info)).map(|()| after_children(&known.infos))
             }
@@ -149,23 +153,34 @@ fn exchange_packets(
     }))
 }
 
-/// Runs the exchange; `tells`: its failure is told when it happens, not when its peers have had their time for good-byes.
-async fn until_over(exchange: &mut ExchangePackets, known: &Known, tells: bool) -> Option<Error> {
-    let mut told = None;
-    let result = poll_fn(|cx| {
-        let over = Pin::new(&mut *exchange).poll(cx);
-        if tells
-            && over.is_pending()
-            && let Some(e) = exchange.take_failure()
-        {
-            // What comes of the good-byes is no failure of its own.
-            told = Some(failure(e, known).map(|error| Box::new(error.log())));
-        }
-        over
-    });
-    match (result.await, told) {
-        (_, Some(error)) => error.map(|error| *error),
-        (result, None) => result.err().and_then(|e| failure(e, known)),
+/// An exchange of messages with what is known of its sockets. It gives its failure. A future of its own, since an `async` block
+/// would need more memory, which every connection has.
+struct Messages {
+    exchange: ExchangePackets,
+    known: Known,
+    /// A failure is told when it happens, not when the peers have had their time for good-byes.
+    tells: bool,
+    /// It has happened, and what there was to tell of it. What comes of the good-byes is no failure of its own.
+    told: Option<Option<Box<Error>>>,
+}
+
+impl Future for Messages {
+    type Output = Option<Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        let this = self.get_mut();
+        let Poll::Ready(result) = Pin::new(&mut this.exchange).poll(cx) else {
+            if this.tells
+                && let Some(e) = this.exchange.take_failure()
+            {
+                this.told = Some(failure(e, &this.known).map(|error| Box::new(error.log())));
+            }
+            return Poll::Pending;
+        };
+        Poll::Ready(match this.told.take() {
+            Some(error) => error.map(|error| *error),
+            None => result.err().and_then(|e| failure(e, &this.known)),
+        })
     }
 }
 
