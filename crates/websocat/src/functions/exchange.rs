@@ -27,7 +27,7 @@ use sockets::{
 };
 use std::{
     error,
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::Arc,
@@ -141,8 +141,7 @@ fn exchange_packets(
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        // By reference: awaited by value it would be in this future twice.
-        match (&mut messages).await {
+        match poll_fn(|cx| messages.poll_failure(cx)).await {
             Some(error) => Err(error),
             None => {
                 let known = &messages.known;
@@ -153,8 +152,7 @@ fn exchange_packets(
     }))
 }
 
-/// An exchange of messages with what is known of its sockets. It gives its failure. A future of its own, since an `async` block
-/// would need more memory, which every connection has.
+/// An exchange of messages with what is known of its sockets.
 struct Messages {
     exchange: ExchangePackets,
     known: Known,
@@ -164,22 +162,20 @@ struct Messages {
     told: Option<Option<Box<Error>>>,
 }
 
-impl Future for Messages {
-    type Output = Option<Error>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Error>> {
-        let this = self.get_mut();
-        let Poll::Ready(result) = Pin::new(&mut this.exchange).poll(cx) else {
-            if this.tells
-                && let Some(e) = this.exchange.take_failure()
+impl Messages {
+    /// The failure, when it is over. An `async` function would take more memory, of which every connection has its share.
+    fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        let Poll::Ready(result) = Pin::new(&mut self.exchange).poll(cx) else {
+            if self.tells
+                && let Some(e) = self.exchange.take_failure()
             {
-                this.told = Some(failure(e, &this.known).map(|error| Box::new(error.log())));
+                self.told = Some(failure(e, &self.known).map(|error| Box::new(error.log())));
             }
             return Poll::Pending;
         };
-        Poll::Ready(match this.told.take() {
+        Poll::Ready(match self.told.take() {
             Some(error) => error.map(|error| *error),
-            None => result.err().and_then(|e| failure(e, &this.known)),
+            None => result.err().and_then(|e| failure(e, &self.known)),
         })
     }
 }
