@@ -4,7 +4,7 @@ import subprocess
 
 import wire
 from harness import INT, TERM, Program, Server, Skip, case, eventually
-from peers import IdleBackend, RawServer
+from peers import BlackHole, IdleBackend, RawServer
 
 
 def namespaces_or_skip():
@@ -135,6 +135,26 @@ def client_gets_sigint():
 def first_process_client_gets_sigterm():
     namespaces_or_skip()
     client_leaves(TERM, 143, pid1=True)
+
+
+def drains_without(*stack, request=b""):
+    server = Server("-b", "--drain", "inf", *stack)
+    idle = server.sockets()
+    client = wire.connect(server.port())
+    client.sock.sendall(request)
+    eventually(lambda: server.sockets() != idle, "the connection is accepted")
+    server.signal(TERM)
+    server.expect(0)
+
+
+@case("server, SIGTERM: a session that still connects is not waited for")
+def connecting_session_is_not_waited_for():
+    drains_without("tcp-l:127.0.0.1:0", f"tcp:127.0.0.1:{BlackHole().port}")
+
+
+@case("server, SIGTERM: a request that does not come to its end is waited for a second")
+def unfinished_request_is_not_waited_for():
+    drains_without("--handshake-timeout", "inf", "ws-l:127.0.0.1:0", "mirror:", request=b"GET / HTTP/1.1\r\nHo")
 
 
 @case("client, a signal before the connection is there: ends at once, 128 + its number")

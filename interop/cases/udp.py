@@ -1,10 +1,13 @@
 """UDP against socat: as the client of a server, as a client of one bound socket, and as a relay from TCP."""
 
 import socket
+import subprocess
+import sys
 
 import websockets.sync.client as library
 
-from harness import Program, Server, case
+from harness import SOON, Program, Server, case
+from peers import IdleBackend
 from programs import Socat, start
 
 NEEDS = ("socat",)
@@ -70,3 +73,32 @@ def udp_is_refused():
     program.send(b"three\n")
     program.expect(27)
     assert b"refused" in program.stderr.all()
+
+
+FLOOD = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.connect(("127.0.0.1", int(sys.argv[1])))
+while True:
+    try:
+        sock.send(bytes(100))
+    except OSError:
+        pass
+"""
+
+
+@case("the only client of udp-server: gets on with its session while it sends without pause, and so do others")
+def only_client_sends_without_pause():
+    backend = IdleBackend()
+    server = Server("-b", "--oneshot", "udp-server:127.0.0.1:0", f"chunks:{backend.tcp}")
+    flood = [subprocess.Popen([sys.executable, "-c", FLOOD, str(server.port())]) for _ in range(2)]
+    try:
+        sock = backend.accept().sock
+        sock.settimeout(SOON)
+        taken = 0
+        while taken < 5_000_000:
+            taken += len(sock.recv(1 << 20))
+    finally:
+        for program in flood:
+            program.kill()
+            program.wait()

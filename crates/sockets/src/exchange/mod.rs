@@ -133,6 +133,12 @@ impl ExchangePackets {
         Self { forward, reverse, session: Some(Box::new(session)) }
     }
 
+    /// The error for which the session is ending, for whoever wants to tell it before its peers had their time for good-byes.
+    /// Then it is not the result any more, which is that of what else happens.
+    pub fn take_failure(&mut self) -> Option<ExchangeError> {
+        self.session.as_mut()?.take_failure()
+    }
+
     fn mover(&mut self, direction: Direction) -> &mut Mover {
         match direction {
             Direction::Forward => &mut self.forward,

@@ -163,6 +163,10 @@ impl Session {
         }
     }
 
+    pub fn take_failure(&mut self) -> Option<ExchangeError> {
+        if self.ending { self.error.take() } else { None }
+    }
+
     fn holds(&self, direction: Direction) -> bool {
         matches!(self.timer, Some(Timer { purpose: Purpose::Hold(held), .. }) if held == direction)
     }

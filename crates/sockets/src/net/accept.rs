@@ -45,8 +45,8 @@ impl<A: Accept> Accepting<A> {
                 }
                 Err(e) => e,
             };
-            if error.kind() == io::ErrorKind::InvalidInput {
-                return Err(error); // EINVAL: this socket does not listen (any more)
+            if cannot_listen(&error) {
+                return Err(error);
             }
             if of_one_connection(&error) && self.pause.is_zero() {
                 tracing::debug!("a client left before it was accepted: {error}");
@@ -57,6 +57,22 @@ impl<A: Accept> Accepting<A> {
             sleep(self.pause).await;
         }
     }
+}
+
+/// This is no socket that listens (any more): an inherited descriptor that was forced to be one.
+fn cannot_listen(e: &io::Error) -> bool {
+    // EINVAL, EOPNOTSUPP, and ENOTSOCK, which has no kind.
+    matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) || is_no_socket(e)
+}
+
+#[cfg(unix)]
+fn is_no_socket(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(rustix::io::Errno::NOTSOCK.raw_os_error())
+}
+
+#[cfg(not(unix))]
+fn is_no_socket(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(10038) // WSAENOTSOCK
 }
 
 /// Errors that accept(2) hands on from the new connection itself.
@@ -111,7 +127,20 @@ mod tests {
         assert!((expected..=expected + 13).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
         assert_eq!(accepting.source.asked, 14);
         assert!(accepting.pause.is_zero());
-        accepting.source.script.push_back(Err(io::ErrorKind::InvalidInput.into()));
-        assert!(accepting.next().await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_listener_is_not_asked_again() {
+        let mut accepting = Accepting::new(Faulty { script: VecDeque::new(), asked: 0 });
+        let mut errors = vec![io::ErrorKind::InvalidInput.into(), io::ErrorKind::Unsupported.into()];
+        if cfg!(target_os = "linux") {
+            // EINVAL, ENOTSOCK, EOPNOTSUPP
+            errors.extend([22, 88, 95].map(io::Error::from_raw_os_error));
+        }
+        for error in errors {
+            let text = error.to_string();
+            accepting.source.script.push_back(Err(error));
+            assert_eq!(accepting.next().await.unwrap_err().to_string(), text);
+        }
     }
 }

@@ -159,11 +159,9 @@ impl Listener {
         if !opts.oneshot {
             self.scenario.mark_server();
         }
-        let finishers = self.scenario.finishers.clone();
         let serving = Serving { autospawn: opts.autospawn, oneshot: opts.oneshot };
         task(async move {
             let stop = self.on_accept.stop().clone();
-            let _finisher = finishers.enter();
             serve(self, &stop, serving).await
         })
     }

@@ -242,7 +242,6 @@ fn listen_tcp(
     }
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
-    let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
         let listener = match wanted {
             WantedPlace::Inherited(which) => {
@@ -262,7 +261,6 @@ fn listen_tcp(
             tracing::info!("listening on {addr}");
         }
         let stop = on_accept.stop().clone();
-        let _finisher = finishers.enter();
         let connections = Connections { listener, limits: ClientLimits::new(limits), on_accept };
         serve(connections, &stop, Serving { autospawn: opts.autospawn, oneshot: opts.oneshot }).await
     }))

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     error::Result,
-    functions::serve::{Connection, Serving, Source, serve},
+    functions::{
+        outcome,
+        serve::{Connection, Serving, Source, serve},
+    },
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, time_in_words},
@@ -34,12 +37,13 @@ use sockets::{
 };
 use std::{
     ffi::OsStr,
-    future::{Future, poll_fn},
+    future::{Future as _, poll_fn},
     net::SocketAddr,
     pin::pin,
     task::Poll,
     time::Duration,
 };
+use tokio::task::JoinSet;
 
 /// A UDP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +119,7 @@ impl EndpointSpec for UdpServer {
             .number_unless("max_clients", args.udp_server_max_clients, MAX_CLIENTS)
             .number("buffer_size", args.udp_server_buffer_size)
             .number_unless("qlen", args.udp_server_qlen, QUEUE)
-            .number_unless("qbytes", args.udp_server_qbytes.map(|size| size.0), QUEUE_BYTES)
+            .number_unless("qbytes", args.udp_server_qbytes.map(|size| size.0), QUEUE_BYTES as u64)
             .flag("backpressure", args.udp_server_backpressure)
             .flag("inhibit_send_errors", args.udp_bind_inhibit_send_errors);
         let map = with_common_options(map, script, matches!(self.place, Place::Address(_)))?;
@@ -221,7 +225,6 @@ fn udp_server(
     }
     let when_listening = Callback::new(&ctx, when_listening)?;
     let on_accept = Callback::new(&ctx, on_accept)?;
-    let finishers = Scenario::of(&ctx)?.finishers.clone();
     Ok(task(async move {
         let sockets = match wanted {
             WantedPlace::Inherited(which) => vec![inherited(&which, inherits.fd_force, &options)?],
@@ -238,7 +241,6 @@ fn udp_server(
             tracing::info!("hearing datagrams at {addr}");
         }
         let stop = on_accept.stop().clone();
-        let _finisher = finishers.enter();
         let clients = Clients { server, on_accept };
         if opts.oneshot {
             return clients.serve_first(&stop).await;
@@ -267,14 +269,19 @@ impl Clients {
             return Ok(Flow::Done);
         };
         self.server.close_door();
-        let mut session = pin!(run(self.on_accept.session((handle(socket), from))));
-        poll_fn(|cx| {
-            // Nobody new comes out of it any more.
-            while self.server.poll_next(cx).is_ready() {}
-            session.as_mut().poll(cx)
+        // A task of its own: a client that sends without pause keeps the server busy, and what it sends has to get on.
+        let mut session = JoinSet::new();
+        session.spawn(run(self.on_accept.session((handle(socket), from))));
+        let ended = poll_fn(|cx| {
+            let ended = session.poll_join_next(cx);
+            if ended.is_pending() {
+                // Nobody new comes out of it any more.
+                while self.server.poll_next(cx).is_ready() {}
+            }
+            ended
         })
-        .await
-        .map(|()| Flow::Done)
+        .await;
+        ended.map_or(Ok(None), outcome).map(|_| Flow::Done)
     }
 }
 

@@ -360,13 +360,11 @@ impl Listen {
         }
         let when_listening = Callback::new(ctx, when_listening)?;
         let on_accept = Callback::new(ctx, on_accept)?;
-        let finishers = Scenario::of(ctx)?.finishers.clone();
         Ok(task(async move {
             let listener = self.listener()?;
             run(when_listening.task(())?).await?;
             tracing::info!("listening on {}", listener.name());
             let stop = on_accept.stop().clone();
-            let _finisher = finishers.enter();
             let limits = ClientLimits::new(self.limits);
             let connections = Connections { listener, limits, on_accept, give: Arc::new(give) };
             serve(connections, &stop, Serving { autospawn, oneshot }).await

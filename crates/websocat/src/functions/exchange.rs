@@ -25,7 +25,15 @@ use sockets::{
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::{error, future::Future, io, sync::Arc, time::Duration};
+use std::{
+    error,
+    future::{Future, poll_fn},
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Options of `exchange_bytes`.
 #[derive(Default, Deserialize)]
@@ -125,19 +133,51 @@ fn exchange_packets(
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let known = Known::of(&left.info, &right.info);
     let scenario = Scenario::of(&ctx)?;
-    let mut exchange = ExchangePackets::new(left, right, options, stop_for(&scenario));
+    let stop = stop_for(&scenario);
+    // Listeners tell whose session it was, and filters whether it was a failure at all.
+    let tells = stop.is_top_level();
+    let exchange = ExchangePackets::new(left, right, options, stop);
+    let mut messages = Messages { exchange, known, tells, told: None };
     let finisher = scenario.finishers.enter();
     Ok(task(async move {
         let _finisher = finisher;
-        // By reference: awaited by value it would be in this future twice.
-        match (&mut exchange).await.err().and_then(|e| failure(e, &known)) {
+        match poll_fn(|cx| messages.poll_failure(cx)).await {
             Some(error) => Err(error),
             None => {
+                let known = &messages.known;
                 known.read_to_end();
                 known.all().try_for_each(|info| ending(info)).map(|()| after_children(&known.infos))
             }
         }
     }))
+}
+
+/// An exchange of messages with what is known of its sockets.
+struct Messages {
+    exchange: ExchangePackets,
+    known: Known,
+    /// A failure is told when it happens, not when the peers have had their time for good-byes.
+    tells: bool,
+    /// It has happened, and what there was to tell of it. What comes of the good-byes is no failure of its own.
+    told: Option<Option<Box<Error>>>,
+}
+
+impl Messages {
+    /// The failure, when it is over. An `async` function would take more memory, of which every connection has its share.
+    fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
+        let Poll::Ready(result) = Pin::new(&mut self.exchange).poll(cx) else {
+            if self.tells
+                && let Some(e) = self.exchange.take_failure()
+            {
+                self.told = Some(failure(e, &self.known).map(|error| Box::new(error.log())));
+            }
+            return Poll::Pending;
+        };
+        Poll::Ready(match self.told.take() {
+            Some(error) => error.map(|error| *error),
+            None => result.err().and_then(|e| failure(e, &self.known)),
+        })
+    }
 }
 
 /// What is known of two sockets, and whose their halves are if not their own.

@@ -29,6 +29,7 @@ pub(crate) mod testing;
 pub use addresses::{Addresses, lookup_error};
 pub use registry::offer;
 pub use strings::decode_base64;
+pub use tasks::outcome;
 
 /// Makes the functions of all families known to a script engine.
 pub fn register(engine: &mut rhai::Engine) {

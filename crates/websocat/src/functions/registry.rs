@@ -45,12 +45,9 @@ fn registry_recv_one(ctx: NativeCallContext<'_>, addr: &str, continuation: RhFn<
 fn registry_recv_all(ctx: NativeCallContext<'_>, addr: &str, continuation: RhFn<(Dynamic,)>) -> RhResult<TaskHandle> {
     let scenario = Scenario::of(&ctx)?;
     scenario.mark_server();
-    let (stop, finishers) = (stop_for(&scenario), scenario.finishers.clone());
+    let stop = stop_for(&scenario);
     let source = Things { scenario, addr: addr.to_owned(), callback: Callback::new(&ctx, continuation)? };
-    Ok(task(async move {
-        let _finisher = finishers.enter();
-        serve(source, &stop, Serving { autospawn: true, oneshot: false }).await
-    }))
+    Ok(task(async move { serve(source, &stop, Serving { autospawn: true, oneshot: false }).await }))
 }
 
 struct Things {

@@ -178,7 +178,7 @@ pub(super) fn worse(former: Option<Error>, new: Error) -> Error {
 }
 
 /// The result of a spawned task. A panic in it goes on here.
-pub(super) fn outcome<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<Option<T>, Error> {
+pub fn outcome<T>(result: Result<Result<T, Error>, tokio::task::JoinError>) -> Result<Option<T>, Error> {
     match result {
         Ok(result) => result.map(Some),
         Err(e) => match e.try_into_panic() {
@@ -199,7 +199,9 @@ pub(super) fn in_background(
     let runtime = tokio::runtime::Handle::try_current()
         .map_err(|e| throw(Error::with_source(Kind::Start, "cannot run anything in the background", e)))?;
     runtime.spawn(async move {
-        if let Some(Err(error)) = until_aborted(&stop, work).await {
+        if let Some(Err(error)) = until_aborted(&stop, work).await
+            && !error.is_logged()
+        {
             tracing::warn!(%error, "{failure}");
         }
     });

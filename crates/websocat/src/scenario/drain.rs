@@ -1,5 +1,6 @@
-//! Who finishes by itself when the program is asked to end: exchanges say good-bye, listeners wait for their sessions.
-//! Everything else (lookups, connection attempts, handshakes, pauses) is dropped as soon as none of these is left.
+//! Who finishes by itself when the program is asked to end: exchanges say good-bye, HTTP servers answer. Everything else
+//! (lookups, connection attempts, handshakes, pauses) is dropped as soon as none of these is left. Listeners do not count:
+//! a session that has not come so far would keep the program from ending.
 
 use std::sync::{
     Arc,

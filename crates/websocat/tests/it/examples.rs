@@ -478,7 +478,7 @@ async fn page(addr: SocketAddr, path: &str) -> String {
 
 #[tokio::test]
 async fn status_page() {
-    for (service, health) in [(echo("hi").await, "HTTP/1.1 200 "), (nobody().await, "HTTP/1.1 503 ")] {
+    for (service, health) in [(echo("hi").await, "HTTP/1.1 200 "), (nobody(), "HTTP/1.1 503 ")] {
         serve("status_page", &[("127.0.0.1:9001", service.to_string())], |addr| async move {
             // At first the service was not asked yet.
             while !page(addr, "/health").await.starts_with(health) {}

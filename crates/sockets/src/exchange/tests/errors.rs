@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{hangup::Hangup, socket::DatagramSocket};
+use std::future::Future as _;
 
 #[tokio::test(start_paused = true)]
 async fn by_default_an_error_stops_its_direction_only_and_is_the_result() {
@@ -50,6 +51,23 @@ async fn a_failed_sink_is_told_to_the_source() {
         assert_eq!((what(&result), ms), ((Direction::Reverse, Part::Sink, kind), 2_000));
         assert_eq!(ws.heard(), [body, "shutdown"]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_can_be_told_while_the_peer_has_time_for_its_good_bye() {
+    let (stdio, ws) = (Peer::bytes(), Peer::new());
+    stdio.fails_writing(io::ErrorKind::StorageFull);
+    ws.text("too much");
+    let (stop, start) = (Stop::new(), Instant::now());
+    let mut exchange = ExchangePackets::new(stdio.socket(), ws.socket(), on_error(), stop);
+    let mut told = vec![];
+    let result = std::future::poll_fn(|cx| {
+        let over = std::pin::Pin::new(&mut exchange).poll(cx);
+        told.extend(exchange.take_failure().map(|e| (e.error.kind(), start.elapsed().as_millis())));
+        over
+    });
+    result.await.unwrap();
+    assert_eq!((told, start.elapsed().as_millis()), (vec![(io::ErrorKind::StorageFull, 0)], 2000));
 }
 
 #[tokio::test(start_paused = true)]

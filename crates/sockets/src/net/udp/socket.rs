@@ -17,12 +17,14 @@ use crate::{
     socket::DatagramSocket,
 };
 use std::{
+    future::Future,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
-use tokio::net::UdpSocket;
+use tokio::{io::Interest, net::UdpSocket};
 
 /// How one socket behaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,6 +71,26 @@ impl Shared {
     fn with_peers<T>(&self, ask: impl FnOnce(&mut Peers) -> T) -> Option<T> {
         self.peers.as_ref().map(|peers| ask(&mut peers.lock().unwrap_or_else(PoisonError::into_inner)))
     }
+
+    fn destination(&self) -> Destination {
+        self.with_peers(|peers| peers.destination()).unwrap_or(Destination::Connected)
+    }
+
+    /// Resolves when an error of an earlier datagram waits, which Linux does not count as something to read.
+    async fn refused(self: Arc<Self>) -> io::Error {
+        let socket = &self.port.socket;
+        loop {
+            if let Err(e) = socket.ready(Interest::ERROR).await {
+                return e; // the runtime is shutting down
+            }
+            // Whoever sent something meanwhile was told instead.
+            let none = || io::Error::from(io::ErrorKind::WouldBlock);
+            match socket.try_io(Interest::ERROR, || socket.take_error()?.ok_or_else(none)) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(e) | Err(e) => return e,
+            }
+        }
+    }
 }
 
 /// Bytes before each datagram in a batch: its length.
@@ -86,6 +108,8 @@ struct UdpReader {
     /// `Some`: errors of earlier datagrams do not end anything.
     inhibited: Option<Tally>,
     cut: Tally,
+    /// Waits for errors while nothing can be read.
+    refused: Option<Pin<Box<dyn Future<Output = io::Error> + std::marker::Send>>>,
     /// Comes after what is in the window.
     failed: Option<io::Error>,
     announced: Option<Flags>,
@@ -104,6 +128,7 @@ impl UdpReader {
             text,
             inhibited: inhibit_errors.then(Tally::default),
             cut: Tally::default(),
+            refused: None,
             failed: None,
             announced: None,
             len: 0,
@@ -121,7 +146,9 @@ impl UdpReader {
             }
             if self.shared.port.poll_readable(cx)?.is_pending() {
                 self.window.release();
-                return Poll::Pending;
+                let error = ready!(self.poll_refused(cx));
+                self.tolerate(error)?;
+                continue;
             }
             self.fill();
         }
@@ -129,6 +156,17 @@ impl UdpReader {
         self.window.skip(RECORD);
         self.rest = len;
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when a datagram that was sent before could not arrive. Who is not connected is not told of such.
+    fn poll_refused(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.shared.destination() != Destination::Connected {
+            return Poll::Pending;
+        }
+        let refused = self.refused.get_or_insert_with(|| Box::pin(self.shared.clone().refused()));
+        let error = ready!(refused.as_mut().poll(cx));
+        self.refused = None;
+        Poll::Ready(error)
     }
 
     /// Receives what is there, as far as there is room.
@@ -239,10 +277,6 @@ impl Sender {
     fn new(shared: Arc<Shared>) -> Self {
         Self { shared, destination: Destination::Nobody, nobody: Tally::default() }
     }
-
-    fn destination_now(&self) -> Destination {
-        self.shared.with_peers(|peers| peers.destination()).unwrap_or(Destination::Connected)
-    }
 }
 
 impl Send for Sender {
@@ -263,11 +297,11 @@ impl Send for Sender {
     }
 
     fn turn(&mut self) {
-        self.destination = self.destination_now();
+        self.destination = self.shared.destination();
     }
 
     fn has_turned(&self) -> bool {
-        self.destination != self.destination_now()
+        self.destination != self.shared.destination()
     }
 }
 

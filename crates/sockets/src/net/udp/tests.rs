@@ -141,6 +141,30 @@ async fn a_refusal_ends_the_direction_that_meets_it_unless_inhibited() {
     assert_eq!(read(&mut socket).await, b"here now");
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_waits_for_an_answer_is_told_of_a_refusal() {
+    for inhibit_send_errors in [false, true] {
+        let (peer, address) = plain().await;
+        drop(peer);
+        let mut socket = connected(address, UdpSocketOptions { inhibit_send_errors, ..options() });
+        let Some(crate::info::Address::Ip(from)) = socket.info.local.clone() else { panic!() };
+        let mut sink = DatagramSocket { write: socket.write.take(), ..DatagramSocket::default() };
+        let send = async {
+            tokio::task::yield_now().await; // the reader waits by then
+            write(&mut sink, b"x", Flags::NONE).await.unwrap();
+            if inhibit_send_errors {
+                UdpSocket::bind(address).await.unwrap().send_to(b"here now", from).await.unwrap();
+            }
+        };
+        let (got, ()) = tokio::join!(read_with(&mut socket, usize::MAX), send);
+        match got {
+            Ok((message, ..)) => assert!(inhibit_send_errors && message == b"here now"),
+            Err(e) => assert!(!inhibit_send_errors && e.kind() == io::ErrorKind::ConnectionRefused, "{e}"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn answers_go_to_the_last_sender() {
     let (mut socket, address) = bound(None, PeerRules { redirect: true, ..PeerRules::default() });

@@ -14,7 +14,8 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, script_error, task,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, script_error,
+        task,
     },
 };
 use bytes::Bytes;
@@ -97,7 +98,9 @@ fn http1_serve(
     let stop = callback.stop().clone();
     let listened = !stop.is_top_level();
     let socket = inner.take("socket")?;
+    let finisher = Scenario::of(&ctx)?.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         let peer = if listened { String::new() } else { socket.info.describe() };
         let limit = options.timeout_ms.map(Duration::from_millis);
         match serve(socket, callback, limit, heads, stop).await {
@@ -252,12 +255,13 @@ async fn serve(
         if !draining && drained.as_mut().poll(cx).is_ready() {
             draining = true;
             Pin::new(&mut connection).graceful_shutdown();
+            // A request that is on its way is still answered, one that stays away is not waited for.
+            timer.set(Some(sleep(PATIENCE)));
         }
         if let Poll::Ready(end) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Ok(end));
         }
-        let (Some(limit), Some(timer)) = (limit, timer.as_mut().as_pin_mut()) else { return Poll::Pending };
-        timer.poll(cx).map(|()| Err(limit))
+        timer.as_mut().as_pin_mut().map_or(Poll::Pending, |timer| timer.poll(cx).map(Err))
     })
     .await;
 
@@ -291,7 +295,9 @@ async fn serve(
             Ok(None)
         }
         (None, Ok(Ok(()))) => Err(Error::new(Kind::BrokenUpgrade, "the client left before it sent a request")),
-        (None, Err(limit)) => {
+        (None, Err(())) if draining => Ok(None),
+        (None, Err(())) => {
+            let limit = limit.unwrap_or_default();
             let text = format!("none within {limit:?}; --handshake-timeout sets this limit");
             Err(Error::new(Kind::HandshakeTimeout, text))
         }
@@ -299,7 +305,7 @@ async fn serve(
     }
 }
 
-/// Whoever does not take the last answer in this time never will.
+/// Whoever does not take the last answer in this time, or has not sent its request by then when all is to end, never will.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Most bytes that are read past before a connection is closed: several heads of the usual limit.
 const MOST_IGNORED: u64 = 1 << 20;
