@@ -15,6 +15,8 @@ mod messages;
 mod options;
 mod program;
 #[cfg(unix)]
+mod rehearsal;
+#[cfg(unix)]
 mod rerun;
 mod send;
 #[cfg(target_os = "linux")]
