@@ -41,7 +41,7 @@ pub fn command(data: &[u8]) {
     thread_local! {
         static ENGINE: rhai::Engine = {
             let mut engine = rhai::Engine::new_raw();
-            engine.set_max_expr_depths(1000, 1000);
+            crate::scenario::limits::install(&mut engine);
             engine
         };
         static ARGS: [Args; 3] =

@@ -87,10 +87,17 @@ fn init_in_parallel(
             return Ok(Flow::Then(next));
         }
         // They sent and go on: as long as what they made is used.
-        let _background: JoinSet<_> = running.into_iter().map(|(_, initialiser)| initialiser).collect();
+        let _background: JoinSet<_> = running.into_iter().map(|(n, initialiser)| going_on(n, initialiser)).collect();
         run(next).await?;
         Ok(Flow::Done)
     }))
+}
+
+/// What an initialiser does after its value is in use. It may fail without harm to the session.
+async fn going_on(n: usize, initialiser: impl Future<Output = Result<(), Error>>) {
+    if let Err(error) = initialiser.await {
+        tracing::warn!(%error, "initialiser {} failed after it had sent its value", n + 1);
+    }
 }
 
 pub(super) fn register(engine: &mut Engine) {

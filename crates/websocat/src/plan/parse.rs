@@ -36,7 +36,12 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     }
     // Errors of the other specifiers say which option they belong to.
     let named = |option: &str, text: &OsStr| specifier(text).map_err(|e| e.context(option));
-    let all = |option: &str, texts: &[OsString]| texts.iter().map(|text| named(option, text)).collect::<Result<_>>();
+    let all = |option: &str, texts: &[OsString]| {
+        if texts.len() > MANY {
+            return Err(Error::usage(format!("{option} can be given {MANY} times at most")));
+        }
+        texts.iter().map(|text| named(option, text)).collect::<Result<_>>()
+    };
     let plan = Plan {
         args: args.clone(),
         left: specifier(&left)?,
@@ -74,6 +79,10 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     Ok(plan)
 }
 
+/// Overlays of one specifier, and stacks that an option may name for one session: each can be a bracket in the script and a
+/// socket inside of another one, and those cannot go on without end. People need a handful.
+const MANY: usize = 32;
+
 /// One specifier as a stack.
 pub fn specifier(text: &OsStr) -> Result<Stack> {
     let mut overlays = vec![];
@@ -88,6 +97,9 @@ pub fn specifier(text: &OsStr) -> Result<Stack> {
             return Ok(Stack { endpoint, overlays });
         }
         let Some((form, inner, parse)) = overlay(rest) else { return Err(unknown(text, rest)) };
+        if overlays.len() == MANY {
+            return Err(Error::usage(format!("a specifier has {MANY} overlays at most")));
+        }
         overlays.push(parse(form).map_err(|e| e.context(format!("`{}`", text.display())))?);
         rest = inner;
     }
@@ -205,6 +217,10 @@ mod tests {
         }
         let e = specifier("foo:".as_ref()).unwrap_err().to_string();
         assert!(!e.contains("did you mean"), "{e}");
+        let many = |n: usize| specifier(format!("{}mirror:", "log:".repeat(n)).as_ref());
+        assert!(many(MANY).is_ok());
+        let e = many(100_000).unwrap_err();
+        assert!(e.kind == crate::error::Kind::Usage && e.to_string().contains("32 overlays at most"), "{e}");
         // A whole document by mistake, say.
         let e = specifier("ä".repeat(1_000_000).as_ref()).unwrap_err().to_string();
         assert!(e.len() < 1000, "{} bytes", e.len());

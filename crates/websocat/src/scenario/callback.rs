@@ -55,7 +55,8 @@ impl Callback {
     /// Calls the function, which must give a task.
     pub fn task(&self, args: impl FuncArgs) -> Result<Task, Error> {
         let handle: TaskHandle = self.call(args)?;
-        handle.take("task").map_err(script_error)
+        let used_up = || format!("script: a function gave a task that was used up or taken away before ({})", self.at);
+        handle.take("task").map_err(|_| Error::new(Kind::Start, used_up()))
     }
 
     /// Calls the function for any other value.

@@ -1,6 +1,8 @@
-//! How long script code may run at a time: nothing else does on its thread meanwhile, signals included.
+//! What script code may use up at a time: time, since nothing else runs on its thread meanwhile, signals included; stack and
+//! memory, since running out of those ends the whole program.
 
-use rhai::{Dynamic, Engine};
+use crate::error::{Error, Kind};
+use rhai::{AST, Dynamic, Engine};
 use std::{
     cell::Cell,
     time::{Duration, Instant},
@@ -12,31 +14,56 @@ const MAX_OPERATIONS: u64 = 50_000_000;
 const MAX_CALLS: usize = 64;
 /// Time of one evaluation or callback: a thousand times what any sensible one takes.
 const MAX_TIME: Duration = Duration::from_secs(1);
-/// Bytes of a string, and items of an array or bytes of a blob with all inside it: what a child's output may have.
-const MAX_SIZE: usize = 64 << 20;
-/// Keys of a map with all inside it.
+/// Stack of one evaluation or callback. Calls are not all of it: what stands inside of brackets inside of brackets costs as
+/// much. Threads have 1 MiB at least, the main one of Windows, and the tasks around it and native functions need the rest. A
+/// build without optimisation needs several times as much for the same, and runs where threads have 2 MiB.
+const MAX_STACK: usize = if cfg!(debug_assertions) { 3 << 19 } else { 640 << 10 };
+/// Bytes of a text or blob, and items of an array with all that is in them: far more than what a script can do anything with
+/// in its time.
+pub const MAX_SIZE: usize = 16 << 20;
+/// Keys of a map with all that is in it, each of which takes more than an item of an array.
 const MAX_KEYS: usize = 1 << 20;
+/// Brackets inside of brackets. The planner needs some dozen for a usual command line.
+const MAX_NESTING: usize = 1000;
+/// Stack for reading a script, whose nesting is all that bounds the need: builds without optimisation take 20 KiB for a level.
+const COMPILER_STACK: usize = 64 << 20;
 /// Steps between looks at the clock: some microseconds.
 const STRIDE: u64 = 1024;
 
-thread_local! {
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+/// What began on this thread and is not over.
+#[derive(Clone, Copy)]
+struct Begun {
+    deadline: Option<Instant>,
+    /// Where on the stack.
+    at: usize,
 }
 
-/// Puts the outer limit back, whatever way the call ends.
-struct Restore(Option<Instant>);
+thread_local! {
+    static BEGUN: Cell<Option<Begun>> = const { Cell::new(None) };
+}
+
+/// Puts the outer limits back, whatever way the call ends.
+struct Restore(Option<Begun>);
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        DEADLINE.set(self.0);
+        BEGUN.set(self.0);
     }
 }
 
-/// Script code that `evaluate` runs has a limited time. Calls inside of calls share that of the outermost one.
+/// Some address near the end of the stack.
+#[inline(never)]
+fn stack_address() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+/// Script code that `evaluate` runs has limited time and stack. Calls inside of calls share those of the outermost one.
 pub fn limited<T>(evaluate: impl FnOnce() -> T) -> T {
-    let outer = DEADLINE.get();
+    let outer = BEGUN.get();
     let _restore = Restore(outer);
-    DEADLINE.set(outer.or_else(|| Instant::now().checked_add(MAX_TIME)));
+    let begins = || Begun { deadline: Instant::now().checked_add(MAX_TIME), at: stack_address() };
+    BEGUN.set(Some(outer.unwrap_or_else(begins)));
     evaluate()
 }
 
@@ -44,9 +71,27 @@ pub fn limited<T>(evaluate: impl FnOnce() -> T) -> T {
 pub fn install(engine: &mut Engine) {
     engine.set_max_operations(MAX_OPERATIONS);
     engine.set_max_call_levels(MAX_CALLS);
-    engine.set_max_string_size(MAX_SIZE).set_max_array_size(MAX_SIZE).set_max_map_size(MAX_KEYS);
+    engine.set_max_expr_depths(MAX_NESTING, MAX_NESTING);
+    engine.set_max_string_size(MAX_SIZE);
+    engine.set_max_array_size(MAX_SIZE);
+    engine.set_max_map_size(MAX_KEYS);
     engine.on_progress(|steps| {
-        let late = steps % STRIDE == 0 && DEADLINE.get().is_some_and(|deadline| Instant::now() > deadline);
+        let begun = BEGUN.get()?;
+        if begun.at.abs_diff(stack_address()) > MAX_STACK {
+            return Some(Dynamic::from("calls and brackets go too deep"));
+        }
+        let late = steps % STRIDE == 0 && begun.deadline.is_some_and(|deadline| Instant::now() > deadline);
         late.then(|| Dynamic::from("it ran for more than a second"))
     });
+}
+
+/// Reads a script, on a stack that is large enough for all that the limits let through.
+pub fn compile(engine: &Engine, text: &str) -> Result<AST, Error> {
+    let compiled = std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().stack_size(COMPILER_STACK).spawn_scoped(scope, || engine.compile(text));
+        let thread = thread.map_err(|e| Error::with_source(Kind::Start, "cannot start a thread", e))?;
+        thread.join().map_err(|panic| std::panic::resume_unwind(panic))
+    })?;
+    compiled.map_err(|e| Error::new(Kind::Start, format!("script: {e}")))
 }

@@ -31,9 +31,17 @@ pub(super) const fn fails_after(ms: u64, status: u8, line: &'static [&'static st
     Case { line, status, ms }
 }
 
+/// What is printed for a command line whose words the option parser takes.
+pub(super) fn script_of(line: &[&str]) -> Result<String> {
+    plan::script(&read(line))
+}
+
+fn read(line: &[&str]) -> CommandLine {
+    CommandLine::read([&["websocat"], line].concat().into_iter().map(OsString::from)).unwrap()
+}
+
 async fn run(line: &[&str]) -> Result<()> {
-    let line = [&["websocat"], line].concat().into_iter().map(OsString::from);
-    let line = CommandLine::read(line).unwrap();
+    let line = read(line);
     let script = plan::script(&line)?;
     let (_scenario, task) = exec::load_seeded(&script, Stop::new(), line.program.random_seed)?;
     scenario::run(task).await
@@ -332,6 +340,11 @@ fn what_is_wrong_before_anything_happens() {
         fails(2, &["-b", "tcp:127.0.0.1", "mirror:"]),
         fails(2, &["-b", "empty:x", "mirror:"]),
     ]);
+    for option in ["--filter", "--filter-reverse", "--tee"] {
+        let line = |n: usize| [&["-b"], &[option, "mirror:"].repeat(n)[..], &["literal:x", "devnull:"]].concat();
+        assert!(script_of(&line(32)).is_ok());
+        assert!(script_of(&line(33)).unwrap_err().to_string().contains("can be given 32 times at most"), "{option}");
+    }
 }
 
 /// Nothing comes from a file that is written, which must not look like the end of a session that fills it.

@@ -18,6 +18,8 @@ mod multicast;
 mod options;
 mod program;
 #[cfg(unix)]
+mod rehearsal;
+#[cfg(unix)]
 mod rerun;
 mod send;
 mod sensible;

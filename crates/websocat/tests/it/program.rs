@@ -191,6 +191,22 @@ fn a_script_file() {
 }
 
 #[test]
+fn an_initialiser_that_fails_after_it_sent_is_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let script = r#"init_in_parallel([|slot| {
+            slot.send(1);
+            sequential([registry_recv_one("go", |x| dummy_task()), task_wrap(|| {
+                spawn_task(registry_send("on", 1));
+                throw "too late"
+            })])
+        }], |got| sequential([registry_send("go", 1), registry_recv_one("on", |x| dummy_task())]))"#;
+    fs::write(&file, script).unwrap();
+    let ended = run(&["-x", file.path().to_str().unwrap()]);
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("initialiser 1 failed") && ended.stderr.contains("too late"), "{ended:?}");
+}
+
+#[test]
 fn lints_are_told_unless_unwanted() {
     let line = ["-b", "--separator", "1", "literal:x", "devnull:"];
     let told = run(&line);

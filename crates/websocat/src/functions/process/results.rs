@@ -4,18 +4,18 @@ use super::{ChildHandle, CommandHandle, end_of};
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, RhFn, RhResult, Take, TaskHandle, handle, task},
+    scenario::{Callback, Flow, Handle, RhFn, RhResult, Take, TaskHandle, handle, limits, task},
 };
 use rhai::{Blob, Engine, NativeCallContext};
 use sockets::{endpoint::process::Child, hangup::Hangup, info::SocketInfo, stream::BoxStreamRead};
 use std::process::Stdio;
 use tokio::io::AsyncReadExt as _;
 
-/// Most bytes of one output stream that are collected: far more than what a script can do anything with.
-const MOST_OUTPUT: u64 = 64 << 20;
+/// Most bytes of one output stream that are collected: as many as a value of a script can have.
+const MOST_OUTPUT: u64 = limits::MAX_SIZE as u64;
 
 /// A task that runs the child to its end and goes on with a function that gets its exit status (-1 if it could not be
-/// started, -2 if a signal ended it) and all that it wrote to standard output and standard error, up to 64 MiB each. These
+/// started, -2 if a signal ended it) and all that it wrote to standard output and standard error, up to 16 MiB each. These
 /// two are collected whatever `configure_fds` says of them, until nobody has them open any more: not even what the child
 /// has started and left behind.
 fn execute_for_output(
