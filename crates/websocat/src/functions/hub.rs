@@ -118,3 +118,69 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Hub>("Hub");
     register!(engine, hub, join, publish, members, close_hub);
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::functions::testing::{eval_error, run_script};
+
+    #[tokio::test]
+    async fn members_hear_each_other_and_the_script() {
+        let script = r#"
+            let rooms = hub(#{slow: "block", max_rooms: 2, max_members: 3, max_name_bytes: 9, max_message_bytes: 99,
+                max_backlog_bytes: 999, max_backlog_messages: 9});
+            let a = rooms.join(#{prefix: "a: "}, "tea");
+            let b = rooms.join(#{}, "tea");
+            note(`${rooms.members("tea")}${rooms.members("coffee")} `);
+            let lines = line_chunks(#{}, mock_stream_socket("R hello\\n|X"));
+            sequential([
+                copy_packets(99, take_source_part(lines), take_sink_part(a)),
+                rooms.publish("tea", "all"),
+                rooms.publish("coffee", "nobody"),
+                rooms.publish("tea", blob(2, 33)),
+                task_wrap(|| { rooms.close_hub(); note("closed "); dummy_task() }),
+                exchange_packets(#{unidirectional: true}, b, stream_chunks(mock_stream_socket("W a: helloall!!|D"))),
+                task_wrap(|| { note(`${rooms.members("tea")}`); dummy_task() }),
+            ])"#;
+        assert_eq!(run_script(script).await.unwrap(), "20 closed 0");
+    }
+
+    #[tokio::test]
+    async fn echo_and_room_for_another_one() {
+        let script = r#"
+            let rooms = hub(#{echo: true, max_members: 1});
+            let only = rooms.join(#{}, "x");
+            try { rooms.join(#{}, "x"); } catch (why) { note(why + " "); }
+            drop(only);
+            let again = rooms.join(#{}, "x");
+            exchange_packets(#{exit_on_eof: true}, stream_chunks(mock_stream_socket("R me|W me|X")), again)"#;
+        assert_eq!(run_script(script).await.unwrap(), "join: the room has 1 members already (max_members) ");
+    }
+
+    #[tokio::test]
+    async fn wrong_use() {
+        for (script, part) in [
+            ("hub(#{slow: \"drop\"})", "option `slow`: unknown variant `drop`, expected one of `block`, `drop-oldest`"),
+            ("hub(#{max_rooms: 0})", "option `max_rooms`: must be at least 1"),
+            ("hub(#{max_members: 0})", "option `max_members`: must be"),
+            ("hub(#{max_backlog_bytes: -1})", "option `max_backlog_bytes`"),
+            ("hub(#{room: 1})", "unknown option `room`"),
+            ("hub(#{}).join(#{prefix: 5}, \"x\")", "option `prefix`"),
+            (
+                "let p = \"\"; for i in 0..257 { p += \"x\"; } hub(#{}).join(#{prefix: p}, \"x\")",
+                "`prefix`: at most 256",
+            ),
+            ("hub(#{max_name_bytes: 3}).join(#{}, \"four\")", "join: the name of the room is longer than 3 bytes"),
+            (
+                "let h = hub(#{max_rooms: 1}); [h.join(#{}, \"a\"), h.join(#{}, \"b\")]",
+                "join: there are 1 rooms already",
+            ),
+            ("let h = hub(#{}); h.close_hub(); h.join(#{}, \"x\")", "join: the hub was closed"),
+            ("hub(#{}).publish(\"x\", 5)", "publish: the message must be a string or a blob, not i64"),
+        ] {
+            let e = eval_error(script);
+            assert!(e.contains(part) && e.contains("line 1"), "{script}: {e}");
+        }
+        let (e, _) = run_script("hub(#{max_message_bytes: 3}).publish(\"x\", \"four\")").await.unwrap_err();
+        assert!(e.to_string().contains("longer than the 3 bytes"), "{e}");
+    }
+}
