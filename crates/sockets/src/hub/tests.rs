@@ -3,9 +3,11 @@
 use super::*;
 use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
+    exchange::{ExchangeOptions, ExchangePackets},
+    stop::Stop,
     testing::{
-        Chunk, Dice, PendingAt, Recorder, Schedule, chunk_source, collect_chunks, drive, messages, schedules,
-        write_chunks,
+        Chunk, Dice, PendingAt, Recorder, Schedule, chunk_source, collect_chunks, datagram_pair, drive, messages,
+        schedules, write_chunks,
     },
 };
 use std::{
@@ -603,8 +605,8 @@ fn through_exchanges_of_choppy_clients() {
         let (mut read, ..) = join(&hub, "");
         let speaker = schedule.datagram(client(some_chunks()));
         let member = hub.join("", JoinOptions::default()).unwrap();
-        let options = crate::exchange::ExchangeOptions { exit_on_eof: true, ..Default::default() };
-        let exchange = crate::exchange::ExchangePackets::new(speaker, member, options, crate::stop::Stop::new());
+        let options = ExchangeOptions { exit_on_eof: true, ..Default::default() };
+        let exchange = ExchangePackets::new(speaker, member, options, Stop::new());
         tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
@@ -619,6 +621,38 @@ fn through_exchanges_of_choppy_clients() {
         })
         .collect();
         assert!(got == said(), "{schedule:?} {got:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_is_told_if_it_listens_and_cut_off_if_not() {
+    for listens in [true, false] {
+        let hub = Hub::new(HubOptions { max_backlog_messages: 2, ..HubOptions::default() });
+        let (client, mut far) = datagram_pair(1);
+        let member = hub.join("", JoinOptions::default()).unwrap();
+        let options =
+            ExchangeOptions { linger: Some(Duration::from_secs(1)), end_on_error: true, ..Default::default() };
+        let session = tokio::spawn(ExchangePackets::new(client, member, options, Stop::new()));
+        let (_read, mut write, _) = join(&hub, "");
+        for n in 0..8 {
+            // With turns for the session, which finds out that its client takes nothing.
+            tokio::task::yield_now().await;
+            say(&mut write, &n.to_string());
+        }
+        let start = Instant::now();
+        if listens {
+            let mut got = messages(&collect_chunks(&mut **far.read.as_mut().unwrap(), 99).await.unwrap());
+            assert_eq!(got.pop(), Some((b"\x03\xf0too slow".to_vec(), Flags::EOF)));
+            assert_eq!(got.first(), Some(&(b"0".to_vec(), Flags::TEXT)));
+            assert!(got.len() < 4, "{got:?}");
+            drop(far);
+            session.await.unwrap().unwrap();
+            assert_eq!(start.elapsed(), Duration::ZERO);
+        } else {
+            session.await.unwrap().unwrap();
+            assert_eq!(start.elapsed(), Duration::from_secs(2));
+        }
+        assert_eq!(hub.members(""), 1);
     }
 }
 

@@ -85,8 +85,8 @@ fn join(hub: &mut Hub, opts: RhOpts<JoinOpts>, room: &str) -> RhResult<Handle<Da
     joined.map(handle).map_err(|e| format!("join: {e}").into())
 }
 
-/// A task that says a string, as text, or a blob to all members of a room, and is over when it waits for each of them. A room
-/// that does not exist is none with nobody in it: no error.
+/// A task that says a string, as text, or a blob to all members of a room, and is over when it waits for each of them. It is no
+/// error if there is no such room: then nobody is in it.
 fn publish(hub: &mut Hub, room: &str, message: Dynamic) -> RhResult<TaskHandle> {
     let message = message.flatten();
     let kind = message.type_name();

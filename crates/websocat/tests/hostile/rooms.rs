@@ -118,3 +118,14 @@ fn a_room_that_waits_for_one_is_bounded_and_goes_on_when_it_leaves() {
     listener.data(1000);
     assert_talk(&mut listener, &mut speaker);
 }
+
+#[test]
+fn the_end_of_the_program_is_told_to_members() {
+    let server = server("disconnect");
+    let (mut one, mut other) = (join(&server, "x"), join(&server, "x"));
+    assert_talk(&mut one, &mut other);
+    server.signal(rustix::process::Signal::TERM);
+    for member in [&mut one, &mut other] {
+        assert_eq!(member.next().unwrap(), (0x88, vec![3, 0xe9]), "Close 1001");
+    }
+}
