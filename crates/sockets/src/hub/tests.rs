@@ -12,7 +12,6 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
-    pin::Pin,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     task::{Context, Poll, Wake, Waker, ready},
     time::Duration,
@@ -668,9 +667,4 @@ fn a_half_alone() {
     assert_eq!(heard(&mut listener.0), ["deaf", "to one"]);
     drop(write);
     assert_eq!(hub.members(""), 1);
-}
-
-#[allow(dead_code)]
-fn all_can_move_between_threads(hub: Hub, hangup: Pin<Box<Hangup>>) -> impl Send {
-    (hub, hangup)
 }
