@@ -48,6 +48,8 @@ pub enum Offer<T> {
 pub struct Backlog<T> {
     policy: SlowConsumer,
     limit: usize,
+    /// Most chunks that wait, whatever their length.
+    most: usize,
     queue: VecDeque<Waiting<T>>,
     /// Bytes in the queue.
     bytes: usize,
@@ -69,7 +71,14 @@ struct Waiting<T> {
 impl<T> Backlog<T> {
     /// `limit` in bytes.
     pub fn new(policy: SlowConsumer, limit: usize) -> Self {
-        Self { policy, limit, queue: VecDeque::new(), bytes: 0, begun: false, skips: false, dropped: 0 }
+        let (most, queue) = (usize::MAX, VecDeque::new());
+        Self { policy, limit, most, queue, bytes: 0, begun: false, skips: false, dropped: 0 }
+    }
+
+    /// The same, where no more than so many chunks wait either: each costs some memory beside its bytes. 0 counts as 1.
+    pub fn with_most(mut self, chunks: usize) -> Self {
+        self.most = chunks.max(1);
+        self
     }
 
     pub fn is_empty(&self) -> bool {
@@ -145,13 +154,19 @@ impl<T> Backlog<T> {
 
     /// Nothing is going on: an empty backlog gives its memory back.
     pub fn release(&mut self) {
-        if self.queue.is_empty() {
+        self.release_beyond(0);
+    }
+
+    /// The same, but room for so many chunks may stay, for those who get them one by one.
+    pub fn release_beyond(&mut self, chunks: usize) {
+        if self.queue.is_empty() && self.queue.capacity() > chunks {
             self.queue = VecDeque::new();
         }
     }
 
-    fn has_room(&self, len: usize) -> bool {
-        self.queue.is_empty() || self.bytes.saturating_add(len) <= self.limit
+    /// A chunk of `len` bytes would be kept, at no cost for those that wait.
+    pub fn has_room(&self, len: usize) -> bool {
+        self.queue.is_empty() || self.queue.len() < self.most && self.bytes.saturating_add(len) <= self.limit
     }
 
     /// Drops the oldest whole message that the consumer has not begun.
@@ -194,11 +209,12 @@ mod tests {
             self.waiting.iter().map(|(_, len)| len).sum()
         }
 
-        fn offer(&mut self, chunk: Chunk, len: usize, limit: usize, policy: SlowConsumer) -> &'static str {
+        fn offer(&mut self, chunk: Chunk, len: usize, limits: [usize; 2], policy: SlowConsumer) -> &'static str {
+            let [limit, most] = limits;
             if self.unwanted == Some(chunk.0) {
                 return "dropped";
             }
-            while !self.waiting.is_empty() && self.bytes() + len > limit {
+            while !self.waiting.is_empty() && (self.waiting.len() >= most || self.bytes() + len > limit) {
                 match policy {
                     SlowConsumer::Block => return "full",
                     SlowConsumer::Disconnect => return "disconnect",
@@ -235,7 +251,8 @@ mod tests {
             let mut dice = Dice::new(seed);
             let policy = [SlowConsumer::Block, SlowConsumer::DropOldest, SlowConsumer::Disconnect][seed as usize % 3];
             let limit = [0, 1, 10, 50][dice.below(4)];
-            let (mut backlog, mut model) = (Backlog::new(policy, limit), Model::default());
+            let most = [1, 3, usize::MAX][dice.below(3)];
+            let (mut backlog, mut model) = (Backlog::new(policy, limit).with_most(most), Model::default());
             let (mut next, mut taken): (Chunk, Vec<Chunk>) = ((0, 0, false), Vec::new());
             for step in 0..400 {
                 if dice.below(3) == 0 {
@@ -246,7 +263,7 @@ mod tests {
                 }
                 next.2 = dice.below(3) > 0;
                 let len = dice.below(20);
-                let wanted = model.offer(next, len, limit, policy);
+                let wanted = model.offer(next, len, [limit, most], policy);
                 let got = match backlog.offer(next, len, next.2, &mut |_| {}) {
                     Offer::Kept => "kept",
                     Offer::Dropped(_) => "dropped",

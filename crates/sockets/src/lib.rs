@@ -3,6 +3,7 @@
 //! - [`stream`] and [`datagram`] are the contracts of the two kinds of socket, [`socket`] puts halves together.
 //! - [`buffer`] is the pool that lends memory to connections that have something to say.
 //! - [`overlay`] wraps sockets, one machine per file; [`endpoint`] makes sockets that need no system call of their own.
+//! - [`hub`] has rooms of many sockets, where each hears all others.
 //! - [`exchange`] moves messages between two sockets, [`copy`] bytes, [`splice`] bytes inside the kernel.
 //! - [`net`] holds the pieces that differ between operating systems.
 //! - [`testing`] has scripted sockets, a pair in memory and the chopper that cuts reads and writes to pieces.
@@ -20,6 +21,7 @@ pub mod exchange;
 pub mod fuzz;
 pub mod gather;
 pub mod hangup;
+pub mod hub;
 pub mod info;
 pub mod net;
 pub mod overlay;

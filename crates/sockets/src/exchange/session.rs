@@ -14,6 +14,7 @@ use super::{
 use crate::{
     datagram::Flags,
     hangup::Hangup,
+    hub::HubError,
     info::{Ending, SocketInfo},
     overlay::{defragment::DefragmentError, length_prefixed::LengthPrefixedError, ws::WsError},
     owners::Half,
@@ -302,7 +303,7 @@ impl ExchangePackets {
         let prefixed = error.get_ref().and_then(|e| e.downcast_ref::<LengthPrefixedError>());
         let ends = session.end_on_error || prefixed.is_some();
         let too_long = prefixed.is_some_and(LengthPrefixedError::is_ours)
-            || error.get_ref().is_some_and(|e| e.is::<DefragmentError>());
+            || error.get_ref().is_some_and(|e| e.is::<DefragmentError>() || e.is::<HubError>());
         let vanished = error.get_ref().and_then(|e| e.downcast_ref()) == Some(&WsError::Silent);
         let error = ExchangeError { direction, part, error };
         let side = if session.mirrored { Side::Left } else { error.side() };

@@ -14,6 +14,7 @@ mod failures;
 mod filters;
 mod hangups;
 pub mod http;
+mod hub;
 mod initialisers;
 mod process;
 mod rate_limit;
@@ -47,6 +48,7 @@ pub fn register(engine: &mut rhai::Engine) {
     filters::register(engine);
     hangups::register(engine);
     http::register(engine);
+    hub::register(engine);
     initialisers::register(engine);
     process::register(engine);
     rate_limit::register(engine);

@@ -14,4 +14,6 @@ mod ends;
 #[cfg(target_os = "linux")]
 mod floods;
 #[cfg(target_os = "linux")]
+mod rooms;
+#[cfg(target_os = "linux")]
 mod server;

@@ -25,7 +25,8 @@ use websocat::{
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Scripts that a test below runs.
-const RUN: [&str; 13] = [
+const RUN: [&str; 14] = [
+    "chat_with_rooms",
     "exec_with_request",
     "header_auth",
     "mirror_traffic",
@@ -172,6 +173,55 @@ async fn talk(tcp: &mut TcpStream, greeting: &str, said: &str) {
     assert_eq!(frame(tcp).await.trim_end(), said);
     tcp.write_all(&masked(0x88, &[3, 0xe8])).await.unwrap();
     assert!(frame(tcp).await.starts_with('\u{3}'), "its Close has code 1000");
+}
+
+#[tokio::test]
+async fn chat_with_rooms() {
+    serve("chat_with_rooms", &[("max_members: 50", "max_members: 2".to_owned())], |addr| async move {
+        let say = |text: &str| masked(0x81, text.as_bytes());
+        let (mut ada, head) = ask(addr, "/room/tea?nick=Ada", "").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        assert_eq!(frame(&mut ada).await, "* Ada is here, which makes 1");
+        let (mut other, _) = ask(addr, "/room/coffee", "").await;
+        assert_eq!(frame(&mut other).await, "* somebody is here, which makes 1");
+        let (mut bob, _) = ask(addr, "/room/tea?nick=Bob", "").await;
+        for tcp in [&mut ada, &mut bob] {
+            assert_eq!(frame(tcp).await, "* Bob is here, which makes 2");
+        }
+        for (path, status) in [("/room/tea?nick=Eve", "503"), ("/room/", "404"), ("/", "404"), ("/room/a/b", "404")] {
+            let (_, head) = ask(addr, path, "").await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+        }
+        // In pieces, with a ping between, and binary.
+        ada.write_all(&[masked(0x01, b"hel"), masked(0x89, b"?"), masked(0x80, b"lo")].concat()).await.unwrap();
+        assert_eq!(frame(&mut ada).await, "?");
+        assert_eq!(frame(&mut bob).await, "Ada: hello");
+        ada.write_all(&masked(0x82, b"\0\x01")).await.unwrap();
+        assert_eq!(frame(&mut bob).await, "\0\x01");
+        bob.write_all(&[say("hi"), say("and good-bye"), masked(0x88, &[3, 0xe8])].concat()).await.unwrap();
+        for text in ["Bob: hi", "Bob: and good-bye", "* Bob has left"] {
+            assert_eq!(frame(&mut ada).await, text);
+        }
+        assert!(frame(&mut bob).await.starts_with('\u{3}'), "its Close is answered");
+        // One that is too long ends its member; the others go on.
+        let (mut eve, _) = ask(addr, "/room/tea?nick=Eve", "").await;
+        for tcp in [&mut ada, &mut eve] {
+            assert_eq!(frame(tcp).await, "* Eve is here, which makes 2");
+        }
+        let mut long = vec![0x81, 0xfe, 0x10, 1, 0, 0, 0, 0];
+        long.resize(8 + 4097, b'x');
+        eve.write_all(&long).await.unwrap();
+        let mut close = [0; 4];
+        eve.read_exact(&mut close).await.unwrap();
+        assert_eq!(close, [0x88, 2, 3, 0xf1], "Close 1009");
+        eve.write_all(&masked(0x88, &[3, 0xf1])).await.unwrap();
+        assert_eq!(frame(&mut ada).await, "* Eve has left");
+        // Nobody was told what the people in the other room said.
+        other.write_all(&say("?")).await.unwrap();
+        ada.write_all(&masked(0x89, b"still there")).await.unwrap();
+        assert_eq!(frame(&mut ada).await, "still there");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ fn right(kind: &str) -> Option<&'static str> {
         "SimpleReuserListener" => "simple_reuser_listener()",
         "SimpleReuser" => "simple_reuser(dummy_datagram_socket(), false)",
         "Handle < IncomingRequest >" => "rq",
+        "Hub" => "hub(#{})",
         // A function that takes an array instead stands beside each one.
         "Addresses" => "[]",
         "Dynamic" => "dummy_stream_socket()",
