@@ -105,7 +105,7 @@ mod tests {
             assert!(e.to_string().contains(part) && e.to_string().contains("line 1"), "{body}: {e}");
             assert_eq!(e.exit_code(), 1);
         }
-        assert_eq!(engine().max_map_size(), limits::MAX_SIZE);
+        assert_eq!(engine().max_map_size(), limits::MAX_KEYS);
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ const MAX_STACK: usize = if cfg!(debug_assertions) { 3 << 19 } else { 640 << 10 
 /// in its time.
 pub const MAX_SIZE: usize = 16 << 20;
 /// Keys of a map with all that is in it, each of which takes more than an item of an array.
-const MAX_KEYS: usize = 1 << 20;
+pub const MAX_KEYS: usize = 1 << 20;
 /// Brackets inside of brackets. The planner needs some dozen for a usual command line.
 const MAX_NESTING: usize = 1000;
 /// Stack for reading a script, whose nesting is all that bounds the need: builds without optimisation take 20 KiB for a level.
