@@ -51,11 +51,25 @@ pub enum Taken {
     Over(Leave),
 }
 
+/// What became of a message for a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    Has,
+    /// There was no room for it.
+    Misses,
+    /// The member is let go.
+    LetGo,
+}
+
 /// Shared by the room, the member's halves and its hangup.
 pub struct Member(Mutex<Queue>);
 
 struct Queue {
+    /// For the log; may be empty.
+    name: Box<str>,
     backlog: Backlog<Message>,
+    /// Messages that it did not get since that was last told, beside those that the backlog has dropped.
+    missed: u64,
     blocks: bool,
     /// Its reader, when it waits for a message.
     reader: Option<Waker>,
@@ -72,8 +86,10 @@ struct Queue {
 }
 
 impl Member {
-    pub fn new(options: &HubOptions) -> Self {
+    pub fn new(options: &HubOptions, name: Box<str>) -> Self {
         Self(Mutex::new(Queue {
+            name,
+            missed: 0,
             backlog: Backlog::new(options.slow, options.max_backlog).with_most(options.max_backlog_messages),
             blocks: options.slow == SlowConsumer::Block,
             reader: None,
@@ -97,24 +113,29 @@ impl Member {
         queue.refused
     }
 
-    /// A message for it, which [`Member::refuses`] did not refuse. False: it is let go.
-    pub fn offer(&self, message: &Message, room: &str) -> bool {
+    /// A message for it. It misses one that [`Member::refuses`] refuses, if nobody is let go by policy.
+    pub fn offer(&self, message: &Message, room: &str) -> Given {
         let mut queue = lock(&self.0);
         let len = message.bytes.len();
-        match queue.backlog.offer(message.clone(), len, true, &mut drop) {
+        let given = match queue.backlog.offer(message.clone(), len, true, &mut drop) {
             Offer::Disconnect(why) => {
+                let who = queue.who();
                 drop(queue);
-                tracing::warn!("hub: a member of room {room:?} is disconnected: {why}");
+                tracing::warn!("hub: {who} of room {room:?} is disconnected: {why}");
                 self.end(Leave::TooSlow);
-                false
+                return Given::LetGo;
             }
-            Offer::Kept | Offer::Dropped(_) | Offer::Full(_) => {
-                if queue.backlog.has_dropped() && queue.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-                    queue.tell_dropped(room);
-                }
-                true
+            Offer::Kept => Given::Has,
+            Offer::Dropped(_) => Given::Misses,
+            Offer::Full(_) => {
+                queue.missed += 1;
+                Given::Misses
             }
+        };
+        if queue.has_missed() && queue.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
+            queue.tell_missed(room);
         }
+        given
     }
 
     /// Wakes its reader if something waits for it.
@@ -136,9 +157,7 @@ impl Member {
             return (Poll::Ready(Taken::Message { message, more }), std::mem::take(&mut queue.refused));
         }
         queue.slow = false;
-        if queue.backlog.has_dropped() {
-            queue.tell_dropped(room);
-        }
+        queue.tell_missed(room);
         queue.backlog.release_beyond(KEPT_ENTRIES);
         let taken = match queue.over {
             Some(why) => Poll::Ready(Taken::Over(why)),
@@ -174,7 +193,7 @@ impl Member {
     /// Its reader is gone: what waited is given back, and what it has missed is told.
     pub fn leave(&self, room: &str) {
         let mut queue = lock(&self.0);
-        queue.tell_dropped(room);
+        queue.tell_missed(room);
         queue.backlog = Backlog::new(SlowConsumer::Block, 0);
         queue.reader = None;
     }
@@ -192,12 +211,22 @@ impl Member {
 }
 
 impl Queue {
-    fn tell_dropped(&mut self, room: &str) {
-        let dropped = self.backlog.take_dropped();
-        if dropped > 0 {
-            tracing::warn!("hub: a member of room {room:?} is too slow: {dropped} messages were dropped for it");
+    fn has_missed(&self) -> bool {
+        self.missed > 0 || self.backlog.has_dropped()
+    }
+
+    fn tell_missed(&mut self, room: &str) {
+        let missed = self.backlog.take_dropped() + std::mem::take(&mut self.missed);
+        if missed > 0 {
+            let who = self.who();
+            tracing::warn!("hub: {who} of room {room:?} is too slow: {missed} messages were dropped for it");
             self.told = Some(Instant::now());
         }
+    }
+
+    /// Names may come from clients.
+    fn who(&self) -> String {
+        if self.name.is_empty() { "a member".into() } else { format!("member {}", self.name.escape_debug()) }
     }
 }
 

@@ -21,10 +21,13 @@ use room::{Publisher, Room};
 use std::{
     collections::HashMap,
     fmt,
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, ready},
+    time::Duration,
 };
+use tokio::time::sleep;
 use writer::HubWriter;
 
 /// What a hub allows, and what its rooms are like.
@@ -73,10 +76,19 @@ impl Default for HubOptions {
 pub struct JoinOptions {
     /// Stands before each text message that the member says; at most [`MAX_PREFIX`] bytes.
     pub prefix: Box<str>,
+    /// Who it is in the log; at most [`MAX_NAME`] bytes. Without it, it is just a member.
+    pub name: Box<str>,
 }
 
 /// Bytes of a [`JoinOptions::prefix`]: a name, and something around it.
 pub const MAX_PREFIX: usize = 256;
+
+/// Bytes of a [`JoinOptions::name`]: each member keeps it.
+pub const MAX_NAME: usize = 256;
+
+/// How long [`Hub::publish`] waits. Whoever tells of those who come and go must not be held up for ever by one of the others:
+/// that would keep the session, and soon many of them.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a hub refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +101,8 @@ pub enum HubError {
     RoomFull(usize),
     #[error("the prefix is longer than {MAX_PREFIX} bytes")]
     PrefixTooLong,
+    #[error("the name of the member is longer than {MAX_NAME} bytes")]
+    MemberNameTooLong,
     #[error("the hub was closed")]
     Closed,
     #[error("a message is longer than the {0} bytes that a member may say (max_message_bytes)")]
@@ -150,7 +164,10 @@ impl Hub {
         if options.prefix.len() > MAX_PREFIX {
             return Err(HubError::PrefixTooLong);
         }
-        let member = Arc::new(Member::new(limits));
+        if options.name.len() > MAX_NAME {
+            return Err(HubError::MemberNameTooLong);
+        }
+        let member = Arc::new(Member::new(limits, options.name));
         let seat = self.0.take_seat(name, &member)?;
         let info = seat.room.info.clone();
         let hangup = Hangup::new(member::let_go(member.clone()));
@@ -165,8 +182,9 @@ impl Hub {
         })
     }
 
-    /// Says something to all members of a room, as soon as they take it; gives how many that are. Dropped before its end, it
-    /// says nothing.
+    /// Says something to all members of a room, as soon as they take it; gives how many that are. After five seconds it waits
+    /// no more: by policy, members for which too much waits then miss the message or are let go, and where all wait for each
+    /// other they miss it. Dropped before its end, it says nothing.
     pub async fn publish(&self, name: &str, bytes: &[u8], flags: Flags) -> Result<usize, HubError> {
         let limit = self.0.options.max_message;
         if bytes.len() > limit {
@@ -176,7 +194,15 @@ impl Hub {
         let Some(room) = room else { return Ok(0) };
         let message = Message { bytes: bytes.into(), flags };
         let mut publisher = Publisher::new(room);
-        let reached = poll_fn(|cx| publisher.poll_publish(cx, &message, None)).await;
+        let mut patience = None;
+        let reached = poll_fn(|cx| {
+            if let Poll::Ready(reached) = publisher.poll_publish(cx, &message, None) {
+                return Poll::Ready(reached);
+            }
+            ready!(patience.get_or_insert_with(|| Box::pin(sleep(PUBLISH_PATIENCE))).as_mut().poll(cx));
+            Poll::Ready(publisher.publish_now(&message))
+        })
+        .await;
         publisher.flush();
         Ok(reached)
     }

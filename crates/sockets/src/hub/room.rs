@@ -5,7 +5,7 @@
 
 use super::{
     HubOptions, Message, lock,
-    member::{Leave, Member},
+    member::{Given, Leave, Member},
 };
 use crate::{backlog::SlowConsumer, info::SocketInfo};
 use std::{
@@ -107,6 +107,20 @@ impl State {
         }
     }
 
+    /// Gives a message to those who hear it; how many have it then. Those that are let go are members no more.
+    fn give(&mut self, message: &Message, hears: impl Fn(&Arc<Member>) -> bool, room: &str) -> usize {
+        let mut reached = 0;
+        self.members.retain(|member| {
+            if !hears(member) {
+                return true;
+            }
+            let given = member.offer(message, room);
+            reached += usize::from(given == Given::Has);
+            given != Given::LetGo
+        });
+        reached
+    }
+
     /// Puts this publisher into the queue, or remembers its new waker there.
     fn wait(&mut self, id: u64, waker: &Waker) {
         match self.waiting.iter_mut().find(|(waits, _)| *waits == id) {
@@ -187,19 +201,24 @@ impl Publisher {
             state.wait(self.id, cx.waker());
             return Offered::Waits;
         }
-        let mut reached = 0;
-        state.members.retain(|member| {
-            if !hears(member) {
-                return true;
-            }
-            let kept = member.offer(message, &room.name);
-            reached += usize::from(kept);
-            kept
-        });
+        let reached = state.give(message, hears, &room.name);
         if std::mem::take(&mut self.waits) {
             state.stop_waiting(self.id);
         }
         Offered::Taken(reached)
+    }
+
+    /// Gives a message to all members without any more waiting, and before those that wait. Gives how many have it: not those
+    /// for which too much waits.
+    pub fn publish_now(&mut self, message: &Message) -> usize {
+        let mut state = lock(&self.room.state);
+        let reached = state.give(message, |_| true, &self.room.name);
+        if std::mem::take(&mut self.waits) {
+            state.stop_waiting(self.id);
+        }
+        drop(state);
+        self.owes_wakes = true;
+        reached
     }
 
     /// Wakes those for whom there is something to read.

@@ -18,6 +18,8 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
+mod publish;
+
 const PART: Flags = Flags::PARTIAL;
 const POLICIES: [SlowConsumer; 3] = [SlowConsumer::Block, SlowConsumer::DropOldest, SlowConsumer::Disconnect];
 
@@ -159,7 +161,7 @@ fn text_that_was_checked_stays_so_if_all_of_it_was() {
 fn text_is_prefixed_and_binary_is_not() {
     let hub = hub(SlowConsumer::Block);
     let (mut read, ..) = join(&hub, "");
-    let mut write = hub.join("", JoinOptions { prefix: "me: ".into() }).unwrap().write.unwrap();
+    let mut write = hub.join("", JoinOptions { prefix: "me: ".into(), ..Default::default() }).unwrap().write.unwrap();
     say(&mut write, "hi");
     assert!(offer(&mut write, b"a", Flags::TEXT | PART));
     say(&mut write, "b");
@@ -167,7 +169,9 @@ fn text_is_prefixed_and_binary_is_not() {
     assert_eq!((poll_read(&mut read), poll_read(&mut read)), (text("me: hi"), text("me: ab")));
     assert_eq!(poll_read(&mut read), Poll::Ready((b"x".to_vec(), Flags::NONE)));
     let prefix = "x".repeat(MAX_PREFIX + 1).into();
-    assert_eq!(hub.join("", JoinOptions { prefix }).err(), Some(HubError::PrefixTooLong));
+    assert_eq!(hub.join("", JoinOptions { prefix, ..Default::default() }).err(), Some(HubError::PrefixTooLong));
+    let name = "x".repeat(MAX_NAME + 1).into();
+    assert_eq!(hub.join("", JoinOptions { name, ..Default::default() }).err(), Some(HubError::MemberNameTooLong));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use rhai::{Blob, Dynamic, Engine};
 use serde::Deserialize;
 use sockets::{
     datagram::Flags,
-    hub::{Hub, HubOptions, JoinOptions, MAX_PREFIX},
+    hub::{Hub, HubOptions, JoinOptions, MAX_NAME, MAX_PREFIX},
     socket::DatagramSocket,
 };
 
@@ -47,6 +47,8 @@ struct HubOpts {
 struct JoinOpts {
     /// Stands before each text message that this member says, at most 256 bytes; binary messages are not changed
     prefix: String,
+    /// Who it is in warnings of the log, such as the address of its client, at most 256 bytes
+    name: String,
 }
 
 fn limit(option: &str, given: Option<usize>, absent: usize) -> RhResult<usize> {
@@ -81,12 +83,16 @@ fn join(hub: &mut Hub, opts: RhOpts<JoinOpts>, room: &str) -> RhResult<Handle<Da
     if opts.prefix.len() > MAX_PREFIX {
         return Err(format!("option `prefix`: at most {MAX_PREFIX} bytes").into());
     }
-    let joined = hub.join(room, JoinOptions { prefix: opts.prefix.into() });
+    if opts.name.len() > MAX_NAME {
+        return Err(format!("option `name`: at most {MAX_NAME} bytes").into());
+    }
+    let joined = hub.join(room, JoinOptions { prefix: opts.prefix.into(), name: opts.name.into() });
     joined.map(handle).map_err(|e| format!("join: {e}").into())
 }
 
-/// A task that says a string, as text, or a blob to all members of a room, and is over when it waits for each of them. It is no
-/// error if there is no such room: then nobody is in it.
+/// A task that says a string, as text, or a blob to all members of a room, and is over when it waits for each of them. After
+/// five seconds it waits for nobody: whoever has no room for it then, misses it or is disconnected. It is no error if there is no
+/// such room: then nobody is in it.
 fn publish(hub: &mut Hub, room: &str, message: Dynamic) -> RhResult<TaskHandle> {
     let message = message.flatten();
     let kind = message.type_name();
@@ -168,6 +174,10 @@ mod tests {
             (
                 "let p = \"\"; for i in 0..257 { p += \"x\"; } hub(#{}).join(#{prefix: p}, \"x\")",
                 "`prefix`: at most 256",
+            ),
+            (
+                "let n = \"\"; for i in 0..257 { n += \"x\"; } hub(#{}).join(#{name: n}, \"x\")",
+                "`name`: at most 256",
             ),
             ("hub(#{max_name_bytes: 3}).join(#{}, \"four\")", "join: the name of the room is longer than 3 bytes"),
             (

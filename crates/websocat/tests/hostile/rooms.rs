@@ -19,7 +19,7 @@ listen_tcp(#{addr: "127.0.0.1:0", autospawn: true}, |addr| {
 }, |tcp, from| {
   http1_serve(#{timeout_ms: 10000}, tcp, |rq, hup, fd| {
     let member = ();
-    try { member = rooms.join(#{}, request_header(rq, "x-room")); } catch (why) { return http_reply(503, #{}, why); }
+    try { member = rooms.join(#{name: str(from)}, request_header(rq, "x-room")); } catch (why) { return http_reply(503, #{}, why); }
     ws_accept(#{}, #{}, rq, hup, fd, |raw| {
       let ws = ws_wrap(#{client: false, answer_close: true, close_code: 1000, require_close: true, own_control: true}, raw);
       exchange_packets(#{linger_ms: 1000, end_on_error: true}, ws, member)
@@ -85,6 +85,7 @@ fn a_member_that_never_reads_costs_the_others_nothing() {
         match policy {
             "disconnect" => {
                 server.wait_for_log("is disconnected: it does not keep up", 1);
+                assert!(server.logged("hub: member 127.0.0.1:") > 0, "the log says who");
                 // And it really is: two seconds later nothing is left of it, though it still reads nothing.
                 server.wait_for_descriptors(joined - 1);
             }
