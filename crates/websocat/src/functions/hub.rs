@@ -175,10 +175,7 @@ mod tests {
                 "let p = \"\"; for i in 0..257 { p += \"x\"; } hub(#{}).join(#{prefix: p}, \"x\")",
                 "`prefix`: at most 256",
             ),
-            (
-                "let n = \"\"; for i in 0..257 { n += \"x\"; } hub(#{}).join(#{name: n}, \"x\")",
-                "`name`: at most 256",
-            ),
+            ("let n = \"\"; for i in 0..257 { n += \"x\"; } hub(#{}).join(#{name: n}, \"x\")", "`name`: at most 256"),
             ("hub(#{max_name_bytes: 3}).join(#{}, \"four\")", "join: the name of the room is longer than 3 bytes"),
             (
                 "let h = hub(#{max_rooms: 1}); [h.join(#{}, \"a\"), h.join(#{}, \"b\")]",

@@ -56,6 +56,9 @@ fn every_example_is_run_and_says_what_it_does() {
         let head: Vec<&str> = text.lines().take_while(|line| line.starts_with("//")).collect();
         assert!(head.len() > 3 && head.join("\n").contains(&format!("websocat -x examples/{name}.rhai")), "{name}");
         assert!(text.lines().all(|line| line.chars().count() <= 128), "{name} has long lines");
+        // Strings in backquotes know no escapes.
+        let quoted = |line: &str| line.split('`').skip(1).step_by(2).any(|part| part.contains('\\'));
+        assert!(!text.lines().any(quoted), "{name} prints a backslash");
         found.insert(name);
     }
     assert_eq!(found, RUN.map(str::to_owned).into());
@@ -535,6 +538,7 @@ async fn status_page() {
             assert!(page(addr, "/").await.starts_with("HTTP/1.1 404 "));
             let status = page(addr, "/status?x").await;
             assert!(status.contains("application/json") && status.contains("{\"open\": 0, \"total\": 0,"), "{status}");
+            assert!(status.ends_with("true}\n") || status.ends_with("false}\n"), "{status:?}");
             let (mut tcp, head) = ask(addr, "/ws", "").await;
             assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
             if health.contains("503") {
