@@ -101,7 +101,8 @@ async fn requests_that_fail() {
 
 #[tokio::test]
 async fn programs_and_files_that_fail() {
-    let start = "let c = subprocess_new(\"/there/is/no/such/program\"); exchange_bytes(#{}, c.execute().socket(), null_stream_socket())";
+    let start = r#"let c = subprocess_new("/there/is/no/such/program");
+        exchange_bytes(#{}, c.execute().socket(), null_stream_socket())"#;
     assert_eq!(told(start).await, "process 26");
     let file = told("file_socket(#{}, osstr_str(\"/there/is/no/such/file\"), |s| dummy_task())").await;
     assert_eq!(file, "file 25");
