@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result},
     register,
     scenario::{Handle, handle},
-    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, string_literal},
+    spec::{About, EndpointSpec, Form, Script, SocketKind, Then, bytes_in_words, string_literal},
 };
 use rhai::Engine;
 use sockets::{endpoint::literal::literal, socket::StreamSocket};
@@ -32,7 +32,10 @@ impl EndpointSpec for Literal {
     }
 
     fn explain(&self, _: &About<'_>) -> String {
-        format!("Gives a text of {} bytes, then its end; what comes from the other side is discarded.", self.0.len())
+        format!(
+            "Gives a text of {}, then its end; what comes from the other side is discarded.",
+            bytes_in_words(self.0.len() as u64)
+        )
     }
 
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()> {

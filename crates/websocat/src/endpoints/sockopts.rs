@@ -6,7 +6,10 @@
 
 use crate::cli::value::Size;
 use serde::{Deserialize, Serialize};
-use sockets::net::sockopts::{BindOptions, RouteOptions, StreamOptions};
+use sockets::net::{
+    listen::BACKLOG,
+    sockopts::{BindOptions, RouteOptions, StreamOptions},
+};
 use std::net::{IpAddr, SocketAddr};
 
 /// Of sockets that connect.
@@ -30,6 +33,13 @@ pub struct BacklogOpts {
     #[arg(long = "socket-listen-backlog", value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backlog: Option<u32>,
+}
+
+impl BacklogOpts {
+    /// What a script says of it: nothing where it is what listeners for many connections have anyway.
+    pub fn unless_usual(self, oneshot: bool) -> Self {
+        Self { backlog: self.backlog.filter(|n| oneshot || *n != BACKLOG) }
+    }
 }
 
 /// Before bind, of clients, servers and datagram sockets.
@@ -276,6 +286,10 @@ mod tests {
         assert_eq!(map.to_string(), "#{}");
         let set = TcpOpts { nodelay: Some(true), ..TcpOpts::default() };
         assert_eq!(crate::spec::OptionMap::of(&set).unwrap().to_string(), "#{nodelay: true}");
+        for (n, oneshot, said) in [(BACKLOG, false, false), (BACKLOG, true, true), (1, false, true), (1, true, true)] {
+            let map = crate::spec::OptionMap::of(&BacklogOpts { backlog: Some(n) }.unless_usual(oneshot)).unwrap();
+            assert_eq!(map.to_string() != "#{}", said, "{n} {oneshot}");
+        }
     }
 
     #[test]

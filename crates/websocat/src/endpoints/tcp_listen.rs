@@ -173,7 +173,7 @@ impl EndpointSpec for TcpListen {
         }
         let sockets = script.socket_options();
         if !self.is_inherited() {
-            map.extend(&sockets.backlog)?;
+            map.extend(&sockets.backlog.unless_usual(oneshot))?;
             map.extend(&sockets.bind)?;
         }
         map.extend(&sockets.packet)?;

@@ -121,7 +121,8 @@ impl EndpointSpec for UdpSocket {
                     }
                     place => place.explain(),
                 };
-                format!("Hears UDP datagrams on {place} and sends those of the other side to {whom}.")
+                let ready = about.args.endpoints.listen.explain();
+                format!("Hears UDP datagrams on {place} and sends those of the other side to {whom}.{ready}")
             }
         }
     }

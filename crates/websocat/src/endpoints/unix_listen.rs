@@ -70,6 +70,22 @@ impl SocketFileArgs {
         [self.chmod_owner, self.chmod_group, self.chmod_everyone].into_iter().filter(|asked| *asked).count() > 1
     }
 
+    /// In words, for `--explain`.
+    fn explain(self) -> String {
+        let who = match self {
+            Self { chmod_owner: true, .. } => " Only its owner may connect.",
+            Self { chmod_group: true, .. } => " Its owner and group may connect.",
+            Self { chmod_everyone: true, .. } => " Everybody may connect.",
+            _ => "",
+        };
+        let unlink = if self.unlink {
+            " A file that nobody serves any more is replaced, and its own removed at the end."
+        } else {
+            ""
+        };
+        format!("{who}{unlink}")
+    }
+
     /// Permissions; the narrowest that was asked for.
     fn mode(self) -> Option<&'static str> {
         match self {
@@ -216,7 +232,10 @@ impl EndpointSpec for UnixListen {
             (_, Some(address)) => format!("the {}", super::unix_place::explain(&address)),
             (_, None) => "a UNIX socket".to_owned(),
         };
-        let ready = about.args.endpoints.listen.explain();
+        let mut ready = about.args.endpoints.listen.explain();
+        if self.has_file() {
+            ready.insert_str(0, &about.args.endpoints.socket_file.explain());
+        }
         if about.one_connection {
             return format!("Waits for one connection on {place}.{ready}");
         }
@@ -252,7 +271,7 @@ impl EndpointSpec for UnixListen {
         }
         let sockets = script.socket_options();
         if matches!(self.on, ListenOn::Place(_)) {
-            map.extend(&sockets.backlog)?;
+            map.extend(&sockets.backlog.unless_usual(oneshot))?;
         }
         map.extend(&BufferOpts::of(&sockets.packet))?;
         let (function, stem) = match self.kind {

@@ -6,7 +6,10 @@
 use super::{Plan, compose::plans};
 use crate::{
     cli::{CommandLine, Join, Part, Tree},
-    endpoints::Endpoint,
+    endpoints::{
+        Endpoint,
+        socket_args::{self, OptionGroup, only_version},
+    },
     error::Result,
     spec::{About, SocketKind, Stack, bytes_in_words, duration_in_words, time_in_words},
 };
@@ -68,10 +71,35 @@ fn stack(stack: &Stack, about: &About<'_>, indent: &str) -> String {
     for part in stack.endpoint.parts() {
         text.push_str(&format!("{indent}- {}", self::stack(part, about, &format!("{indent}  ")).trim_start()));
     }
+    let options = socket_options(stack, about);
+    if !options.is_empty() {
+        text.push_str(&format!("{indent}Its socket has these options: {}.\n", options.join(", ")));
+    }
     for overlay in &stack.overlays {
         text.push_str(&format!("{indent}{}\n", overlay.explain(about)));
     }
     text
+}
+
+/// The socket options of the command line that the stack's own endpoint takes, by name: what they do is for the kernel.
+/// Where clients connect from is said by them.
+fn socket_options<'a>(stack: &Stack, about: &About<'a>) -> Vec<&'a str> {
+    if about.args.endpoints.sockets.exclude_ws_from_sockopts && stack.is_framed() {
+        return vec![];
+    }
+    let sockets = stack.endpoint.sockets();
+    let takes = |name: &str| {
+        let version = only_version(name);
+        let fits = version.is_none() || sockets.v6.is_none() || sockets.v6 == version;
+        fits && sockets.groups.iter().any(|group| *group != OptionGroup::Local && group.has(name))
+    };
+    let mut names: Vec<&str> = vec![];
+    for typed in about.args.typed.iter().filter(|typed| typed.heading == socket_args::HEADING && takes(&typed.name)) {
+        if !names.contains(&&*typed.name) {
+            names.push(&typed.name);
+        }
+    }
+    names
 }
 
 /// What is done with both sides, and when it ends.

@@ -27,6 +27,9 @@ pub const MAX_KEYS: usize = 1 << 20;
 const MAX_NESTING: usize = 1000;
 /// Stack for reading a script, whose nesting is all that bounds the need: builds without optimisation take 20 KiB for a level.
 const COMPILER_STACK: usize = 64 << 20;
+/// Memory is taken when it is used, but counts at once where address space is limited.
+const NO_THREAD: &str = "cannot read the script, which takes a thread with 64 MiB of stack; raise the limits of address space \
+                         (ulimit -v) or of processes (ulimit -u)";
 /// Steps between looks at the clock: some microseconds.
 const STRIDE: u64 = 1024;
 
@@ -90,7 +93,7 @@ pub fn compile(engine: &Engine, text: &str) -> Result<AST, Error> {
     let compiled = std::thread::scope(|scope| {
         let thread =
             std::thread::Builder::new().stack_size(COMPILER_STACK).spawn_scoped(scope, || engine.compile(text));
-        let thread = thread.map_err(|e| Error::with_source(Kind::Start, "cannot start a thread", e))?;
+        let thread = thread.map_err(|e| Error::with_source(Kind::Start, NO_THREAD, e))?;
         thread.join().map_err(|panic| std::panic::resume_unwind(panic))
     })?;
     compiled.map_err(|e| Error::new(Kind::Start, format!("script: {e}")))

@@ -142,7 +142,7 @@ impl Stack {
     }
 
     /// A WebSocket stands on its endpoint.
-    fn is_framed(&self) -> bool {
+    pub fn is_framed(&self) -> bool {
         self.overlays.iter().any(|o| matches!(o, Overlay::WsFramer(_)))
     }
 

@@ -62,10 +62,16 @@ impl WsAddress {
         }
     }
 
-    /// Nobody else is on the way.
+    /// Nobody else is on the way: loopback addresses, and the names that stand for them (RFC 6761 section 6.3).
     pub fn is_local(&self) -> bool {
         let host = &self.authority.host;
-        host.parse::<IpAddr>().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+        match host.parse::<IpAddr>() {
+            Ok(ip) => ip.to_canonical().is_loopback(),
+            Err(_) => {
+                let name = host.strip_suffix('.').unwrap_or(host);
+                name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
+            }
+        }
     }
 
     /// The address to connect to, where the host is one.
@@ -254,6 +260,25 @@ mod tests {
         assert_eq!(parse("[::1]:9").host_and_port(), "[::1]:9");
         assert_eq!(parse("h").socket_addr(), None);
         assert_eq!(parse("h").host_and_port(), "h:80");
+    }
+
+    #[test]
+    fn local_hosts() {
+        for (host, local) in [
+            ("localhost:8080", true),
+            ("LOCALHOST.", true),
+            ("app.localhost", true),
+            ("127.9.8.7", true),
+            ("[::1]", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("[::ffff:10.0.0.1]", false),
+            ("192.168.1.5", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("0.0.0.1", false),
+        ] {
+            assert_eq!(parse(host).is_local(), local, "{host}");
+        }
     }
 
     //= 6455-3-1 test

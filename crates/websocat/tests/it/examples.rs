@@ -382,7 +382,7 @@ async fn mirror_traffic() {
 }
 
 /// A TLS server for `example.test`, which greets each client and gives back what it is sent; counts whoever comes.
-async fn tls_echo(certificate: &str, came: mpsc::UnboundedSender<()>) -> SocketAddr {
+pub(super) async fn tls_echo(certificate: &str, came: mpsc::UnboundedSender<()>) -> SocketAddr {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates");
     let pem = |name: &str| fs::read(folder.join(name)).unwrap();
     let certificate = CertificateDer::from_pem_slice(&pem(certificate)).unwrap();

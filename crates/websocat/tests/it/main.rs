@@ -8,6 +8,7 @@ mod compression;
 mod dumped;
 mod examples;
 mod explain;
+mod failures;
 mod fixups;
 mod framing;
 mod golden;

@@ -51,7 +51,7 @@ fn silence_of_both_sides_ends_a_session_of_messages() {
 }
 
 /// An address where SYN after SYN is thrown away: nobody accepts, and the queue is full. With what keeps it so.
-fn nobody_answers() -> (std::net::SocketAddr, Vec<Socket>) {
+pub(super) fn nobody_answers() -> (std::net::SocketAddr, Vec<Socket>) {
     let new = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let listener = new();
     listener.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();

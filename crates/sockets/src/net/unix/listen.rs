@@ -11,6 +11,7 @@ use crate::{
         accept::{Accept, Accepting},
         inherited_socket::InheritedSocket,
         kernel_stream::KernelStream,
+        listen::BACKLOG,
     },
 };
 use socket2::SockRef;
@@ -19,9 +20,6 @@ use std::{
     os::fd::OwnedFd,
     task::{Context, Poll},
 };
-
-/// What most libraries ask for; the system cuts it to its own limit (net.core.somaxconn).
-const BACKLOG: u32 = 1024;
 
 impl Accept for tokio::net::UnixListener {
     type Connection = KernelStream;
