@@ -167,6 +167,7 @@ impl Messages {
     fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<Option<Error>> {
         let Poll::Ready(result) = Pin::new(&mut self.exchange).poll(cx) else {
             if self.tells
+                && self.told.is_none()
                 && let Some(e) = self.exchange.take_failure()
             {
                 self.told = Some(failure(e, &self.known).map(|error| Box::new(error.log())));

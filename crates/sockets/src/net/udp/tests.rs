@@ -165,6 +165,42 @@ async fn whoever_waits_for_an_answer_is_told_of_a_refusal() {
     }
 }
 
+/// It became one that is connected; and it is polled for what happens, not all the time.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn whoever_locked_to_its_first_sender_is_told_of_its_refusal() {
+    for inhibit_send_errors in [false, true] {
+        let socket = open(ANY.parse().unwrap(), None, &UdpOptions::default()).unwrap();
+        let address = socket.local_addr().unwrap();
+        let rules = PeerRules { lock_to_first: true, ..PeerRules::default() };
+        let options = UdpSocketOptions { peers: Some((None, rules)), inhibit_send_errors, ..options() };
+        let mut socket = udp_socket(socket, options, SocketInfo::default());
+        let (peer, from) = plain().await;
+        peer.send_to(b"first", address).await.unwrap();
+        assert_eq!(read(&mut socket).await, b"first");
+        drop(peer);
+        let mut sink = DatagramSocket { write: socket.write.take(), ..DatagramSocket::default() };
+        let send = async {
+            tokio::task::yield_now().await; // the reader waits by then
+            write(&mut sink, b"x", Flags::NONE).await.unwrap();
+            if inhibit_send_errors {
+                UdpSocket::bind(from).await.unwrap().send_to(b"here now", address).await.unwrap();
+            }
+        };
+        let (mut polls, mut reading) = (0, Box::pin(read_with(&mut socket, usize::MAX)));
+        let counted = poll_fn(|cx| {
+            polls += 1;
+            reading.as_mut().poll(cx)
+        });
+        let (got, ()) = tokio::join!(counted, send);
+        match got {
+            Ok((message, ..)) => assert!(inhibit_send_errors && message == b"here now"),
+            Err(e) => assert!(!inhibit_send_errors && e.kind() == io::ErrorKind::ConnectionRefused, "{e}"),
+        }
+        assert!(polls < 20, "{polls}");
+    }
+}
+
 #[tokio::test]
 async fn answers_go_to_the_last_sender() {
     let (mut socket, address) = bound(None, PeerRules { redirect: true, ..PeerRules::default() });
