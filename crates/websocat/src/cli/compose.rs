@@ -11,7 +11,7 @@ use std::{ffi::OsString, fmt, iter::Peekable, ops::RangeInclusive};
 pub const COMPOSE: &str = "--compose";
 /// Groups inside of groups. People need two or three; each is a function inside of a function of the script.
 const MAX_DEPTH: usize = 32;
-/// Command lines in one. Each is read, planned and written into the script by itself, which takes up to 5 ms.
+/// Command lines in one. Each is read, planned and written into the script by itself, which may take milliseconds.
 const MAX_PARTS: usize = 1000;
 
 /// How the parts of a level run.
