@@ -4,7 +4,7 @@
 
 use super::value::{Duration, Size};
 use clap::{CommandFactory as _, FromArgMatches as _};
-use std::ffi::OsString;
+use std::{ffi::OsString, sync::LazyLock};
 
 /// The command line as typed.
 #[derive(Clone, Debug, clap::Parser)]
@@ -52,7 +52,7 @@ pub struct Typed {
 impl Args {
     /// Parses the words of one session, with the name of the program in front, and remembers which options there were.
     pub fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command().mut_args(read_by_us);
+        let mut command = COMMAND.clone();
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         let typed = |option: &&clap::Arg| {
@@ -66,6 +66,13 @@ impl Args {
         Ok(args)
     }
 }
+
+/// All options, put together and checked once: that takes much longer than reading a line, of which `--compose` has many.
+static COMMAND: LazyLock<clap::Command> = LazyLock::new(|| {
+    let mut command = Args::command().mut_args(read_by_us);
+    command.build();
+    command
+});
 
 /// Values that we read ourselves may look like options: what is wrong with `-5s` our reader can say.
 fn read_by_us(option: clap::Arg) -> clap::Arg {

@@ -11,6 +11,8 @@ use std::{ffi::OsString, fmt, iter::Peekable, ops::RangeInclusive};
 pub const COMPOSE: &str = "--compose";
 /// Groups inside of groups. People need two or three; each is a function inside of a function of the script.
 const MAX_DEPTH: usize = 32;
+/// Command lines in one. Each is read, planned and written into the script by itself, which may take milliseconds.
+const MAX_PARTS: usize = 1000;
 
 /// How the parts of a level run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,13 +81,16 @@ pub struct Composed {
 
 /// Takes apart what follows `--compose`, which is argument 1.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Composed, Error> {
-    let mut reader = Reader { tokens: tokens(words).into_iter().peekable(), end: COMPOSE.to_owned() };
+    let mut reader = Reader { tokens: tokens(words).into_iter().peekable(), parts: 0, end: COMPOSE.to_owned() };
     let mut global = None;
     let mut tree = None;
     if let Some(Token::Words(words)) = reader.tokens.next_if(|token| matches!(token, Token::Words(_))) {
         match reader.tokens.peek() {
             Some(Token::Open(_)) => global = Some(words),
-            _ => tree = Some(Tree::Part(words)),
+            _ => {
+                reader.parts = 1;
+                tree = Some(Tree::Part(words));
+            }
         }
     }
     let first = match tree {
@@ -152,6 +157,8 @@ fn wrong(token: &Token, what: &str) -> Error {
 
 struct Reader<T: Iterator<Item = Token>> {
     tokens: Peekable<T>,
+    /// How many command lines there were.
+    parts: usize,
     /// The token read last, for errors at the end of the line.
     end: String,
 }
@@ -168,7 +175,13 @@ impl<T: Iterator<Item = Token>> Reader<T> {
     /// Words or a group.
     fn operand(&mut self, depth: usize) -> Result<Tree<Words>, Error> {
         match self.next() {
-            Some(Token::Words(words)) => Ok(Tree::Part(words)),
+            Some(token @ Token::Words(_)) if self.parts == MAX_PARTS => {
+                Err(wrong(&token, &format!("begins command line {}: there can be {MAX_PARTS}", MAX_PARTS + 1)))
+            }
+            Some(Token::Words(words)) => {
+                self.parts += 1;
+                Ok(Tree::Part(words))
+            }
             Some(open @ Token::Open(_)) => {
                 if depth == MAX_DEPTH {
                     return Err(wrong(&open, &format!("is in {MAX_DEPTH} other groups: that is too deep")));
@@ -286,11 +299,16 @@ mod tests {
     }
 
     #[test]
-    fn deep_groups_are_refused_long_lines_are_not() {
+    fn groups_too_deep_and_too_many_parts_are_refused() {
         let nested = |n: usize| parsed(&format!("{} a {}", "( ".repeat(n), " )".repeat(n)));
         assert!(nested(MAX_DEPTH).is_ok());
         assert!(nested(100_000).unwrap_err().to_string().contains("argument 34, `(` is in 32 other groups"));
-        let long = parsed(&format!("a{}", " & a".repeat(10_000))).unwrap();
-        assert_eq!(long.tree.parts().len(), 10_001);
+        let long = |n: usize| parsed(&format!("a{}", " & a".repeat(n - 1)));
+        assert_eq!(long(MAX_PARTS).unwrap().tree.parts().len(), MAX_PARTS);
+        let e = long(30_001).unwrap_err().to_string();
+        assert!(e.contains("argument 2002, `a` begins command line 1001: there can be 1000"), "{e}");
+        let grouped = |n: usize| parsed(&format!("( a{} )", " ^ ( b ; c )".repeat(n)));
+        assert!(grouped(499).is_ok());
+        assert!(grouped(500).unwrap_err().to_string().contains("`c` begins command line 1001"));
     }
 }

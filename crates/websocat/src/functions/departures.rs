@@ -7,7 +7,7 @@ use super::exchange::ending;
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, kind_of, task},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
 use serde::Deserialize;
@@ -86,7 +86,7 @@ impl Waiting {
         }
         match socket.read_lock::<Handle<DatagramSocket>>() {
             Some(h) => Ok(Self::Datagram(h.clone())),
-            None => Err(format!("a socket is needed here, not {}", socket.type_name()).into()),
+            None => Err(format!("a socket is needed here, not {}", kind_of(socket)).into()),
         }
     }
 

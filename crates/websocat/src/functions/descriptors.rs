@@ -5,7 +5,7 @@
 use super::http::Http1Client;
 use crate::{
     register,
-    scenario::{Handle, RhResult},
+    scenario::{Handle, RhResult, kind_of},
 };
 use rhai::{Dynamic, Engine};
 use sockets::{
@@ -20,7 +20,7 @@ fn get_fd(x: Dynamic) -> RhResult<i64> {
     let fd = of::<StreamSocket>(&x, |s| &s.info)
         .or_else(|| of::<DatagramSocket>(&x, |s| &s.info))
         .or_else(|| of::<Http1Client>(&x, Http1Client::info));
-    fd.unwrap_or_else(|| Err(format!("get_fd takes a socket or an HTTP client, not {}", x.type_name()).into()))
+    fd.unwrap_or_else(|| Err(format!("get_fd takes a socket or an HTTP client, not {}", kind_of(&x)).into()))
 }
 
 fn of<T: Send + 'static>(x: &Dynamic, info: impl FnOnce(&T) -> &SocketInfo) -> Option<RhResult<i64>> {

@@ -3,7 +3,7 @@
 use super::http::{Http1Client, IncomingRequest};
 use crate::{
     register,
-    scenario::{Handle, RhResult},
+    scenario::{Handle, RhResult, kind_of},
 };
 use rhai::{Dynamic, Engine};
 use sockets::{
@@ -22,7 +22,7 @@ fn known<T>(function: &str, x: Dynamic, read: impl Fn(&SocketInfo) -> T) -> RhRe
     match found {
         Some(Some(fact)) => Ok(fact),
         Some(None) => Err(format!("{function}: this handle was used up or taken away before").into()),
-        None => Err(format!("{function} takes a socket, a request or an HTTP client, not {}", x.type_name()).into()),
+        None => Err(format!("{function} takes a socket, a request or an HTTP client, not {}", kind_of(&x)).into()),
     }
 }
 

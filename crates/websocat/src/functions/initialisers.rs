@@ -7,7 +7,7 @@ use super::tasks::dummy_task;
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, RhFn, RhResult, TaskHandle, run, task},
+    scenario::{Callback, Flow, RhFn, RhResult, TaskHandle, kind_of, run, task},
 };
 use rhai::{Array, Dynamic, Engine, FnPtr, NativeCallContext};
 use std::{
@@ -52,8 +52,9 @@ fn init_in_parallel(
     let continuation = Callback::new(&ctx, continuation)?;
     let mut callbacks = Vec::with_capacity(initialisers.len());
     for (i, f) in initialisers.into_iter().enumerate() {
-        let kind = f.type_name();
-        let f = f.flatten().try_cast::<FnPtr>();
+        let f = f.flatten();
+        let kind = kind_of(&f);
+        let f = f.try_cast::<FnPtr>();
         let f = f.ok_or_else(|| format!("initialiser {} is not a function but {kind}", i + 1))?;
         callbacks.push(Callback::new(&ctx, f)?);
     }

@@ -6,7 +6,9 @@ use super::tasks::until_aborted;
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, missing, stop_for, throw},
+    scenario::{
+        Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, kind_of, missing, stop_for, throw,
+    },
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
 use serde::Deserialize;
@@ -183,7 +185,7 @@ fn drop(x: Dynamic) {
         || empty::<Hangup>(&x)
         || empty::<crate::scenario::Task>(&x);
     if !emptied {
-        tracing::warn!("drop: there is nothing to let go of in a value of type {}", x.type_name());
+        tracing::warn!("drop: there is nothing to let go of in a value of type {}", kind_of(&x));
     }
 }
 
@@ -206,7 +208,7 @@ fn shutdown_and_drop(ctx: NativeCallContext<'_>, x: Dynamic) -> RhResult<()> {
     } else if let Some(h) = x.read_lock::<Handle<BoxDatagramWrite>>() {
         shut_down(&ctx, datagram_shutdown(h.take("writer")?), ())?;
     } else {
-        return Err(format!("shutdown_and_drop takes a socket or a writer, not {}", x.type_name()).into());
+        return Err(format!("shutdown_and_drop takes a socket or a writer, not {}", kind_of(&x)).into());
     }
     Ok(())
 }
@@ -257,7 +259,7 @@ fn is_null(x: Dynamic) -> RhResult<bool> {
         .or_else(|| is_empty::<BoxDatagramWrite>(&x))
         .or_else(|| is_empty::<Hangup>(&x))
         .or_else(|| is_empty::<crate::scenario::Task>(&x));
-    null.ok_or_else(|| format!("is_null takes a socket, a half, a task or a hangup, not {}", x.type_name()).into())
+    null.ok_or_else(|| format!("is_null takes a socket, a half, a task or a hangup, not {}", kind_of(&x)).into())
 }
 
 fn is_empty<T: Send + 'static>(x: &Dynamic) -> Option<bool> {
@@ -289,7 +291,7 @@ impl Either {
         if let Some(h) = x.read_lock::<DatagramHandle>() {
             return Ok(Self::Datagram(h.clone()));
         }
-        Err(format!("a socket is needed here, not {}", x.type_name()).into())
+        Err(format!("a socket is needed here, not {}", kind_of(&x)).into())
     }
 
     fn both(a: Dynamic, b: Dynamic) -> RhResult<(Self, Self)> {

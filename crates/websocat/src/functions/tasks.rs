@@ -6,7 +6,9 @@
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, Task, TaskHandle, run, stop_for, task, throw},
+    scenario::{
+        Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, Task, TaskHandle, kind_of, run, stop_for, task, throw,
+    },
 };
 use rhai::{Array, Dynamic, Engine, NativeCallContext};
 use sockets::{hangup::Hangup, stop::Stop};
@@ -146,9 +148,7 @@ pub(super) fn all_of(items: impl IntoIterator<Item = (usize, Dynamic)>) -> RhRes
             continue;
         }
         let Some(hangup) = item.read_lock::<Handle<Hangup>>() else {
-            return Err(
-                format!("item {} of the list must be a task or a hangup, not {}", i + 1, item.type_name()).into()
-            );
+            return Err(format!("item {} of the list must be a task or a hangup, not {}", i + 1, kind_of(&item)).into());
         };
         tasks.push(wait_for(hangup.take("hangup")?));
     }

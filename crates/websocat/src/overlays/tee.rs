@@ -6,7 +6,7 @@ use crate::{
     cli::value::Size,
     error::Result,
     register,
-    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle, kind_of},
     spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
 };
 use rhai::{Array, Engine};
@@ -177,7 +177,7 @@ fn tee(opts: RhOpts<TeeOpts>, sockets: Array) -> RhResult<Handle<DatagramSocket>
     let mut nodes = Vec::with_capacity(sockets.len());
     for (i, socket) in sockets.into_iter().enumerate() {
         let socket = socket.flatten();
-        let kind = socket.type_name();
+        let kind = kind_of(&socket);
         let Some(handle) = socket.read_lock::<Handle<DatagramSocket>>() else {
             let text = format!("item {} of the list must be a datagram socket, not {kind}", i + 1);
             return Err(text.into());

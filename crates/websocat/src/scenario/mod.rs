@@ -3,6 +3,7 @@
 mod callback;
 mod drain;
 mod handle;
+mod kind;
 pub mod limits;
 mod options;
 mod registry;
@@ -12,6 +13,7 @@ mod task;
 pub use callback::{Callback, script_error};
 pub use drain::{Finisher, Finishers};
 pub use handle::{Handle, Take, handle, missing};
+pub use kind::kind_of;
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};
 pub use registry::{Queue, Registry, Wanted, WrongKind};
 pub use session::{stop_for, under};

@@ -6,7 +6,7 @@
 use super::server::IncomingRequest;
 use crate::{
     register,
-    scenario::{Handle, RhResult},
+    scenario::{Handle, RhResult, kind_of},
 };
 use rhai::{Dynamic, Engine, Map};
 use sockets::socket::{DatagramSocket, StreamSocket};
@@ -69,7 +69,7 @@ fn ask<Q: Question>(function: &str, x: Dynamic, question: Q) -> RhResult<Q::Answ
         let request = &socket.as_ref().ok_or_else(|| used("socket"))?.info.request;
         return Ok(question.of(request.as_ref().ok_or_else(unknown)?));
     }
-    Err(format!("{function} takes a request or a socket, not {}", x.type_name()).into())
+    Err(format!("{function} takes a request or a socket, not {}", kind_of(&x)).into())
 }
 
 struct Method;
