@@ -98,6 +98,24 @@ def filter_that_sorts():
     program.expect(0)
 
 
+@case("filters: one that never answers Close is not waited for as if it were silent")
+def filter_that_ignores_close():
+    def serve(peer):
+        frame = peer.read()
+        assert (frame.opcode, frame.payload) == (0x1, b"said"), frame
+        peer.send(0x1, b"filtered")
+        peer.expect_close(1000)
+        return peer.expect_end()
+
+    chat, deaf = Chat(), RawServer(serve)
+    program = Program("--filter", deaf.url, "-t", "--ping-timeout", "inf", chat.url)
+    chat.say.put("said")
+    program.stdout.wait(rb"^filtered\n$")
+    chat.say.put(None)
+    program.expect(0)
+    deaf.result()
+
+
 @case("write-splitoff: a WebSocket that is only read from stays open, and its pings are answered")
 def write_splitoff_of_a_websocket():
     def serve(peer):

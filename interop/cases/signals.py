@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT, also for process 1: stop accepting, Close 1001, drain, exit; a second signal ends at once."""
 
+import socket
 import subprocess
 
 import wire
@@ -175,3 +176,33 @@ def endless_script():
     script.stdout.wait(b"started")
     script.signal(TERM)
     script.expect(143)
+
+
+def transfer_goes_on(server, port):
+    client = wire.connect(port)
+    client.sock.sendall(b"before")
+    assert client.read_exactly(6) == b"before"
+    server.signal(TERM)
+    eventually(lambda: refuses(port), "new connections are refused")
+    client.sock.sendall(b"after")
+    assert client.read_exactly(5) == b"after"
+    client.sock.shutdown(socket.SHUT_WR)
+    client.expect_end()
+    server.expect(0)
+
+
+@case("server, SIGTERM: a copy that a script makes has the time of --drain")
+def copying_session_is_waited_for():
+    with open("copy.rhai", "w") as file:
+        file.write("""listen_tcp(#{addr: "127.0.0.1:0", autospawn: true},
+            |addr| { print_stdout("port " + addr.get_port() + "\\n"); dummy_task() },
+            |tcp, from| copy_bytes(100, take_read_part(tcp), take_write_part(tcp)))""")
+    server = Program("--drain", "1m", "-x", "copy.rhai")
+    found = server.stdout.wait(rb"port (\d+)\n")
+    transfer_goes_on(server, int(found[1]))
+
+
+@case("server, SIGTERM: a child that was given the connection has the time of --drain")
+def child_with_the_connection_is_waited_for():
+    server = Server("-b", "--drain", "1m", "--exec-dup2", "0,1", "tcp-l:127.0.0.1:0", "cmd:cat")
+    transfer_goes_on(server, server.port())

@@ -130,6 +130,12 @@ pub trait DatagramRead: Send {
         Poll::Ready(())
     }
 
+    /// Our own end was sent in a way that peers answer, and nothing but that answer is owed by this one: it may go on, but
+    /// silence has no other meaning any more (RFC 6455 7.1.1). When it begins the task that was Pending here is woken.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
+
     /// Identity of the queue that this is the end of, if all it does is to give back what the other end takes. An exchange
     /// joins whoever talks to both ends of one queue to itself.
     fn loop_id(&self) -> Option<usize> {

@@ -2,41 +2,71 @@
 
 use super::{
     error::{Direction, ExchangeError, Failed},
-    mover::{Moved, Mover, State},
+    mover::{Body, End, Moved, Mover, State},
+    session::ANSWER,
 };
 use crate::datagram::{BoxDatagramRead, BoxDatagramWrite};
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
+use tokio::time::{Sleep, sleep};
 
-/// Copies messages until EOF, which goes to the sink before it is shut down.
+/// Copies messages until EOF, which goes to the sink before it is shut down. A source that owes us nothing but the answer to
+/// its own Close, which somebody else has sent, ends when it says nothing for five seconds, as it does in an exchange.
 ///
 /// Pending: source or sink is awaited; the sink has been flushed or wakes us when it can be. Drop midway: loses what the
 /// sink had not flushed.
-pub struct CopyPackets(Mover);
+pub struct CopyPackets {
+    mover: Mover,
+    /// Until the source has been silent for too long.
+    answer: Option<Pin<Box<Sleep>>>,
+}
 
 impl CopyPackets {
     /// `max`: longest chunk in bytes; `usize::MAX` leaves it to the reader.
     pub fn new(from: BoxDatagramRead, to: BoxDatagramWrite, max: usize) -> Self {
-        Self(Mover::new(from, to, max))
+        Self { mover: Mover::new(from, to, max), answer: None }
     }
 
     fn poll_copy(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        let mover = &mut self.0;
         for _ in 0..super::TURN {
+            let mover = &mut self.mover;
             let moved = mover.poll_move(cx)?;
             mover.flush(cx)?;
             match (moved, mover.state) {
                 (_, State::Done) => return Poll::Ready(Ok(())),
                 (_, State::AtEof(_)) => mover.pass_eof(),
-                (Moved::Waits, _) => return Poll::Pending,
+                (Moved::Waits, State::Read) => {
+                    ready!(self.poll_unanswered(cx));
+                    tracing::debug!("the peer does not answer our Close");
+                    self.mover.end(End::Eof(Body::EMPTY));
+                }
+                (Moved::Waits, _) => {
+                    // Silence does not count while the sink is what waits.
+                    self.answer = None;
+                    return Poll::Pending;
+                }
                 (Moved::Batch, _) => {}
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Ready when the source need not be waited for any more.
+    //= 6455-7.1.1-2
+    fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let spoke = std::mem::take(&mut self.mover.moved);
+        if !self.mover.from.as_ref().is_some_and(|from| from.awaits_answer()) {
+            self.answer = None;
+            return Poll::Pending;
+        }
+        if spoke {
+            self.answer = None;
+        }
+        self.answer.get_or_insert_with(|| Box::pin(sleep(ANSWER))).as_mut().poll(cx)
     }
 }
 

@@ -27,7 +27,7 @@ use tokio::time::{Instant, Sleep, sleep};
 /// For the last writes to somebody who may be gone: a round trip round the world, even with a packet lost.
 pub(super) const LAST_WRITES: Duration = Duration::from_secs(2);
 /// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
-const ANSWER: Duration = Duration::from_secs(5);
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// What a timer is for.
 #[derive(Clone, Copy)]

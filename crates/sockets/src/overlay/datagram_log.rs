@@ -122,6 +122,10 @@ impl DatagramRead for DatagramLogReader {
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.poll_closed(cx)
     }
+
+    fn awaits_answer(&self) -> bool {
+        self.inner.awaits_answer()
+    }
 }
 
 impl DatagramWrite for DatagramLogWriter {

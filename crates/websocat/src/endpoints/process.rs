@@ -212,8 +212,7 @@ impl Process {
         }
         let child = script.assign("chld", &format!("{cmd}.execute()"));
         script.line(&format!("drop({left});"));
-        let end = if args.exec_status { format!("{child}.finish()") } else { format!("hangup2task({child}.wait())") };
-        script.session_end(&end);
+        script.session_end(&format!("{child}.finish()"));
         Ok(())
     }
 

@@ -256,17 +256,37 @@ fn after_children(infos: &[Arc<SocketInfo>; 2]) -> Flow {
 }
 
 /// A task that copies bytes from a reader to a writer until EOF, then shuts the writer down. `bufsize` bounds one read.
-fn copy_bytes(bufsize: i64, from: Handle<BoxStreamRead>, to: Handle<BoxStreamWrite>) -> RhResult<TaskHandle> {
+fn copy_bytes(
+    ctx: NativeCallContext<'_>,
+    bufsize: i64,
+    from: Handle<BoxStreamRead>,
+    to: Handle<BoxStreamWrite>,
+) -> RhResult<TaskHandle> {
     let size = copy_size(bufsize)?;
-    let copy = CopyBytes::new(from.take("reader")?, to.take("writer")?, Some(size));
-    Ok(task(async move { copy.await.err().and_then(|e| failure(e, &unknown())).map_or(Ok(Flow::Done), Err) }))
+    copying(&ctx, CopyBytes::new(from.take("reader")?, to.take("writer")?, Some(size)))
 }
 
 /// A task that copies messages from a reader to a writer until EOF, which it hands on. `bufsize` bounds a piece of a message.
-fn copy_packets(bufsize: i64, from: Handle<BoxDatagramRead>, to: Handle<BoxDatagramWrite>) -> RhResult<TaskHandle> {
+fn copy_packets(
+    ctx: NativeCallContext<'_>,
+    bufsize: i64,
+    from: Handle<BoxDatagramRead>,
+    to: Handle<BoxDatagramWrite>,
+) -> RhResult<TaskHandle> {
     let size = copy_size(bufsize)?;
-    let copy = CopyPackets::new(from.take("reader")?, to.take("writer")?, size);
-    Ok(task(async move { copy.await.err().and_then(|e| failure(e, &unknown())).map_or(Ok(Flow::Done), Err) }))
+    copying(&ctx, CopyPackets::new(from.take("reader")?, to.take("writer")?, size))
+}
+
+/// The task of a copy. It ends with its source: when all is to end it has the time of a session in progress.
+fn copying(
+    ctx: &NativeCallContext<'_>,
+    copy: impl Future<Output = Result<(), ExchangeError>> + Send + 'static,
+) -> RhResult<TaskHandle> {
+    let finisher = Scenario::of(ctx)?.finishers.enter();
+    Ok(task(async move {
+        let _finisher = finisher;
+        copy.await.err().and_then(|e| failure(e, &unknown())).map_or(Ok(Flow::Done), Err)
+    }))
 }
 
 /// Halves alone do not know what they belong to.

@@ -12,7 +12,8 @@ use crate::{
     error::{Error, Kind},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, missing, task, throw,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, missing, task,
+        throw,
     },
 };
 use rhai::{Array, Engine, NativeCallContext};
@@ -253,7 +254,9 @@ fn execute_for_status(
 ) -> RhResult<TaskHandle> {
     let callback = Callback::new(&ctx, continuation)?;
     let command = cmd.take("command")?;
+    let finisher = Scenario::of(&ctx)?.finishers.enter();
     Ok(task(async move {
+        let finisher = finisher;
         let code = match command.start() {
             Ok(child) => {
                 let ended =
@@ -265,7 +268,9 @@ fn execute_for_status(
                 -1
             }
         };
-        Ok(Flow::Then(callback.task((code,))?))
+        let next = callback.task((code,))?;
+        drop(finisher);
+        Ok(Flow::Then(next))
     }))
 }
 
@@ -289,10 +294,13 @@ fn wait(child: &mut ChildHandle) -> RhResult<Handle<Hangup>> {
 }
 
 /// A task that is over when the child has ended, and fails with its exit status if that counts; uses the child up.
-fn finish(child: &mut ChildHandle) -> RhResult<TaskHandle> {
+fn finish(ctx: NativeCallContext<'_>, child: &mut ChildHandle) -> RhResult<TaskHandle> {
     let child = child.take("child")?;
     let (end, counts) = (child.wait(), child.status_counts());
+    // It may have been given the connection, and be serving it.
+    let finisher = Scenario::of(&ctx)?.finishers.enter();
     Ok(task(async move {
+        let _finisher = finisher;
         let status = end.await;
         if counts { child_status(status).map(|()| Flow::Done) } else { Ok(Flow::Done) }
     }))

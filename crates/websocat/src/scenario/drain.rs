@@ -1,6 +1,7 @@
-//! Who finishes by itself when the program is asked to end: exchanges say good-bye, HTTP servers answer. Everything else
-//! (lookups, connection attempts, handshakes, pauses) is dropped as soon as none of these is left. Listeners do not count:
-//! a session that has not come so far would keep the program from ending.
+//! Who finishes by itself when the program is asked to end: exchanges say good-bye, HTTP servers answer, copies and
+//! children that a task waits for come to their end or do not in the time there is. Everything else (lookups, connection
+//! attempts, handshakes, pauses) is dropped as soon as none of these is left. Listeners do not count: a session that has not
+//! come so far would keep the program from ending.
 
 use std::sync::{
     Arc,

@@ -302,6 +302,52 @@ async fn pings_are_answered_after_our_direction_has_ended() {
     running.ended_well_at().await;
 }
 
+//= 6455-7.1.1-2 test
+#[tokio::test(start_paused = true)]
+async fn a_copy_waits_for_an_answer_to_close_but_not_for_ever() {
+    async fn ends(options: WsOptions, says_at: &[u64], answers_at: Option<u64>) -> Option<u64> {
+        let (mut wire, mut ws) = websocket(options);
+        let (typed, printed) = (Peer::bytes(), Peer::new());
+        let start = Instant::now();
+        let copy = CopyPackets::new(ws.read.take().unwrap(), printed.socket().write.unwrap(), usize::MAX);
+        let mut back = tokio::spawn(copy);
+        let copy = CopyPackets::new(typed.socket().read.unwrap(), ws.write.take().unwrap(), usize::MAX);
+        let there = tokio::spawn(copy);
+        at(20_000, start).await;
+        assert!(!back.is_finished(), "silence alone means nothing");
+        typed.ends();
+        assert_eq!(wire.receive().await, (0x88, b"\x03\xe8".to_vec()));
+        there.await.unwrap().unwrap();
+        for says in says_at {
+            at(20_000 + says, start).await;
+            wire.send(0x82, b"more").await;
+        }
+        if let Some(answers) = answers_at {
+            at(20_000 + answers, start).await;
+            wire.send(0x88, b"\x03\xe8").await;
+        }
+        timeout(Duration::from_secs(100_000), &mut back).await.ok()?.unwrap().unwrap();
+        let ms = start.elapsed().as_millis() as u64 - 20_000;
+        assert_eq!(printed.heard().iter().filter(|chunk| chunk.contains("more")).count(), says_at.len());
+        assert_eq!(printed.heard().last().unwrap(), "shutdown");
+        Some(ms)
+    }
+    for role in [Role::Client, Role::Server] {
+        assert_eq!(ends(options(role), &[], Some(4000)).await, Some(4000));
+        assert_eq!(ends(options(role), &[], None).await, Some(5000));
+        assert_eq!(ends(options(role), &[4000, 8000], None).await, Some(13_000));
+    }
+    // One that keeps half-closes may be silent as long as it likes.
+    let half = WsOptions { half_close: true, close_code: None, ..options(Role::Client) };
+    let (mut wire, mut ws) = websocket(half);
+    let copy = CopyPackets::new(ws.read.take().unwrap(), Peer::new().socket().write.unwrap(), usize::MAX);
+    let mut back = tokio::spawn(copy);
+    let mut write = ws.write.take().unwrap();
+    std::future::poll_fn(|cx| write.poll_shutdown(cx)).await.unwrap();
+    assert_eq!(wire.receive().await.0, 0x88);
+    assert!(timeout(Duration::from_secs(100_000), &mut back).await.is_err());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_relay_hands_close_on() {
     let ((mut client, left), (mut server, right)) =

@@ -46,7 +46,7 @@ impl UnixListener {
         let failed = || address.failed(ACTION, "");
         // Until we listen: the next one then finds out that somebody serves here.
         let _turn = match &address.place {
-            UnixPlace::Path(path) if options.unlink => Some(Turn::take(path, &address)?),
+            UnixPlace::Path(path) if options.unlink => Some(Turn::take(path, &address)),
             _ => None,
         };
         if options.unlink {

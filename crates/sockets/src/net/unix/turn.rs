@@ -4,21 +4,21 @@
 //! then served to nobody. The lock is flock(2) on the directory itself, so that no file of its own is left behind, and it
 //! ends with its holder, whatever way that ends.
 
-use super::{UnixAddress, UnixError};
 use rustix::{
     fd::OwnedFd,
     fs::{FlockOperation, Mode, OFlags, flock, open},
     io::Errno,
 };
 use std::{
-    io,
+    fmt, io,
     path::Path,
     thread::sleep,
     time::{Duration, Instant},
 };
 
-/// A holder needs a few system calls, and a fifth of a second if it finds a dead file. Many may be before us.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A holder needs a few system calls, and a fifth of a second if it finds a dead file: enough for several before us. Whoever
+/// may read the directory can keep it locked, so that it is no reason not to start.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two attempts. flock(2) that waits could not be bounded.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -28,32 +28,31 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits for it, blocking the thread for at most five seconds. Where directories cannot be locked it is had without, which
-    /// is told.
-    pub fn take(path: &Path, address: &UnixAddress) -> Result<Self, UnixError> {
+    /// Waits for it, blocking the thread for at most two seconds. Where the directory cannot be locked, or somebody else keeps
+    /// it locked for that long, the turn is had without a lock, which is told.
+    pub fn take(path: &Path, address: impl fmt::Display) -> Self {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let without = |error: Errno| {
-            let error = io::Error::from(error);
+        let without = |error: io::Error| {
             tracing::warn!(%error, "cannot lock {}: do not start two for {address} at once", directory.display());
-            Ok(Self { _directory: None })
+            Self { _directory: None }
         };
         let file = match open(directory, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
             Ok(file) => file,
             // Whoever binds there says what is wrong.
-            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Self { _directory: None }),
-            Err(e) => return without(e),
+            Err(Errno::NOENT | Errno::NOTDIR) => return Self { _directory: None },
+            Err(e) => return without(e.into()),
         };
         let start = Instant::now();
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _directory: Some(file) }),
+                Ok(()) => return Self { _directory: Some(file) },
                 Err(Errno::INTR) => {}
                 Err(Errno::WOULDBLOCK) if start.elapsed() < PATIENCE => sleep(PAUSE),
                 Err(Errno::WOULDBLOCK) => {
-                    let hint = ": somebody else has kept its directory locked for 5 s";
-                    return Err(address.failed(super::socket_file::ACTION, hint)(io::ErrorKind::TimedOut.into()));
+                    let kept = format!("somebody else has kept it locked for {PATIENCE:?}");
+                    return without(io::Error::new(io::ErrorKind::TimedOut, kept));
                 }
-                Err(e) => return without(e),
+                Err(e) => return without(e.into()),
             }
         }
     }

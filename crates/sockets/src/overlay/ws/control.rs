@@ -290,6 +290,15 @@ impl Control {
         self.owed().writer = Some(waker.clone());
     }
 
+    /// Our Close is out, as far as the stream takes it: a reader in another task may want to bound the wait for its answer.
+    #[cold]
+    pub fn has_closed(&self, cx: &Context<'_>) {
+        let reader = self.owed().reader.clone().filter(|reader| !reader.will_wake(cx.waker()));
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
     /// Leaves a dropped writer's core to the reader.
     pub fn park(&self, core: Box<Core>) {
         let mut owed = self.owed();

@@ -194,6 +194,10 @@ impl DatagramRead for LossyReader {
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.inner.poll_closed(cx)
     }
+
+    fn awaits_answer(&self) -> bool {
+        self.inner.awaits_answer()
+    }
 }
 
 /// Write half. Pending, errors and drop midway: as [`WsWriter`]. A repaired chunk may leave in several frames.

@@ -553,6 +553,15 @@ impl DatagramRead for WsReader {
         Poll::Pending
     }
 
+    //= 6455-7.1.1-2
+    fn awaits_answer(&self) -> bool {
+        let (control, flags) = (&self.control, self.control.flags());
+        let rules = &control.rules;
+        // A Close without a code may end one direction only, and then the other may be silent for hours.
+        let answers = rules.answer_close && !rules.no_close_frame && rules.close_code.is_some();
+        answers && flags & (CLOSED | PEER_DONE | STALLED) == CLOSED
+    }
+
     fn parts_suffice(&mut self) {
         self.parts = true;
     }

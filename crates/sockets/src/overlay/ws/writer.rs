@@ -237,7 +237,14 @@ impl Core {
         let flushed = self.out.poll_flush(cx);
         if flushed.is_pending() != self.stalled {
             self.stalled = !self.stalled;
-            if self.stalled { control.set(STALLED) } else { control.clear(STALLED) }
+            match (self.stalled, self.closed) {
+                (true, _) => control.set(STALLED),
+                (false, false) => control.clear(STALLED),
+                (false, true) => {
+                    control.clear(STALLED);
+                    control.has_closed(cx);
+                }
+            }
         }
         flushed
     }
@@ -260,6 +267,7 @@ impl Core {
             self.closed = true;
             control.set(CLOSED);
             self.put_control(cx, Opcode::Close, body)?;
+            control.has_closed(cx);
         }
         if control.rules.no_close_frame {
             // Our end has come all the same, if silently.

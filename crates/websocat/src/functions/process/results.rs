@@ -4,7 +4,7 @@ use super::{ChildHandle, CommandHandle, end_of};
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, RhFn, RhResult, Take, TaskHandle, handle, limits, task},
+    scenario::{Callback, Flow, Handle, RhFn, RhResult, Scenario, Take, TaskHandle, handle, limits, task},
 };
 use rhai::{Blob, Engine, NativeCallContext};
 use sockets::{endpoint::process::Child, hangup::Hangup, info::SocketInfo, stream::BoxStreamRead};
@@ -26,7 +26,9 @@ fn execute_for_output(
     let callback = Callback::new(&ctx, continuation)?;
     let mut prepared = cmd.take("command")?;
     prepared.command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let finisher = Scenario::of(&ctx)?.finishers.enter();
     Ok(task(async move {
+        let finisher = finisher;
         let (code, out, err) = match prepared.start() {
             Ok(child) => collect(child).await?,
             Err(error) => {
@@ -34,7 +36,9 @@ fn execute_for_output(
                 (-1, Blob::new(), Blob::new())
             }
         };
-        Ok(Flow::Then(callback.task((code, out, err))?))
+        let next = callback.task((code, out, err))?;
+        drop(finisher);
+        Ok(Flow::Then(next))
     }))
 }
 
