@@ -3,8 +3,11 @@
 //!
 //! Functions, options and what they are when absent are read from the source and its comments.
 
-use super::wrong_types::{Function, functions};
-use std::{collections::BTreeSet, ffi::OsString, fs, path::Path};
+use super::{
+    golden::{self, script},
+    wrong_types::{Function, functions},
+};
+use std::{collections::BTreeSet, ffi::OsString};
 use websocat::{cli::CommandLine, plan};
 
 /// One call in a script: the function and its arguments.
@@ -86,20 +89,6 @@ fn pairs(map: &str) -> Vec<(String, String)> {
     pairs.iter().map(|pair| pair.split_once(": ").unwrap()).map(|(key, value)| (key.into(), value.into())).collect()
 }
 
-fn script(line: &[String]) -> String {
-    let line = ["websocat".to_owned()].into_iter().chain(line.iter().cloned()).map(OsString::from);
-    plan::script(&CommandLine::read(line).unwrap()).unwrap()
-}
-
-/// Command lines of the golden tests.
-fn golden_lines() -> Vec<Vec<String>> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let folders = ["plan", "explain"].map(|folder| fs::read_dir(tests.join(folder)).unwrap());
-    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
-    let files = files.filter(|path| path.extension().is_some_and(|e| e == "args"));
-    files.map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
-}
-
 /// Options that say what is so without them.
 const NEEDLESS: &[&str] = &[
     "--max-header-bytes 64k --max-headers 100 ws-l:1 mirror:",
@@ -144,7 +133,7 @@ fn printed_calls_fit_their_functions_and_options_say_something() {
     let functions = functions();
     let needless = NEEDLESS.iter().map(|line| line.split(' ').map(str::to_owned).collect());
     let (mut faults, mut count) = (vec![], 0);
-    for line in golden_lines().into_iter().chain(needless) {
+    for line in golden::lines().into_iter().chain(needless) {
         for call in calls(&script(&line)) {
             let of_that_name: Vec<_> = functions.iter().filter(|function| function.name == call.name).collect();
             let fits = of_that_name.iter().find(|function| function.parameters.len() == call.arguments.len());
@@ -184,7 +173,7 @@ fn names(script: &str) -> BTreeSet<String> {
 #[test]
 fn names_stay_when_something_else_changes() {
     let (mut compared, mut faults) = (0, vec![]);
-    for line in golden_lines().into_iter().filter(|line| !line.iter().any(|word| word == "--compose")) {
+    for line in golden::lines().into_iter().filter(|line| !line.iter().any(|word| word == "--compose")) {
         let before = names(&script(&line));
         for option in [
             "--ping-interval=5s",

@@ -1,12 +1,30 @@
 //! Golden scripts: `tests/plan/NAME.args` (one argument a line) plans to `tests/plan/NAME.rhai`.
 //! `UPDATE_GOLDEN=1 cargo test -p websocat golden` writes them anew; look at the difference before you commit it.
 
-use std::{ffi::OsString, fs, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+};
 use websocat::{cli::CommandLine, plan};
 
-fn script(line: &[String]) -> String {
+/// The script that this command line is planned to.
+pub(super) fn script(line: &[String]) -> String {
     let line = ["websocat".to_owned()].into_iter().chain(line.iter().cloned()).map(OsString::from);
     plan::script(&CommandLine::read(line).unwrap()).unwrap()
+}
+
+/// All command lines that have a golden script or a golden `--explain`.
+pub(super) fn lines() -> Vec<Vec<String>> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let folders = ["plan", "explain"].map(|folder| fs::read_dir(tests.join(folder)).unwrap());
+    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|e| e == "args"));
+    files.map(|path| line_of(&path)).collect()
+}
+
+fn line_of(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -18,8 +36,7 @@ fn golden_scripts() {
         if path.extension().is_none_or(|e| e != "args") {
             continue;
         }
-        let line: Vec<String> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
-        let got = script(&line);
+        let got = script(&line_of(&path));
         let golden = path.with_extension("rhai");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &got).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Those that are there to show a warning are named here, with its id.
 
+use super::golden;
 use std::{ffi::OsString, fs, path::Path};
 use websocat::{cli::CommandLine, plan};
 
@@ -74,14 +75,6 @@ fn documented() -> Vec<Vec<String>> {
     pages.flat_map(|page| of_page(&fs::read_to_string(page).unwrap())).collect()
 }
 
-fn golden() -> Vec<Vec<String>> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    let files = ["plan", "explain"].map(|folder| fs::read_dir(tests.join(folder)).unwrap());
-    let files = files.into_iter().flatten().map(|entry| entry.unwrap().path());
-    let files = files.filter(|path| path.extension().is_some_and(|e| e == "args"));
-    files.map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()).collect()
-}
-
 /// What is said where lints are denied.
 fn said(line: &[String]) -> Result<(), String> {
     let (first, rest) = line.split_at(usize::from(line.first().is_some_and(|word| word == "--compose")));
@@ -92,7 +85,7 @@ fn said(line: &[String]) -> Result<(), String> {
 
 #[test]
 fn sensible_command_lines_are_told_nothing() {
-    let (documented, golden) = (documented(), golden());
+    let (documented, golden) = (documented(), golden::lines());
     assert!(documented.len() > 45 && golden.len() > 55, "{} and {}", documented.len(), golden.len());
     let (mut faults, mut warned) = (vec![], vec![]);
     for line in documented.iter().chain(&golden) {
