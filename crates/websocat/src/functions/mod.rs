@@ -11,6 +11,7 @@ mod ends;
 mod events;
 mod exchange;
 mod failures;
+mod files;
 mod filters;
 mod hangups;
 pub mod http;
@@ -45,6 +46,7 @@ pub fn register(engine: &mut rhai::Engine) {
     events::register(engine);
     exchange::register(engine);
     failures::register(engine);
+    files::register(engine);
     filters::register(engine);
     hangups::register(engine);
     http::register(engine);
