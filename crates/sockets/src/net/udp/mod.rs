@@ -4,6 +4,7 @@
 //! written ones are joined up to a limit and leave as one. UDP has no end: reading never gives EOF, and EOF that is written
 //! is not told to anybody. Whatever peers can cause at will is told at most once a second, with its number.
 
+mod batch;
 #[cfg_attr(target_os = "linux", path = "gso_linux.rs")]
 #[cfg_attr(not(target_os = "linux"), path = "gso_elsewhere.rs")]
 mod gso;

@@ -5,13 +5,13 @@
 
 use super::{
     LONGEST, PeerRules,
+    batch::{BatchReader, RECORD, record},
     peers::{Destination, Peers, Verdict},
     port::{Port, is_of_an_earlier_datagram},
     tally::Tally,
     writer::{Send, UdpWriter},
 };
 use crate::{
-    buffer::Window,
     datagram::{DatagramRead, Flags},
     info::{Address, SocketInfo},
     socket::DatagramSocket,
@@ -93,8 +93,6 @@ impl Shared {
     }
 }
 
-/// Bytes before each datagram in a batch: its length.
-const RECORD: usize = 4;
 /// Datagrams that are received before any is handed on: as many as can leave together.
 const BATCH: usize = 64;
 
@@ -102,9 +100,7 @@ const BATCH: usize = 64;
 /// was there at once. Datagrams longer than `max` come in parts. Drop midway loses what was not consumed.
 struct UdpReader {
     shared: Arc<Shared>,
-    /// Datagrams with their lengths in front.
-    window: Window,
-    text: bool,
+    batch: BatchReader,
     /// `Some`: errors of earlier datagrams do not end anything.
     inhibited: Option<Tally>,
     cut: Tally,
@@ -112,49 +108,36 @@ struct UdpReader {
     refused: Option<Pin<Box<dyn Future<Output = io::Error> + std::marker::Send>>>,
     /// Comes after what is in the window.
     failed: Option<io::Error>,
-    announced: Option<Flags>,
-    /// Length of the chunk announced.
-    len: usize,
-    /// Bytes of the datagram at hand, of which `midway` some were consumed.
-    rest: usize,
-    midway: bool,
 }
 
 impl UdpReader {
     fn new(shared: Arc<Shared>, text: bool, inhibit_errors: bool) -> Self {
         Self {
             shared,
-            window: Window::new(3),
-            text,
+            batch: BatchReader::new(text),
             inhibited: inhibit_errors.then(Tally::default),
             cut: Tally::default(),
             refused: None,
             failed: None,
-            announced: None,
-            len: 0,
-            rest: 0,
-            midway: false,
         }
     }
 
     /// Goes to the next datagram.
     fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.window.is_empty() {
+        while self.batch.window.is_empty() {
             if let Some(e) = self.failed.take() {
-                self.window.release();
+                self.batch.window.release();
                 self.tolerate(e)?;
             }
             if self.shared.port.poll_readable(cx)?.is_pending() {
-                self.window.release();
+                self.batch.window.release();
                 let error = ready!(self.poll_refused(cx));
                 self.tolerate(error)?;
                 continue;
             }
             self.fill();
         }
-        let len = self.window.filled().first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
-        self.window.skip(RECORD);
-        self.rest = len;
+        self.batch.next_datagram();
         Poll::Ready(Ok(()))
     }
 
@@ -171,15 +154,15 @@ impl UdpReader {
 
     /// Receives what is there, as far as there is room.
     fn fill(&mut self) {
-        self.window.reserve(RECORD + LONGEST);
+        self.batch.window.reserve(RECORD + LONGEST);
         let most = if self.shared.with_peers(|peers| peers.may_turn()) == Some(true) { 1 } else { BATCH };
         for _ in 0..most {
-            if self.window.room() < RECORD + LONGEST {
+            if self.batch.window.room() < RECORD + LONGEST {
                 // Next time in a larger buffer.
-                self.window.grow();
+                self.batch.window.grow();
                 return;
             }
-            let Some((head, room)) = self.window.spare_mut().split_first_chunk_mut::<RECORD>() else { return };
+            let Some((head, room)) = self.batch.window.spare_mut().split_first_chunk_mut::<RECORD>() else { return };
             let received = match self.shared.port.try_receive(room.get_mut(..LONGEST).unwrap_or_default()) {
                 Ok(received) => received,
                 Err(e) => {
@@ -187,7 +170,7 @@ impl UdpReader {
                     return;
                 }
             };
-            *head = (received.len as u32).to_le_bytes();
+            *head = record(received.len);
             let verdict = self.shared.with_peers(|peers| peers.handle_datagram(received.from));
             match verdict.unwrap_or(Verdict::Deliver) {
                 Verdict::Drop => continue,
@@ -199,7 +182,7 @@ impl UdpReader {
             {
                 tracing::warn!("{n} datagrams were longer than {LONGEST} bytes and have been cut");
             }
-            self.window.advance(RECORD + received.len);
+            self.batch.window.advance(RECORD + received.len);
         }
     }
 
@@ -232,35 +215,21 @@ impl UdpReader {
 
 impl DatagramRead for UdpReader {
     fn poll_chunk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
-        if let Some(flags) = self.announced {
+        if let Some(flags) = self.batch.announced() {
             return Poll::Ready(Ok(flags));
         }
-        if !self.midway {
+        if !self.batch.is_midway() {
             ready!(self.poll_datagram(cx))?;
         }
-        self.len = self.rest.min(max.max(1));
-        self.midway = self.len < self.rest;
-        let mut flags = if self.text { Flags::TEXT } else { Flags::NONE };
-        if self.midway {
-            flags |= Flags::PARTIAL;
-        }
-        if self.len < self.window.len() {
-            flags |= Flags::MORE;
-        }
-        self.announced = Some(flags);
-        Poll::Ready(Ok(flags))
+        Poll::Ready(Ok(self.batch.announce(max)))
     }
 
     fn chunk_mut(&mut self) -> &mut [u8] {
-        let len = if self.announced.is_some() { self.len } else { 0 };
-        self.window.filled_mut().get_mut(..len).unwrap_or_default()
+        self.batch.chunk_mut()
     }
 
     fn consume(&mut self) {
-        if self.announced.take().is_some() {
-            self.window.skip(self.len);
-            self.rest -= self.len;
-        }
+        self.batch.consume();
     }
 }
 

@@ -4,7 +4,11 @@
 //! datagram, and nothing but a few words while nothing waits.
 
 use super::{
-    super::{UdpError, writer::Send},
+    super::{
+        UdpError,
+        batch::{BatchReader, RECORD, datagrams_in, record},
+        writer::Send,
+    },
     Packets,
     clients::{Id, Key},
     room::{QueueLimits, Room},
@@ -28,9 +32,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// Bytes before each datagram in a batch: its length.
-const RECORD: usize = 4;
 
 /// Under pressure an empty queue takes one datagram up to this size: every client is heard, and thousands of senders that
 /// nobody knows cost little.
@@ -187,7 +188,7 @@ impl Queue {
             }
         };
         batch.reserve(batch.len() + need);
-        batch.push(&(datagram.len() as u32).to_le_bytes());
+        batch.push(&record(datagram.len()));
         batch.push(datagram);
         true
     }
@@ -209,15 +210,6 @@ impl Queue {
         self.count -= count;
         count
     }
-}
-
-fn datagrams_in(mut batch: &[u8]) -> usize {
-    let mut count = 0;
-    while let Some((len, rest)) = batch.split_first_chunk() {
-        batch = rest.get(u32::from_le_bytes(*len) as usize..).unwrap_or_default();
-        count += 1;
-    }
-    count
 }
 
 /// Remembers whom to wake, without cloning the same waker again.
@@ -282,30 +274,24 @@ impl<P> Drop for Membership<P> {
 /// Datagrams longer than `max` come in parts. Drop midway: what waits is lost.
 pub(super) struct ClientReader<P> {
     member: Arc<Membership<P>>,
-    batch: Window,
+    batch: BatchReader,
     /// What the batch counts for until it is empty.
     batch_bytes: usize,
-    text: bool,
-    announced: Option<Flags>,
-    /// Length of the chunk announced.
-    len: usize,
-    /// Bytes of the datagram at hand, of which `midway` some were consumed.
-    rest: usize,
-    midway: bool,
 }
 
 impl<P: Packets> ClientReader<P> {
     pub fn new(member: Arc<Membership<P>>, text: bool) -> Self {
-        Self { member, batch: Window::new(3), batch_bytes: 0, text, announced: None, len: 0, rest: 0, midway: false }
+        Self { member, batch: BatchReader::new(text), batch_bytes: 0 }
     }
 
     /// Goes to the next datagram. False: there will be none.
     fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         let client = &self.member.client;
-        if self.batch.is_empty() {
-            self.batch.release();
+        let window = &mut self.batch.window;
+        if window.is_empty() {
+            window.release();
             let mut queue = client.queue();
-            let count = queue.fetch(&mut self.batch);
+            let count = queue.fetch(window);
             if count == 0 {
                 if client.hung_up.load(Acquire) {
                     return Poll::Ready(false);
@@ -314,11 +300,9 @@ impl<P: Packets> ClientReader<P> {
                 return Poll::Pending;
             }
             client.held.fetch_add(count, SeqCst);
-            self.batch_bytes = self.batch.len();
+            self.batch_bytes = window.len();
         }
-        let len = self.batch.filled().first_chunk().map_or(0, |len| u32::from_le_bytes(*len) as usize);
-        self.batch.skip(RECORD.min(self.batch.len()));
-        self.rest = len.min(self.batch.len());
+        self.batch.next_datagram();
         client.held.fetch_sub(1, SeqCst);
         client.wake_server();
         Poll::Ready(true)
@@ -327,39 +311,22 @@ impl<P: Packets> ClientReader<P> {
 
 impl<P: Packets> DatagramRead for ClientReader<P> {
     fn poll_chunk(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Flags>> {
-        if let Some(flags) = self.announced {
+        if let Some(flags) = self.batch.announced() {
             return Poll::Ready(Ok(flags));
         }
-        if !self.midway && !ready!(self.poll_datagram(cx)) {
-            (self.len, self.announced) = (0, Some(Flags::EOF));
-            return Poll::Ready(Ok(Flags::EOF));
+        if !self.batch.is_midway() && !ready!(self.poll_datagram(cx)) {
+            return Poll::Ready(Ok(self.batch.announce_end()));
         }
-        self.len = self.rest.min(max.max(1));
-        self.midway = self.len < self.rest;
-        let mut flags = if self.text { Flags::TEXT } else { Flags::NONE };
-        if self.midway {
-            flags |= Flags::PARTIAL;
-        }
-        if self.len < self.batch.len() {
-            flags |= Flags::MORE;
-        }
-        self.announced = Some(flags);
-        Poll::Ready(Ok(flags))
+        Poll::Ready(Ok(self.batch.announce(max)))
     }
 
     fn chunk_mut(&mut self) -> &mut [u8] {
-        let len = if self.announced.is_some() { self.len } else { 0 };
-        self.batch.filled_mut().get_mut(..len).unwrap_or_default()
+        self.batch.chunk_mut()
     }
 
     fn consume(&mut self) {
-        // EOF stays announced.
-        if self.announced.take_if(|flags| !flags.any(Flags::EOF)).is_some() {
-            self.batch.skip(self.len);
-            self.rest -= self.len;
-            if self.batch.is_empty() {
-                self.member.give_back(mem::take(&mut self.batch_bytes));
-            }
+        if self.batch.consume() && self.batch.window.is_empty() {
+            self.member.give_back(mem::take(&mut self.batch_bytes));
         }
     }
 }
