@@ -8,27 +8,16 @@ pub use http_head::http_head;
 
 use crate::{
     cli::Args,
-    plan,
+    plan, platform_string,
     spec::{os_literal, string_literal},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::Parser as _;
-use std::{
-    ffi::{OsStr, OsString},
-    sync::Arc,
-};
-
-/// Bytes as an argument of the command line; elsewhere than on unix only those that are text.
-fn argument(data: &[u8]) -> Option<OsString> {
-    #[cfg(unix)]
-    return Some(std::os::unix::ffi::OsStringExt::from_vec(data.to_vec()));
-    #[cfg(not(unix))]
-    return str::from_utf8(data).ok().map(OsString::from);
-}
+use std::{ffi::OsStr, sync::Arc};
 
 /// A specifier is read or refused with a message.
 pub fn specifier(data: &[u8]) {
-    if let Some(text) = argument(data)
+    if let Some(text) = platform_string::from_bytes(data.to_vec())
         && let Err(e) = plan::specifier(&text)
     {
         assert!(!e.to_string().is_empty());
@@ -48,7 +37,7 @@ pub fn command(data: &[u8]) {
             [&["websocat"][..], &["websocat", "-b"], &["websocat", "-t", "--log-traffic"]].map(Args::parse_from);
     }
     let Some((option, rest)) = data.split_first() else { return };
-    let mut sides = rest.splitn(2, |byte| *byte == b'\n').map(argument);
+    let mut sides = rest.splitn(2, |byte| *byte == b'\n').map(|side| platform_string::from_bytes(side.to_vec()));
     let mut args = ARGS.with(|args| args[usize::from(*option) % args.len()].clone());
     args.spec1 = sides.next().flatten();
     args.spec2 = sides.next().flatten();
@@ -85,7 +74,7 @@ pub fn script_literal(data: &[u8]) {
         assert_eq!(evaluate(&string_literal(text)).into_string().unwrap(), text);
         assert_eq!(evaluate(&os_literal(OsStr::new(text))).cast::<Vec<u8>>(), data);
     } else if cfg!(unix)
-        && let Some(text) = argument(data)
+        && let Some(text) = platform_string::from_bytes(data.to_vec())
     {
         assert_eq!(evaluate(&os_literal(&text)).cast::<Vec<u8>>(), data);
     }

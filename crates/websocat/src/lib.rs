@@ -13,5 +13,6 @@ pub mod functions;
 pub mod fuzz;
 pub mod overlays;
 pub mod plan;
+mod platform_string;
 pub mod scenario;
 pub mod spec;

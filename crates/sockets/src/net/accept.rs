@@ -4,6 +4,7 @@
 //! answered by a pause that grows up to a second, so that neither ends the listener nor makes it spin; waiting clients stay
 //! in the kernel's backlog meanwhile.
 
+use super::error_numbers::is_no_socket;
 use std::{
     future::poll_fn,
     io,
@@ -63,16 +64,6 @@ impl<A: Accept> Accepting<A> {
 fn cannot_listen(e: &io::Error) -> bool {
     // EINVAL, EOPNOTSUPP, and ENOTSOCK, which has no kind.
     matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) || is_no_socket(e)
-}
-
-#[cfg(unix)]
-fn is_no_socket(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(rustix::io::Errno::NOTSOCK.raw_os_error())
-}
-
-#[cfg(not(unix))]
-fn is_no_socket(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(10038) // WSAENOTSOCK
 }
 
 /// Errors that accept(2) hands on from the new connection itself.

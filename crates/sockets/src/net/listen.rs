@@ -4,6 +4,7 @@
 
 use super::{
     accept::{Accept, Accepting},
+    error_numbers::is_unsupported_family,
     sockopts::{BindOptions, OptionError, RouteOptions, StreamOptions},
     tcp::tcp_socket,
 };
@@ -62,18 +63,8 @@ impl ListenError {
     /// The machine has no such address at all (IPv6 switched off).
     fn is_missing_address(&self) -> bool {
         // EAFNOSUPPORT has no kind of its own: socket creation fails with nothing but it for a missing IP version.
-        self.io().is_some_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable || unsupported_family(e))
+        self.io().is_some_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable || is_unsupported_family(e))
     }
-}
-
-#[cfg(unix)]
-pub(super) fn unsupported_family(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
-}
-
-#[cfg(not(unix))]
-pub(super) fn unsupported_family(e: &io::Error) -> bool {
-    e.raw_os_error() == Some(10047) // WSAEAFNOSUPPORT
 }
 
 impl From<ListenError> for io::Error {

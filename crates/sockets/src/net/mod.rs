@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod connect;
+mod error_numbers;
 #[cfg(unix)]
 pub mod inherited;
 pub mod inherited_socket;

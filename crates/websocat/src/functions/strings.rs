@@ -4,7 +4,7 @@
 
 use crate::{
     error::{Error, Kind},
-    register,
+    platform_string, register,
     scenario::{RhResult, throw},
 };
 use rhai::{Blob, Dynamic, Engine, NativeCallContext};
@@ -52,9 +52,10 @@ fn describe(engine: &Engine, x: &Dynamic, out: &mut String) {
 
 /// The text that base64 text stands for. Fails unless its bytes are UTF-8.
 fn b64str(x: &str) -> RhResult<String> {
-    String::from_utf8(decode_base64(x)?)
-        .map_err(|_| "the decoded bytes are not UTF-8; scripts have no other text".into())
+    String::from_utf8(decode_base64(x)?).map_err(|_| NOT_UTF_8.into())
 }
+
+const NOT_UTF_8: &str = "the decoded bytes are not UTF-8; scripts have no other text";
 
 /// Standard alphabet, with or without padding; white space is left out.
 pub fn decode_base64(text: &str) -> Result<Vec<u8>, String> {
@@ -78,48 +79,18 @@ fn osstr_str(x: &str) -> OsString {
 
 /// A string of the operating system from base64 of its bytes. Fails on Windows.
 fn osstr_base64_unix_bytes(x: &str) -> RhResult<OsString> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStringExt as _;
-        Ok(OsString::from_vec(decode_base64(x)?))
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = x;
-        Err("osstr_base64_unix_bytes exists on Unix only; on Windows use osstr_base64_windows_utf16le".into())
-    }
+    Ok(platform_string::from_unix_bytes(decode_base64(x)?)?)
 }
 
 /// A string of the operating system from base64 of UTF-16, low bytes first. Fails elsewhere than on Windows.
 fn osstr_base64_windows_utf16le(x: &str) -> RhResult<OsString> {
-    #[cfg(windows)]
-    {
-        use std::os::windows::ffi::OsStringExt as _;
-        let bytes = decode_base64(x)?;
-        if bytes.len() % 2 != 0 {
-            return Err("UTF-16 has an even number of bytes".into());
-        }
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
-        Ok(OsString::from_wide(&units))
-    }
-    #[cfg(not(windows))]
-    {
-        let _ = x;
-        Err("osstr_base64_windows_utf16le exists on Windows only; here use osstr_base64_unix_bytes".into())
-    }
+    Ok(platform_string::from_utf16le(decode_base64(x)?)?)
 }
 
 /// A string of the operating system from base64 of how Rust keeps it in memory: its bytes on Unix. Elsewhere only UTF-8 is
 /// accepted.
 fn osstr_base64_unchecked_encoded_bytes(x: &str) -> RhResult<OsString> {
-    #[cfg(unix)]
-    {
-        osstr_base64_unix_bytes(x)
-    }
-    #[cfg(not(unix))]
-    {
-        Ok(b64str(x)?.into())
-    }
+    platform_string::from_bytes(decode_base64(x)?).ok_or_else(|| NOT_UTF_8.into())
 }
 
 /// Prints text to standard output at once, without a newline. That nobody reads it any more is no error.

@@ -8,7 +8,7 @@ use crate::{
     cli::Args,
     endpoints,
     error::{Error, Result},
-    overlays,
+    overlays, platform_string,
     spec::Stack,
 };
 use std::{
@@ -126,20 +126,7 @@ fn overlay(text: &OsStr) -> Found<'_, impl Fn(&'static crate::spec::Form) -> Res
 /// What follows the prefix.
 fn strip_prefix<'a>(text: &'a OsStr, prefix: &str) -> Option<&'a OsStr> {
     let rest = text.as_encoded_bytes().strip_prefix(prefix.as_bytes())?;
-    Some(os_suffix(text, rest.len()))
-}
-
-#[cfg(unix)]
-fn os_suffix(text: &OsStr, len: usize) -> &OsStr {
-    use std::os::unix::ffi::OsStrExt as _;
-    OsStr::from_bytes(&text.as_bytes()[text.len() - len..])
-}
-
-/// Where platform strings are not bytes only text can be cut: what is not text keeps an empty value, which no endpoint with
-/// a value accepts.
-#[cfg(not(unix))]
-fn os_suffix(text: &OsStr, len: usize) -> &OsStr {
-    text.to_str().map_or(OsStr::new(""), |text| OsStr::new(&text[text.len() - len..]))
+    Some(platform_string::suffix(text, rest.len()))
 }
 
 /// Names the nearest prefix, so that a typo is found at once.

@@ -1,5 +1,7 @@
 //! The one writer of script literals: whatever text, the script means exactly that text.
 
+use crate::platform_string;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use std::ffi::OsStr;
 
 /// A Rhai string literal. Plain where it can be, escaped where Rhai has an escape for it.
@@ -25,23 +27,11 @@ pub fn string_literal(text: &str) -> String {
 pub fn os_literal(text: &OsStr) -> String {
     match text.to_str() {
         Some(text) => format!("osstr_str({})", string_literal(text)),
-        None => os_bytes(text),
+        None => {
+            let bytes = BASE64_STANDARD.encode(platform_string::to_bytes(text));
+            format!("{}(\"{bytes}\")", platform_string::DECODER)
+        }
     }
-}
-
-#[cfg(unix)]
-fn os_bytes(text: &OsStr) -> String {
-    use base64::Engine as _;
-    use std::os::unix::ffi::OsStrExt as _;
-    format!("osstr_base64_unix_bytes(\"{}\")", base64::prelude::BASE64_STANDARD.encode(text.as_bytes()))
-}
-
-#[cfg(windows)]
-fn os_bytes(text: &OsStr) -> String {
-    use base64::Engine as _;
-    use std::os::windows::ffi::OsStrExt as _;
-    let units: Vec<u8> = text.encode_wide().flat_map(u16::to_le_bytes).collect();
-    format!("osstr_base64_windows_utf16le(\"{}\")", base64::prelude::BASE64_STANDARD.encode(units))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Making UDP sockets: bind with options, then connect if there is only one peer.
 
 use super::super::{
-    listen::unsupported_family,
+    error_numbers::is_unsupported_family,
     sockopts::{BindOptions, DatagramOptions, OptionError, RouteOptions, StreamOptions},
 };
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -50,7 +50,7 @@ impl OpenError {
 
     /// The machine has no such address at all (IPv6 switched off).
     fn is_missing_address(&self) -> bool {
-        self.io().is_some_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable || unsupported_family(e))
+        self.io().is_some_and(|e| e.kind() == io::ErrorKind::AddrNotAvailable || is_unsupported_family(e))
     }
 }
 
