@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Script, Then, Var, Wraps},
 };
 use rhai::Engine;
 use sockets::{
@@ -25,18 +25,7 @@ impl OverlaySpec for StreamChunks {
         value: "",
         doc: "Makes a message of each piece that is read from a byte stream. Borders of messages that are written get lost.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Makes a binary message of the bytes of each read, and writes the bytes of messages as they are.".to_owned()

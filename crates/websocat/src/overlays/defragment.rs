@@ -5,7 +5,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -53,18 +53,7 @@ impl OverlaySpec for Defragment {
         value: "",
         doc: "Puts fragments of written messages together, so that each message is written at once.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Datagram)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::Datagrams;
 
     fn explain(&self, about: &About<'_>) -> String {
         let limit = bytes_in_words(about.args.overlays.defragment.limit());

@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -162,18 +162,7 @@ impl OverlaySpec for LengthPrefixed {
               has 4 bytes, most significant first, unless `--lengthprefixed-nbytes` or `--lengthprefixed-little-endian` say \
               otherwise. Messages that are read are binary, or what `--lengthprefixed-tag-text` says.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn explain(&self, about: &About<'_>) -> String {
         let args = &about.args.overlays.lengthprefixed;

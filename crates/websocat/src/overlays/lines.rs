@@ -7,7 +7,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -113,18 +113,7 @@ impl OverlaySpec for LineChunks {
         doc: "Cuts a byte stream into lines, each one a text message. Separators inside messages that are written are \
               replaced by spaces, so that one message stays one line.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn explain(&self, about: &About<'_>) -> String {
         let args = &about.args.overlays.lines;

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, Wraps},
 };
 use rhai::Engine;
 use serde::{Deserialize, Serialize};
@@ -65,18 +65,7 @@ pub struct LogArgs {
 impl OverlaySpec for Log {
     const FORMS: &'static [Form] =
         &[Form { name: "log", prefixes: &["log:"], value: "", doc: "Prints each read and write to stderr." }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        None
-    }
-
-    fn gives(&self, inner: SocketKind) -> SocketKind {
-        inner
-    }
+    const WRAPS: Wraps = Wraps::Either;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Prints what passes here on standard error.".to_owned()

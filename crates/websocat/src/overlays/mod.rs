@@ -2,9 +2,9 @@
 
 use crate::{
     cli::value::{Duration, Size},
-    error::{Error, Kind, Result},
+    error::Result,
     functions::http::{HEAD_LIMIT, HEADERS_LIMIT, HeadOpts, MOST_HEADERS},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 
 pub mod chunks;
@@ -149,11 +149,6 @@ impl OverlayArgs {
     }
 }
 
-/// For overlays that a planner pass turns into endpoints before printing.
-fn not_joined(what: &str) -> Error {
-    Error::new(Kind::Start, format!("{what} was not turned into an endpoint; this is a bug of the planner"))
-}
-
 impl Overlay {
     /// The first of the forms in which it is written, for messages.
     pub fn prefix(&self) -> &'static str {
@@ -184,11 +179,9 @@ macro_rules! overlays {
             pub fn form(&self) -> &'static Form {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.form(), )* }
             }
-            pub fn takes(&self) -> Option<SocketKind> {
-                match self { $( $(#[$cfg])* Self::$Variant(x) => x.takes(), )* }
-            }
-            pub fn gives(&self, inner: SocketKind) -> SocketKind {
-                match self { $( $(#[$cfg])* Self::$Variant(x) => x.gives(inner), )* }
+            /// What it wraps, and what it makes of it.
+            pub fn wraps(&self) -> Wraps {
+                match self { $( $(#[$cfg])* Self::$Variant(_) => $module::$Variant::WRAPS, )* }
             }
             pub fn explain(&self, about: &About<'_>) -> String {
                 match self { $( $(#[$cfg])* Self::$Variant(x) => x.explain(about), )* }

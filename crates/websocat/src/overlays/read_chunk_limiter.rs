@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{overlay::read_limiter::ReadLimiter, stream::BoxStreamRead};
@@ -28,18 +28,7 @@ impl OverlaySpec for ReadChunkLimiter {
         value: "",
         doc: "Makes reads short, for tests.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, about: &About<'_>) -> String {
         let limit = about.args.overlays.read_limiter.read_buffer_limit.map_or(1, std::num::NonZero::get);

@@ -3,10 +3,7 @@
 //! Its calls stand around those that make the inner socket, because those run for the first client only: a rewriting pass
 //! therefore turns it, with all that is below it, into an endpoint of its own. The functions are in `functions/`.
 
-use crate::{
-    error::Result,
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
-};
+use crate::spec::{About, Form, OverlaySpec, Wraps};
 use rhai::Engine;
 
 /// The overlay.
@@ -29,25 +26,10 @@ impl OverlaySpec for ReuseRaw {
         doc: "Lets many clients share one inner connection: what they write goes there in turn, and each message that \
               comes from there goes to one of them.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Datagram)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::Datagrams;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Shares what is below among all clients.".to_owned()
-    }
-
-    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(super::not_joined("reuse-raw:"))
     }
 }
 

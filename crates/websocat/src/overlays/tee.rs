@@ -4,10 +4,9 @@
 
 use crate::{
     cli::value::Size,
-    error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle, kind_of},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OverlaySpec, Wraps},
 };
 use rhai::{Array, Engine};
 use serde::{Deserialize, Serialize};
@@ -130,25 +129,10 @@ impl OverlaySpec for Tee {
         value: "",
         doc: "Joins what it wraps with what `--tee` names: messages are written to all of them and read from any.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Datagram)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::Datagrams;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Joins what is below with others.".to_owned()
-    }
-
-    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(super::not_joined("tee:"))
     }
 }
 

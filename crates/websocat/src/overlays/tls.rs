@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result, shown},
     register,
     scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, task, throw},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, time_in_words},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
 use rustls::pki_types::ServerName;
@@ -93,18 +93,7 @@ impl OverlaySpec for Tls {
         value: "",
         doc: "TLS client over any byte stream. --tls-domain names the server, -k turns all checks off.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, about: &About<'_>) -> String {
         let args = &about.args.overlays.tls;

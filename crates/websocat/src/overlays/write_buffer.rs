@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{
@@ -26,18 +26,7 @@ impl OverlaySpec for WriteBuffer {
         value: "",
         doc: "Gathers small writes and passes them on together when told to flush.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, _: &About<'_>) -> String {
         format!("Gathers small writes, up to {}.", bytes_in_words(CAPACITY as u64))

@@ -4,7 +4,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, RhResult, Take, handle},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var, bytes_in_words},
+    spec::{About, Form, OverlaySpec, Script, Then, Var, Wraps, bytes_in_words},
 };
 use rhai::Engine;
 use sockets::{overlay::write_limiter::WriteLimiter, stream::BoxStreamWrite};
@@ -28,18 +28,7 @@ impl OverlaySpec for WriteChunkLimiter {
         value: "",
         doc: "Makes writes short, for tests.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, about: &About<'_>) -> String {
         let limit = about.args.overlays.write_limiter.write_buffer_limit.map_or(1, std::num::NonZero::get);

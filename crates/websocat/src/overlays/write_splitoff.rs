@@ -2,10 +2,7 @@
 //!
 //! A rewriting pass turns it, with all that is below it, into an endpoint of both parts.
 
-use crate::{
-    error::Result,
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
-};
+use crate::spec::{About, Form, OverlaySpec, Wraps};
 use rhai::Engine;
 use std::ffi::OsString;
 
@@ -31,25 +28,10 @@ impl OverlaySpec for WriteSplitoff {
         value: "",
         doc: "Reads from what it wraps and writes to what `--write-splitoff` names.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        None
-    }
-
-    fn gives(&self, inner: SocketKind) -> SocketKind {
-        inner
-    }
+    const WRAPS: Wraps = Wraps::Either;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Only reads from what is below.".to_owned()
-    }
-
-    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(super::not_joined("write-splitoff:"))
     }
 }
 

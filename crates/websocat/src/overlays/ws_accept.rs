@@ -6,7 +6,7 @@ use super::ws_request::{Header, header, header_map, names_in_words};
 use crate::{
     error::Result,
     functions::http::{AcceptOpts, CompressOpts, ServeOpts, check_origin, check_subprotocols},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, time_in_words},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps, time_in_words},
 };
 use rhai::Engine;
 
@@ -92,18 +92,7 @@ impl OverlaySpec for WsAccept {
         value: "",
         doc: "Waits for an HTTP/1 request for a WebSocket and answers it; what follows are raw bytes without framing.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, about: &About<'_>) -> String {
         let overlays = &about.args.overlays;

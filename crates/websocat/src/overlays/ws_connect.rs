@@ -2,10 +2,7 @@
 //!
 //! A compound: a rewriting pass puts `ws-request:` and `ws-lowlevel-client:` in its place, so it is never printed.
 
-use crate::{
-    error::{Error, Kind, Result},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
-};
+use crate::spec::{About, Form, OverlaySpec, Wraps};
 use rhai::Engine;
 
 /// The overlay.
@@ -19,25 +16,10 @@ impl OverlaySpec for WsConnect {
         value: "",
         doc: "WebSocket client over any byte stream: upgrade request, then frames. --ws-c-uri gives the URI.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Asks for a WebSocket.".to_owned()
-    }
-
-    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(Kind::Start, "internal: ws-connect: was not expanded; this is a bug of the planner"))
     }
 }
 

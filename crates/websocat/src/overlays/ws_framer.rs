@@ -12,7 +12,7 @@ use crate::{
     error::Result,
     register,
     scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, handle},
-    spec::{About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var},
+    spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ use std::{
 pub use args::{FramerArgs, InvalidText};
 
 /// The overlay.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct WsFramer {
     /// Masks what it writes and expects unmasked frames; the server role is the other way round.
     pub client: bool,
@@ -154,6 +154,7 @@ impl OverlaySpec for WsFramer {
             doc: "WebSocket frames over a byte stream in the server role, without HTTP. Pings are answered; Close gives EOF.",
         },
     ];
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn parse(form: &'static Form) -> Result<Self> {
         Ok(Self { client: form.name == CLIENT.name, complete: false, compress: false })
@@ -161,14 +162,6 @@ impl OverlaySpec for WsFramer {
 
     fn form(&self) -> &'static Form {
         if self.client { CLIENT } else { SERVER }
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
     }
 
     fn explain(&self, about: &About<'_>) -> String {

@@ -6,8 +6,7 @@ use crate::{
     error::Result,
     functions::http::{CompressOpts, UpgradeOpts, check_header, check_subprotocols},
     spec::{
-        About, Form, OptionMap, OverlaySpec, Script, SocketKind, Then, Var, string_literal, time_in_words,
-        url::RequestUri,
+        About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps, string_literal, time_in_words, url::RequestUri,
     },
 };
 use rhai::Engine;
@@ -151,18 +150,7 @@ impl OverlaySpec for WsRequest {
         doc: "Sends an HTTP/1 request for a WebSocket and checks the answer; what follows are raw bytes without framing. \
               --ws-c-uri gives the URI.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Stream
-    }
+    const WRAPS: Wraps = Wraps::Stream;
 
     fn explain(&self, about: &About<'_>) -> String {
         let overlays = &about.args.overlays;

@@ -2,10 +2,7 @@
 //!
 //! A compound: a rewriting pass puts `ws-accept:` and `ws-lowlevel-server:` in its place, so it is never printed.
 
-use crate::{
-    error::{Error, Kind, Result},
-    spec::{About, Form, OverlaySpec, Script, SocketKind, Then, Var},
-};
+use crate::spec::{About, Form, OverlaySpec, Wraps};
 use rhai::Engine;
 
 /// The overlay.
@@ -19,25 +16,10 @@ impl OverlaySpec for WsServe {
         value: "",
         doc: "WebSocket server over any byte stream: answers an upgrade request, then frames.",
     }];
-
-    fn parse(_: &'static Form) -> Result<Self> {
-        Ok(Self)
-    }
-
-    fn takes(&self) -> Option<SocketKind> {
-        Some(SocketKind::Stream)
-    }
-
-    fn gives(&self, _: SocketKind) -> SocketKind {
-        SocketKind::Datagram
-    }
+    const WRAPS: Wraps = Wraps::StreamIntoDatagrams;
 
     fn explain(&self, _: &About<'_>) -> String {
         "Serves a WebSocket.".to_owned()
-    }
-
-    fn emit(&self, _: &mut Script, _: Var, _: &mut Then<'_>) -> Result<()> {
-        Err(Error::new(Kind::Start, "internal: ws-upgrade: was not expanded; this is a bug of the planner"))
     }
 }
 

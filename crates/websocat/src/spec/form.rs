@@ -4,7 +4,10 @@
 //! `endpoints/` and `overlays/`.
 
 use super::{About, Script, Then, Var};
-use crate::{endpoints::socket_args::Sockets, error::Result};
+use crate::{
+    endpoints::socket_args::Sockets,
+    error::{Error, Kind, Result},
+};
 use std::{ffi::OsStr, fmt};
 
 /// One documented way to write a specifier: aliases and documentation are data.
@@ -61,20 +64,56 @@ pub trait EndpointSpec: Clone + fmt::Debug + Sized {
     fn emit(&self, script: &mut Script, then: &mut Then<'_>) -> Result<()>;
 }
 
+/// What an overlay wraps, and what it makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wraps {
+    /// A byte stream, which stays one.
+    Stream,
+    /// A byte stream, of which messages are made.
+    StreamIntoDatagrams,
+    /// Messages, which stay messages.
+    Datagrams,
+    /// Either, which stays what it is.
+    Either,
+}
+
+impl Wraps {
+    /// Kind of socket that is wrapped; None: either.
+    pub fn takes(self) -> Option<SocketKind> {
+        match self {
+            Self::Stream | Self::StreamIntoDatagrams => Some(SocketKind::Stream),
+            Self::Datagrams => Some(SocketKind::Datagram),
+            Self::Either => None,
+        }
+    }
+
+    /// Kind of socket that comes of it, on top of `inner`.
+    pub fn gives(self, inner: SocketKind) -> SocketKind {
+        match self {
+            Self::Stream => SocketKind::Stream,
+            Self::StreamIntoDatagrams | Self::Datagrams => SocketKind::Datagram,
+            Self::Either => inner,
+        }
+    }
+}
+
 /// An overlay: one file in `overlays/`, one row in its list.
-pub trait OverlaySpec: Clone + fmt::Debug + Sized {
+pub trait OverlaySpec: Clone + Default + fmt::Debug {
     const FORMS: &'static [Form];
-    fn parse(form: &'static Form) -> Result<Self>;
+    const WRAPS: Wraps;
+    /// To be said only where forms differ in more than their names.
+    fn parse(_: &'static Form) -> Result<Self> {
+        Ok(Self::default())
+    }
     /// The form in which it is written; to be said only where there are several.
     fn form(&self) -> &'static Form {
         &Self::FORMS[0]
     }
-    /// Kind of socket that it wraps; None: either.
-    fn takes(&self) -> Option<SocketKind>;
-    /// Kind of socket that it gives, on top of `inner`.
-    fn gives(&self, inner: SocketKind) -> SocketKind;
     /// What it does, for `--explain`: a sentence or two without a subject.
     fn explain(&self, about: &About<'_>) -> String;
-    /// Writes the call that wraps `inner`.
-    fn emit(&self, script: &mut Script, inner: Var, then: &mut Then<'_>) -> Result<()>;
+    /// Writes the call that wraps `inner`; to be said only where no rewriting pass puts something else in its place.
+    fn emit(&self, _script: &mut Script, _inner: Var, _then: &mut Then<'_>) -> Result<()> {
+        let prefix = self.form().prefixes.first().copied().unwrap_or_default();
+        Err(Error::new(Kind::Start, format!("{prefix} was not replaced by its parts; this is a bug of the planner")))
+    }
 }

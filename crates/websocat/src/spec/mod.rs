@@ -11,7 +11,7 @@ mod stack;
 pub mod url;
 
 pub use about::{About, bytes_in_words, duration_in_words, time_in_words};
-pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind};
+pub use form::{EndpointSpec, Form, OverlaySpec, SocketKind, Wraps};
 pub use literal::{os_literal, string_literal};
 pub use script::{Listening, OptionMap, Script, Then, Var};
 pub use stack::{Stack, emit_together};

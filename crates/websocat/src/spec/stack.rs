@@ -21,7 +21,7 @@ impl Stack {
     pub fn kind(&self) -> Option<SocketKind> {
         let mut kind = self.endpoint.kind();
         for overlay in &self.overlays {
-            kind = kind.or(overlay.takes()).map(|inner| overlay.gives(inner));
+            kind = kind.or(overlay.wraps().takes()).map(|inner| overlay.wraps().gives(inner));
         }
         kind
     }
@@ -47,7 +47,7 @@ impl Stack {
         if let Endpoint::Mirror(mirror) = &mut self.endpoint
             && mirror.kind.is_none()
         {
-            mirror.kind = Some(self.overlays.iter().find_map(Overlay::takes).unwrap_or(kind));
+            mirror.kind = Some(self.overlays.iter().find_map(|overlay| overlay.wraps().takes()).unwrap_or(kind));
         }
     }
 

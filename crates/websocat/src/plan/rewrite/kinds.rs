@@ -36,7 +36,7 @@ fn check_stack(stack: &Stack) -> Result<()> {
     let mut maker = None;
     for overlay in &stack.overlays {
         let name = overlay.prefix();
-        if let (Some(wanted), Some(is)) = (overlay.takes(), kind)
+        if let (Some(wanted), Some(is)) = (overlay.wraps().takes(), kind)
             && wanted != is
         {
             let how = match (is, maker) {
@@ -47,7 +47,7 @@ fn check_stack(stack: &Stack) -> Result<()> {
             let what = format!("{name} wraps a {wanted} socket, but what is below it is a {is} one; {how}");
             return Err(Error::new(Kind::Start, what));
         }
-        let outer = kind.map(|inner| overlay.gives(inner));
+        let outer = kind.map(|inner| overlay.wraps().gives(inner));
         if outer == Some(SocketKind::Datagram) && kind == Some(SocketKind::Stream) {
             maker = Some(match overlay {
                 // As it was typed, or could have been.
@@ -74,7 +74,7 @@ pub fn logs(plan: &mut Plan) -> Result<()> {
             if let Overlay::Log(log) = overlay {
                 log.kind = kind;
             }
-            kind = kind.map(|inner| overlay.gives(inner));
+            kind = kind.map(|inner| overlay.wraps().gives(inner));
         }
         Ok(())
     })
