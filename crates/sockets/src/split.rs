@@ -26,11 +26,6 @@ impl Joined {
     pub fn new(read: BoxStreamRead, write: BoxStreamWrite) -> Self {
         Self { read, write }
     }
-
-    /// Takes it apart again.
-    pub fn into_halves(self) -> (BoxStreamRead, BoxStreamWrite) {
-        (self.read, self.write)
-    }
 }
 
 impl AsyncRead for Joined {

@@ -49,6 +49,18 @@ pub enum TcpTarget {
     },
 }
 
+impl TcpTarget {
+    /// The host without its port, as typed, or the address as text.
+    pub fn host(&self) -> String {
+        match self {
+            Self::Address(addr) => addr.ip().to_string(),
+            Self::Late(name) | Self::Early { name, .. } => {
+                name.rsplit_once(':').map_or(&**name, |(host, _)| host).to_owned()
+            }
+        }
+    }
+}
+
 /// Delay between attempts at the addresses of one name, as upstream has it.
 const RACE_INTERVAL_MS: u32 = 20;
 /// Longer than three SYN retransmissions, shorter than anybody's patience.

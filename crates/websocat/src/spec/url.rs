@@ -62,18 +62,6 @@ impl WsAddress {
         }
     }
 
-    /// Nobody else is on the way: loopback addresses, and the names that stand for them (RFC 6761 section 6.3).
-    pub fn is_local(&self) -> bool {
-        let host = &self.authority.host;
-        match host.parse::<IpAddr>() {
-            Ok(ip) => ip.to_canonical().is_loopback(),
-            Err(_) => {
-                let name = host.strip_suffix('.').unwrap_or(host);
-                name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
-            }
-        }
-    }
-
     /// The address to connect to, where the host is one.
     pub fn socket_addr(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.authority.host.parse::<IpAddr>().ok()?, self.port()))
@@ -83,6 +71,17 @@ impl WsAddress {
     pub fn host_and_port(&self) -> String {
         let host = &self.authority.host;
         if host.contains(':') { format!("[{host}]:{}", self.port()) } else { format!("{host}:{}", self.port()) }
+    }
+}
+
+/// Nobody else is on the way to this host: loopback addresses, and the names that stand for them (RFC 6761 section 6.3).
+pub fn is_local(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => {
+            let name = host.strip_suffix('.').unwrap_or(host);
+            name.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case("localhost"))
+        }
     }
 }
 
@@ -277,7 +276,7 @@ mod tests {
             ("notlocalhost", false),
             ("0.0.0.1", false),
         ] {
-            assert_eq!(parse(host).is_local(), local, "{host}");
+            assert_eq!(is_local(&parse(host).authority.host), local, "{host}");
         }
     }
 

@@ -7,10 +7,10 @@ use super::{
     PREDICTABLE_KEYS, SECRET_IN_THE_CLEAR, TEXT_OF_BYTES, UNUSED_OPTION,
 };
 use crate::{
-    cli::{Join, Part, Tree},
+    cli::{Args, Join, Part, Tree},
     endpoints::{Endpoint, udp::Place},
-    overlays::{Overlay, ws_request::Header},
-    spec::{SocketKind, Stack},
+    overlays::Overlay,
+    spec::{SocketKind, Stack, url::is_local},
 };
 
 /// What fits into an Ethernet frame with IPv4 and UDP.
@@ -111,21 +111,42 @@ fn as_typed(plan: &Plan) -> Findings {
         if let Some(hint) = ws.url.scheme_hint() {
             found.add(&PLAIN_ON_TLS_PORT, hint);
         }
-        let by_header = |header: &Header| SECRETS.iter().any(|name| name.eq_ignore_ascii_case(&header.name));
-        let secret =
-            ws.url.authority.authorization.is_some() || plan.args.overlays.ws_request.header.iter().any(by_header);
-        if secret && !ws.url.tls && !ws.url.is_local() {
-            found.add(
-                &SECRET_IN_THE_CLEAR,
-                "everybody on the way can read the password or token: ws:// does not encrypt; wss:// does",
-            );
-        }
+    }
+    if let Some(text) = plan.stacks().find_map(|stack| exposes_a_secret(stack, &plan.args)) {
+        found.add(&SECRET_IN_THE_CLEAR, text);
     }
     found
 }
 
 /// Headers whose values let in whoever has them.
 const SECRETS: [&str; 3] = ["Authorization", "Cookie", "Proxy-Authorization"];
+
+/// A WebSocket client that lets everybody on the way read what should let in only its user.
+fn exposes_a_secret(stack: &Stack, args: &Args) -> Option<&'static str> {
+    let request = &args.overlays.ws_request;
+    let by_header = request.header.iter().any(|h| SECRETS.iter().any(|name| name.eq_ignore_ascii_case(&h.name)));
+    let (host, by_uri, text) = match &stack.endpoint {
+        Endpoint::WsUrl(ws) if !ws.url.tls => (
+            ws.url.authority.host.clone(),
+            ws.url.authority.authorization.is_some(),
+            "everybody on the way can read the password or token: ws:// does not encrypt; wss:// does",
+        ),
+        Endpoint::TcpConnect(tcp) => {
+            let asks = |overlay: &Overlay| matches!(overlay, Overlay::WsConnect(_) | Overlay::WsRequest(_));
+            let below = &stack.overlays[..stack.overlays.iter().position(asks)?];
+            if below.iter().any(|overlay| matches!(overlay, Overlay::Tls(_))) {
+                return None;
+            }
+            (
+                tcp.target.host(),
+                request.uri().is_some_and(|uri| uri.authorization.is_some()),
+                "everybody on the way can read the password or token: tcp: does not encrypt; tls:tcp: does",
+            )
+        }
+        _ => return None,
+    };
+    ((by_header || by_uri) && !is_local(&host)).then_some(text)
+}
 
 /// On what will be run.
 pub fn after(plan: &mut Plan) {

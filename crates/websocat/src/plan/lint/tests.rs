@@ -47,6 +47,26 @@ const ALIKE: &[(&str, &[&str], &[&str])] = &[
     ),
     ("secret-in-the-clear", &["ws://me:word@h/"], &["wss://me:word@h/"]),
     ("secret-in-the-clear", &["-H", "cookie: a=b", "ws://h/"], &["-H", "cookie: a=b", "ws://127.0.0.1/"]),
+    (
+        "secret-in-the-clear",
+        &["-H", "Authorization: Bearer x", "-", "ws-c:tcp:h:1"],
+        &["-H", "Authorization: Bearer x", "-", "ws-c:tls:tcp:h:1"],
+    ),
+    (
+        "secret-in-the-clear",
+        &["--ws-c-uri", "ws://me:word@h/", "ws-ll-client:ws-request:tcp:192.0.2.1:1"],
+        &["--ws-c-uri", "ws://me:word@h/", "ws-c:tcp:[::1]:1"],
+    ),
+    (
+        "secret-in-the-clear",
+        &["-H", "Cookie: a=b", "ws-l:1", "reuse-raw:ws-c:log:tcp:h:1"],
+        &["-H", "X-Id: a=b", "ws-l:1", "reuse-raw:ws-c:log:tcp:h:1"],
+    ),
+    (
+        "secret-in-the-clear",
+        &["-H", "Cookie: a=b", "ws-c:tcp:localhost.example:1"],
+        &["-H", "Cookie: a=b", "ws-c:tcp:app.localhost:1"],
+    ),
     ("contradiction", &["-u", "-U", "ws://h/"], &["-u", "ws://h/"]),
     ("exposed-process", &["-b", "udp-server:0.0.0.0:1", "cmd:sh"], &["-b", "udp-server:1", "cmd:sh"]),
     ("ends-before-replies", &["-E", "-b", "literal:x", "tcp:h:1"], &["-E", "-b", "literal:x", "writefile:x"]),

@@ -5,7 +5,7 @@ use super::super::Plan;
 use crate::{
     endpoints::{
         Endpoint,
-        tcp_connect::{TcpConnect, TcpTarget},
+        tcp_connect::TcpConnect,
         tcp_listen::TcpListen,
     },
     error::{Error, Result},
@@ -93,8 +93,7 @@ fn request(uri: RequestUri) -> WsRequest {
 fn expand_endpoint(stack: &mut Stack) -> Result<()> {
     let inner = match &stack.endpoint {
         Endpoint::WsUrl(ws) => {
-            let url = ws.url.clone();
-            let target = url.socket_addr().map_or_else(|| TcpTarget::Late(url.host_and_port()), TcpTarget::Address);
+            let (url, target) = (ws.url.clone(), ws.tcp_target());
             stack.endpoint = Endpoint::TcpConnect(TcpConnect { target });
             let mut inner = vec![];
             if url.tls {
