@@ -24,12 +24,16 @@ pub fn before(plan: &mut Plan) {
 
 fn as_typed(plan: &Plan) -> Findings {
     let mut found = Findings::for_plan(plan);
-    if plan.right.is_multi() && !plan.left.is_multi() {
-        found.add(
-            &LISTENER_ON_THE_RIGHT,
-            "a listener on the right side serves one connection only; it belongs on the left",
-        );
-    }
+    listeners(plan, &mut found);
+    session(plan, &mut found);
+    joined_sockets(plan, &mut found);
+    processes(plan, &mut found);
+    addresses(plan, &mut found);
+    found
+}
+
+/// Which directions there are, and for how long.
+fn session(plan: &Plan, found: &mut Findings) {
     let session = &plan.args.session;
     if session.global_timeout_ms.is_none() && session.global_timeout_force_exit {
         found.add(&UNUSED_OPTION, "--global-timeout-force-exit does nothing without --global-timeout-ms");
@@ -50,33 +54,25 @@ fn as_typed(plan: &Plan) -> Findings {
     if session.unidirectional_reverse && !plan.filters.is_empty() {
         found.add(&UNUSED_OPTION, "--filter has no effect: with -U nothing is moved from left to right");
     }
-    if plan.args.endpoints.client_limits.is_limited() && (!plan.left.is_multi() || session.oneshot) {
+}
+
+fn listeners(plan: &Plan, found: &mut Findings) {
+    if plan.right.is_multi() && !plan.left.is_multi() {
+        found.add(
+            &LISTENER_ON_THE_RIGHT,
+            "a listener on the right side serves one connection only; it belongs on the left",
+        );
+    }
+    let limits = &plan.args.endpoints.client_limits;
+    if limits.is_limited() && (!plan.left.is_multi() || plan.args.session.oneshot) {
         found.add(
             &UNUSED_OPTION,
             "--conncap and --max-conns-per-ip have no effect: nothing here takes more than one connection",
         );
     }
     let has_ip = matches!(plan.left.endpoint, Endpoint::TcpListen(_) | Endpoint::WsListen(_));
-    if plan.args.endpoints.client_limits.max_clients_per_ip.is_some() && plan.left.is_multi() && !has_ip {
+    if limits.max_clients_per_ip.is_some() && plan.left.is_multi() && !has_ip {
         found.add(&UNUSED_OPTION, "--max-conns-per-ip has no effect: clients of what listens here have no IP address");
-    }
-    let splits = &plan.args.overlays.write_splitoff;
-    if splits.write_splitoff_omit_shutdown && splits.write_splitoff.is_none() {
-        found.add(&UNUSED_OPTION, "--write-splitoff-omit-shutdown has no effect without --write-splitoff");
-    }
-    let joins = plan.stacks().flat_map(|stack| &stack.overlays).any(|overlay| matches!(overlay, Overlay::Tee(_)));
-    if joins && plan.tees.is_empty() {
-        found.add(&JOINS_NOTHING, "tee: joins nothing; name with --tee SPEC what is to be joined");
-    }
-    if !joins && plan.tees.is_empty() && plan.args.overlays.tee.is_used() {
-        found.add(&UNUSED_OPTION, "options of tee: have no effect: there is neither tee: nor --tee");
-    }
-    let process = &plan.args.endpoints.process;
-    if process.modifies_dup2() && process.exec_dup2.is_none() {
-        found.add(
-            &UNUSED_OPTION,
-            "--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2",
-        );
     }
     let listen = &plan.args.endpoints.listen;
     if listen.accept_from_fd {
@@ -94,16 +90,44 @@ fn as_typed(plan: &Plan) -> Findings {
     if plan.args.endpoints.socket_file.contradicts_itself() {
         found.add(&CONTRADICTION, "of several --chmod options only the one for the fewest people counts");
     }
-    if let Some(address) = plan.stacks().find_map(|stack| stack.endpoint.path_like_abstract_name()) {
+}
+
+/// `tee:` and `write-splitoff:`.
+fn joined_sockets(plan: &Plan, found: &mut Findings) {
+    let splits = &plan.args.overlays.write_splitoff;
+    if splits.write_splitoff_omit_shutdown && splits.write_splitoff.is_none() {
+        found.add(&UNUSED_OPTION, "--write-splitoff-omit-shutdown has no effect without --write-splitoff");
+    }
+    let joins = plan.stacks().flat_map(|stack| &stack.overlays).any(|overlay| matches!(overlay, Overlay::Tee(_)));
+    if joins && plan.tees.is_empty() {
+        found.add(&JOINS_NOTHING, "tee: joins nothing; name with --tee SPEC what is to be joined");
+    }
+    if !joins && plan.tees.is_empty() && plan.args.overlays.tee.is_used() {
+        found.add(&UNUSED_OPTION, "options of tee: have no effect: there is neither tee: nor --tee");
+    }
+}
+
+fn processes(plan: &Plan, found: &mut Findings) {
+    let process = &plan.args.endpoints.process;
+    if process.modifies_dup2() && process.exec_dup2.is_none() {
         found.add(
-            &ODD_ADDRESS,
-            format!("{address} is a file whose name begins with @; abstract names have prefixes that say so"),
+            &UNUSED_OPTION,
+            "--exec-dup2-keep-nonblocking and --exec-dup2-execve have no effect without --exec-dup2",
         );
     }
     if process.exec_dup2.is_some() && process.exec_monitor_exits {
         found.add(
             &UNUSED_OPTION,
             "--exec-monitor-exits has no effect with --exec-dup2: there only the child's end ends the session",
+        );
+    }
+}
+
+fn addresses(plan: &Plan, found: &mut Findings) {
+    if let Some(address) = plan.stacks().find_map(|stack| stack.endpoint.path_like_abstract_name()) {
+        found.add(
+            &ODD_ADDRESS,
+            format!("{address} is a file whose name begins with @; abstract names have prefixes that say so"),
         );
     }
     for stack in plan.stacks() {
@@ -115,7 +139,6 @@ fn as_typed(plan: &Plan) -> Findings {
     if let Some(text) = plan.stacks().find_map(|stack| exposes_a_secret(stack, &plan.args)) {
         found.add(&SECRET_IN_THE_CLEAR, text);
     }
-    found
 }
 
 /// Headers whose values let in whoever has them.

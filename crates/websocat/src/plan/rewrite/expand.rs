@@ -3,11 +3,7 @@
 
 use super::super::Plan;
 use crate::{
-    endpoints::{
-        Endpoint,
-        tcp_connect::TcpConnect,
-        tcp_listen::TcpListen,
-    },
+    endpoints::{Endpoint, tcp_connect::TcpConnect, tcp_listen::TcpListen},
     error::{Error, Result},
     overlays::{Overlay, tls::Tls, ws_accept::WsAccept, ws_framer::WsFramer, ws_request::WsRequest},
     spec::{Stack, url::RequestUri},
