@@ -2,7 +2,7 @@
 //! program may give them always.
 //!
 //! Options stand under the heading of what they belong to; headings that are missing here belong to sessions in general or
-//! have conditions of their own in `lint.rs`.
+//! have conditions of their own in `lint/checks.rs`.
 
 use super::Plan;
 use crate::{
