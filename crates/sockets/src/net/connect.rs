@@ -21,9 +21,6 @@ use tokio::{
     time::{Instant, sleep, sleep_until, timeout},
 };
 
-/// Distance between the starts of attempts unless told otherwise: the compatible value.
-pub const RACE_INTERVAL: Duration = Duration::from_millis(20);
-
 /// How to connect. The default leaves everything to the system and waits as long as it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpOptions {
@@ -223,6 +220,8 @@ mod tests {
     use super::*;
     use crate::net::tcp::tests::BOUND;
     use std::net::TcpListener;
+
+    const RACE_INTERVAL: Duration = Duration::from_millis(20);
 
     fn local() -> TcpListener {
         TcpListener::bind("127.0.0.1:0").unwrap()

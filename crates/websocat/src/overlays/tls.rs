@@ -1,13 +1,15 @@
 //! `tls:` and its native functions: a TLS client over any byte stream, by rustls (TLS 1.2 and 1.3).
 //!
 //! Certificates and the server's name are checked unless the user says otherwise. [`connector`] turns options into a rustls
-//! configuration, [`explain`] turns its errors into plain words, [`stream`] is the protected socket.
+//! configuration, [`verifier`] is what it leaves of the checks, [`explain`] turns its errors into plain words, [`stream`] is the
+//! protected socket.
 
 mod connector;
 mod explain;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod verifier;
 
 pub use connector::{Connector, ConnectorOpts};
 

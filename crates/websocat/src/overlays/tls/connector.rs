@@ -3,17 +3,14 @@
 //! Everything is checked unless an option says otherwise, by rustls with the ring provider. In planned scripts one
 //! connector serves all connections.
 
+use super::verifier::{AnyCertificate, AnyName};
 use crate::error::{Error, Kind, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, KeyLog, KeyLogFile, RootCertStore, SignatureScheme,
-    SupportedProtocolVersion,
-    client::{
-        WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{self, CryptoProvider},
-    pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
+    ClientConfig, KeyLog, KeyLogFile, RootCertStore, SupportedProtocolVersion,
+    client::WebPkiServerVerifier,
+    crypto,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     version::{TLS12, TLS13},
 };
 use serde::{Deserialize, Serialize};
@@ -82,7 +79,7 @@ impl Connector {
         let builder =
             ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&versions).map_err(bad)?;
         let builder = if options.danger_accept_invalid_certs {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anything(provider)))
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
             let roots = Arc::new(roots(options)?);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
@@ -184,91 +181,6 @@ fn add_system_roots(roots: &mut RootCertStore) -> Result<()> {
     tracing::debug!("the system has no trusted roots; using Mozilla's");
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     Ok(())
-}
-
-/// Takes any certificate for any name (`-k`). Signatures are still checked: the peer has the key of what it shows.
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Checks everything but the name. The name is the last thing that the inner verifier looks at, so an error about it means
-/// that the certificate is trusted.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        cert: &CertificateDer<'_>,
-        chain: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        use rustls::Error::InvalidCertificate;
-        match self.0.verify_server_cert(cert, chain, name, ocsp, now) {
-            Err(InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            result => result,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }
 
 #[cfg(test)]

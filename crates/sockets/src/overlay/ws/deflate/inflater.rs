@@ -37,6 +37,19 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Whether a message may have become so many bytes, of so many compressed ones.
+    fn check(&self, inflated: u64, compressed: u64) -> Result<(), InflateError> {
+        if inflated > self.floor.max(compressed.saturating_mul(self.ratio)) {
+            return Err(InflateError::Ratio(self.ratio));
+        }
+        if inflated > self.message {
+            return Err(InflateError::TooLong(self.message));
+        }
+        Ok(())
+    }
+}
+
 /// Why a compressed message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InflateError {
@@ -166,13 +179,7 @@ impl Inflater {
             } else {
                 self.ending += step.taken;
             }
-            let most = self.limits.floor.max(received.saturating_mul(self.limits.ratio));
-            if self.produced > most {
-                return Err(InflateError::Ratio(self.limits.ratio));
-            }
-            if self.produced > self.limits.message {
-                return Err(InflateError::TooLong(self.limits.message));
-            }
+            self.limits.check(self.produced, received)?;
             if step.ended {
                 // Some end messages with a last block and append nothing.
                 let over = fin && fed.taken == input.len() && matches!(self.ending, 0 | 9);
