@@ -4,8 +4,6 @@
 //! of one socket becomes a reset of the other. What was read is always offered to the sink before the next read, so the
 //! only buffer is the one whose size the caller knows.
 
-#[cfg(target_os = "linux")]
-use crate::splice::{SpliceCopy, Spliced};
 use crate::{
     buffer::Window,
     endpoint::process::Bond,
@@ -16,6 +14,7 @@ use crate::{
     gather::poll_fill_up_to,
     hangup::Hangup,
     socket::StreamSocket,
+    splice::{SpliceCopy, Spliced},
     stop::Stop,
     stream::{BoxStreamRead, BoxStreamWrite, wrote},
 };
@@ -107,7 +106,6 @@ impl StreamCopy {
 /// How the bytes of one direction move.
 enum Way {
     Copy(StreamCopy),
-    #[cfg(target_os = "linux")]
     Splice(SpliceCopy),
     /// Nothing moves; the writer stays open until the other direction has ended.
     Idle(BoxStreamWrite),
@@ -118,18 +116,15 @@ enum Way {
 
 impl Way {
     fn new(from: BoxStreamRead, to: BoxStreamWrite, size: Option<usize>) -> Self {
-        #[cfg(target_os = "linux")]
-        let (from, to) = match SpliceCopy::new(from, to, size) {
-            Ok(splice) => return Self::Splice(splice),
-            Err(halves) => halves,
-        };
-        Self::Copy(StreamCopy::new(from, to, size))
+        match SpliceCopy::new(from, to, size) {
+            Ok(splice) => Self::Splice(splice),
+            Err((from, to)) => Self::Copy(StreamCopy::new(from, to, size)),
+        }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
         let ended = match self {
             Self::Copy(copy) => copy.poll_copy(cx),
-            #[cfg(target_os = "linux")]
             Self::Splice(splice) => match ready!(splice.poll_splice(cx)?) {
                 Spliced::Ended => Poll::Ready(Ok(())),
                 Spliced::Unsupported => {
@@ -167,7 +162,6 @@ impl Way {
         let offer = std::future::poll_fn(|cx| {
             match self {
                 Self::Copy(copy) => copy.offer_all(cx),
-                #[cfg(target_os = "linux")]
                 Self::Splice(splice) => splice.offer_all(cx),
                 Self::Idle(_) | Self::Shutdown(_) | Self::Ended => {}
             }
@@ -185,7 +179,6 @@ impl Way {
                 let _ = copy.poll_empty(cx);
                 let _ = Pin::new(&mut *copy.to).poll_flush(cx);
             }
-            #[cfg(target_os = "linux")]
             Self::Splice(splice) => splice.offer_rest(cx),
             Self::Idle(_) | Self::Shutdown(_) | Self::Ended => {}
         }

@@ -28,7 +28,7 @@ pub mod overlay;
 pub mod owners;
 pub mod random;
 pub mod socket;
-#[cfg(target_os = "linux")]
+#[cfg_attr(not(target_os = "linux"), path = "splice_elsewhere.rs")]
 pub mod splice;
 pub mod split;
 pub mod stop;

@@ -143,7 +143,7 @@ mod tests {
         let (mut socket, mut reset) = watched(ours);
         theirs.write_all(b"unread").await.unwrap();
         assert!(is_pending(&mut reset).await);
-        Link(Arc::new(theirs.into())).reset_on_close().unwrap(); // and closed, as the link was its last owner
+        Link(Arc::new(KernelStream::from(theirs))).reset_on_close().unwrap(); // and closed, as the link was its last owner
         assert_eq!(timeout(BOUND, reset).await.unwrap().kind(), io::ErrorKind::ConnectionReset);
         let read = socket.read.as_mut().unwrap();
         let mut buf = [0; 64];
@@ -158,7 +158,7 @@ mod tests {
         theirs.shutdown().await.unwrap();
         assert_eq!(timeout(BOUND, socket.read.as_mut().unwrap().read(&mut [0; 9])).await.unwrap().unwrap(), 0);
         assert!(is_pending(&mut reset).await);
-        Link(Arc::new(theirs.into())).reset_on_close().unwrap();
+        Link(Arc::new(KernelStream::from(theirs))).reset_on_close().unwrap();
         timeout(BOUND, reset).await.unwrap();
     }
 
@@ -178,7 +178,7 @@ mod tests {
             theirs.write_all(says).await.unwrap();
             assert!(is_pending(&mut left).await);
             let kind = if resets {
-                Link(Arc::new(theirs.into())).reset_on_close().unwrap();
+                Link(Arc::new(KernelStream::from(theirs))).reset_on_close().unwrap();
                 io::ErrorKind::ConnectionReset
             } else {
                 theirs.shutdown().await.unwrap();

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     info::SocketInfo,
-    net::inherited::{self, Direction, Inherited, PolledFd},
+    net::{
+        inherited::{self, Direction, Inherited, PolledFd},
+        listening::listens,
+    },
     socket::StreamSocket,
     stream::{BoxStreamRead, BoxStreamWrite, StreamRead, StreamWrite},
 };
@@ -19,7 +22,6 @@ use rustix::{
     fd::{BorrowedFd, OwnedFd},
     fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl},
     io::{Errno, FdFlags, dup2, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd},
-    net::sockopt::socket_acceptconn,
 };
 use std::{
     io::{self, IoSlice},
@@ -118,9 +120,10 @@ enum Socket {
 
 /// None: it is no socket.
 fn kind_of_socket(fd: &OwnedFd) -> io::Result<Option<Socket>> {
-    match socket_acceptconn(fd) {
-        Ok(true) => Ok(Some(Socket::Listening)),
-        Ok(false) => Ok(Some(Socket::Other)),
+    match listens(fd) {
+        Ok(Some(true)) => Ok(Some(Socket::Listening)),
+        // Where that cannot be known the first call will tell.
+        Ok(Some(false) | None) => Ok(Some(Socket::Other)),
         Err(Errno::NOTSOCK) => Ok(None),
         Err(e) => Err(e.into()),
     }
@@ -130,13 +133,13 @@ fn kind_of_socket(fd: &OwnedFd) -> io::Result<Option<Socket>> {
 fn way(taken: &Arc<Taken>, copy: OwnedFd, direction: Direction) -> io::Result<Inherited> {
     match inherited::open(copy, direction)? {
         Inherited::Polled(fd) => Ok(Inherited::Polled(fd)),
+        Inherited::Blocking(fd) if fd.is_storage() => Ok(Inherited::Blocking(fd)),
         Inherited::Blocking(fd) => match PolledFd::non_blocking(fd.try_clone()?, direction) {
             Ok(polled) => {
                 taken.make_non_blocking()?;
                 Ok(Inherited::Polled(polled))
             }
-            // EPERM is how epoll says it.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Inherited::Blocking(fd)),
+            Err(error) if inherited::cannot_be_polled(&error) => Ok(Inherited::Blocking(fd)),
             Err(error) => Err(error),
         },
     }

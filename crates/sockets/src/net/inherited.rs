@@ -2,22 +2,30 @@
 //!
 //! O_NONBLOCK belongs to the open file description, which a shell and its other children share: setting it would break
 //! them. So it never is. Pipes and terminals are opened once more through /proc (Linux), which gives a description of our
-//! own; sockets take MSG_DONTWAIT with each call; everything else (regular files, devices, what cannot be opened again)
+//! own; sockets take MSG_DONTWAIT with each call (where the kernel heeds it); everything else (regular files, devices, what cannot be opened again)
 //! is left to a thread that may block.
 
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "inherited/elsewhere.rs")]
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "inherited/linux.rs")]
+mod os;
+
+pub use os::cannot_be_polled;
+
+use super::send_flags;
 use crate::stream::{StreamRead, StreamWrite};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::{AsFd, BorrowedFd, OwnedFd},
     fs::{FileType, OFlags, fcntl_getfl, fstat},
     io::{Errno, read, write, writev},
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, recv, send},
 };
 use std::{
     io::{self, IoSlice},
-    os::fd::AsRawFd,
     pin::Pin,
     task::{Context, Poll, ready},
+    thread,
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, unix::AsyncFd};
 
@@ -45,17 +53,22 @@ pub fn open(fd: OwnedFd, direction: Direction) -> io::Result<Inherited> {
     let flags = fcntl_getfl(&fd)? & OFlags::ACCMODE;
     let permitted = flags == mode || flags == OFlags::RDWR;
     let reopened = match kind {
+        FileType::Socket if direction == Direction::Output && send_flags::WAITS => {
+            return Ok(Inherited::Blocking(BlockingFd { fd, kind }));
+        }
         FileType::Socket => return PolledFd::new(fd, direction, true).map(Inherited::Polled),
         // Looked at afterwards, so that no writer can leave unseen in between.
-        FileType::Fifo if permitted => reopen(&fd, mode).filter(|_| direction == Direction::Output || !has_ended(&fd)),
-        FileType::CharacterDevice if permitted && rustix::termios::isatty(&fd) && !is_multiplexer(&stat) => {
-            reopen(&fd, mode)
+        FileType::Fifo if permitted => {
+            os::reopen(&fd, mode).filter(|_| direction == Direction::Output || !has_ended(&fd))
+        }
+        FileType::CharacterDevice if permitted && rustix::termios::isatty(&fd) && !os::is_multiplexer(&stat) => {
+            os::reopen(&fd, mode)
         }
         _ => None,
     };
     // A device without poll refuses the registration: then a thread does as well.
     let polled = reopened.and_then(|own| PolledFd::new(own, direction, false).ok());
-    Ok(polled.map_or(Inherited::Blocking(BlockingFd(fd)), Inherited::Polled))
+    Ok(polled.map_or(Inherited::Blocking(BlockingFd { fd, kind }), Inherited::Polled))
 }
 
 /// Nothing is left in the pipe and nobody writes to it. A named one that is opened again would wait for new writers.
@@ -63,25 +76,6 @@ fn has_ended(fd: &OwnedFd) -> bool {
     let mut pipe = [PollFd::new(fd, PollFlags::IN)];
     let polled = poll(&mut pipe, Some(&Timespec::default()));
     polled.is_ok() && pipe.iter().all(|p| p.revents() == PollFlags::HUP)
-}
-
-/// Opening /dev/ptmx again would make another terminal.
-fn is_multiplexer(stat: &rustix::fs::Stat) -> bool {
-    cfg!(target_os = "linux") && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (5, 2)
-}
-
-/// A description of our own for the same file. It may fail: no /proc, another user's pipe, a named pipe without readers.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn reopen(fd: &OwnedFd, mode: OFlags) -> Option<OwnedFd> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let flags = mode | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok()
-}
-
-/// Elsewhere /dev/fd/N only duplicates, which shares the description.
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn reopen(_: &OwnedFd, _: OFlags) -> Option<OwnedFd> {
-    None
 }
 
 /// A pipe or terminal with a description of our own, or a shared socket.
@@ -159,7 +153,7 @@ impl StreamRead for PolledFd {
 impl AsyncWrite for PolledFd {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if self.socket {
-            self.poll_output(cx, |fd| send(fd, buf, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+            self.poll_output(cx, |fd| send(fd, buf, send_flags::NO_WAIT))
         } else {
             self.poll_output(cx, |fd| write(fd, buf))
         }
@@ -187,17 +181,22 @@ impl AsyncWrite for PolledFd {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.socket || is_stderr(self.fd.get_ref().as_fd()) {
-            return Poll::Ready(Ok(()));
-        }
-        Poll::Ready(match rustix::net::shutdown(self.fd.get_ref(), rustix::net::Shutdown::Write) {
-            Err(Errno::NOTCONN) => Ok(()), // over already
-            result => Ok(result?),
-        })
+        Poll::Ready(if self.socket { end_output(self.fd.get_ref().as_fd()) } else { Ok(()) })
     }
 }
 
 impl StreamWrite for PolledFd {}
+
+/// Half-closes a socket, unless standard error is the same one.
+fn end_output(socket: BorrowedFd<'_>) -> io::Result<()> {
+    if is_stderr(socket) {
+        return Ok(());
+    }
+    match rustix::net::shutdown(socket, rustix::net::Shutdown::Write) {
+        Err(Errno::NOTCONN) => Ok(()), // over already
+        result => Ok(result?),
+    }
+}
 
 /// Both are the same file or socket.
 fn is_stderr(fd: BorrowedFd<'_>) -> bool {
@@ -208,22 +207,42 @@ fn is_stderr(fd: BorrowedFd<'_>) -> bool {
 }
 
 /// Anything else: calls block. If somebody else made the description non-blocking they wait all the same.
-pub struct BlockingFd(OwnedFd);
+pub struct BlockingFd {
+    fd: OwnedFd,
+    kind: FileType,
+}
+
+/// Between looks at something that poll(2) knows nothing of.
+const LOOK: Duration = Duration::from_millis(10);
 
 impl BlockingFd {
     /// Another descriptor of the same description.
     pub fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.0.try_clone()
+        self.fd.try_clone()
+    }
+
+    /// It keeps bytes, and reading it has an end without anybody doing something. kqueue takes those, but does not tell of
+    /// their end.
+    pub fn is_storage(&self) -> bool {
+        matches!(self.kind, FileType::RegularFile | FileType::Directory | FileType::BlockDevice)
+    }
+
+    /// Ends the direction of a socket; of anything else this closes one descriptor of perhaps many.
+    pub fn end_output(self) -> io::Result<()> {
+        if self.kind == FileType::Socket { end_output(self.fd.as_fd()) } else { Ok(()) }
     }
 
     fn wait<T>(&self, events: PollFlags, mut call: impl FnMut(&OwnedFd) -> rustix::io::Result<T>) -> io::Result<T> {
         loop {
-            match call(&self.0) {
+            match call(&self.fd) {
                 Err(Errno::AGAIN) => {}
                 result => return Ok(result?),
             }
-            match poll(&mut [PollFd::new(&self.0, events)], None) {
+            let mut waited = [PollFd::new(&self.fd, events)];
+            match poll(&mut waited, None) {
                 Err(Errno::INTR) => {}
+                // Some terminals and devices of macOS; a descriptor that is not open lets the call fail.
+                Ok(_) if waited.iter().any(|p| p.revents().contains(PollFlags::NVAL)) => thread::sleep(LOOK),
                 result => drop(result?),
             }
         }
@@ -371,6 +390,23 @@ mod tests {
         assert_eq!(timeout(BOUND, input.read(&mut buf)).await.unwrap().unwrap(), 6);
         assert_eq!(timeout(BOUND, input.read(&mut buf)).await.unwrap().unwrap(), 0, "control-D");
         assert!(matches!(open(master.into(), Direction::Input).unwrap(), Inherited::Blocking(_)));
+    }
+
+    #[test]
+    fn the_end_of_a_blocking_socket_is_told() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let shared = ours.try_clone().unwrap();
+        let mut output = BlockingFd { fd: ours.into(), kind: FileType::Socket };
+        output.write_all(b"all").unwrap();
+        output.end_output().unwrap();
+        theirs.set_read_timeout(Some(BOUND)).unwrap();
+        let mut got = String::new();
+        io::Read::read_to_string(&mut theirs, &mut got).unwrap();
+        assert_eq!(got, "all");
+        // The other direction goes on.
+        theirs.write_all(b"x").unwrap();
+        shared.set_read_timeout(Some(BOUND)).unwrap();
+        io::Read::read_exact(&mut &shared, &mut [0]).unwrap();
     }
 
     #[tokio::test]

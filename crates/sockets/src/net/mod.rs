@@ -9,7 +9,13 @@ pub mod inherited_socket;
 pub mod interface;
 pub mod kernel_stream;
 pub mod listen;
+#[cfg(unix)]
+#[cfg_attr(target_vendor = "apple", path = "listening_apple.rs")]
+pub(crate) mod listening;
 pub mod resolve;
+#[cfg(unix)]
+#[cfg_attr(target_vendor = "apple", path = "send_flags_apple.rs")]
+mod send_flags;
 pub mod sockopts;
 pub mod tcp;
 pub mod udp;

@@ -36,11 +36,10 @@ pub(super) fn register(engine: &mut Engine) {
     register!(engine, get_fd);
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use crate::functions::testing::{eval_error, run_script};
 
-    #[cfg(unix)]
     #[tokio::test]
     async fn descriptors_of_sockets() {
         let script = r#"listen_tcp(#{addr: "127.0.0.1:0", oneshot: true}, |addr| {

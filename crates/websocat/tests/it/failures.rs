@@ -74,7 +74,7 @@ async fn connections_that_fail() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn connections_that_take_too_long() {
-    let (address, _sockets) = super::times::nobody_answers();
+    let (address, _sockets) = super::unanswered::nobody_answers();
     let script = format!("connect_tcp(#{{addr: \"{address}\", timeout_ms: 50}}, |s| dummy_task())");
     assert_eq!(told(&script).await, "connect-timeout 22");
 }

@@ -33,5 +33,7 @@ mod tidy;
 mod times;
 #[cfg(target_os = "linux")]
 mod udp;
+#[cfg(target_os = "linux")]
+mod unanswered;
 mod web_sockets;
 mod wrong_types;

@@ -101,7 +101,6 @@ fn inherited_descriptors_are_send() {
     is_send::<sockets::net::inherited::BlockingFd>();
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn splicing_is_send() {
     is_send::<sockets::splice::SpliceCopy>();

@@ -13,6 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// EPERM means that somebody lives there: zombies take signals.
+pub const ZOMBIES_REFUSE: bool = false;
+
 /// As long as one look is good for; what has ended meanwhile is noticed by the next one.
 const FRESH: Duration = Duration::from_millis(100);
 

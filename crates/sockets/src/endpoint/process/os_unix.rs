@@ -49,6 +49,7 @@ impl Target {
         };
         match sent {
             Err(Errno::SRCH) => Ok(()),
+            Err(Errno::PERM) if living::ZOMBIES_REFUSE && self.is_over() => Ok(()),
             result => Ok(result?),
         }
     }

@@ -58,8 +58,7 @@ pub fn open_output(fd: OwnedFd) -> io::Result<BoxStreamWrite> {
 }
 
 impl BlockingSink for BlockingFd {
-    /// Closes this duplicate.
     fn finish(self) -> io::Result<()> {
-        Ok(())
+        self.end_output()
     }
 }

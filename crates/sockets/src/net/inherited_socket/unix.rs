@@ -1,6 +1,7 @@
 //! Looking at an inherited descriptor and taking it over.
 
 use super::{InheritedSocketError, Wanted};
+use crate::net::listening::listens;
 use rustix::{
     fd::{BorrowedFd, OwnedFd},
     io::{Errno, FdFlags, fcntl_dupfd_cloexec, fcntl_getfd, fcntl_setfd},
@@ -66,21 +67,11 @@ fn check(socket: BorrowedFd<'_>, fd: i32, wanted: Wanted) -> Result<(), Inherite
     if !fits {
         return Err(InheritedSocketError::OtherKind { fd, wanted, found: describe(family, kind) });
     }
-    if wanted.listens() && !listens(socket).map_err(failed)? {
+    // Where that cannot be known accepting will tell.
+    if wanted.listens() && listens(socket).map_err(failed)? == Some(false) {
         return Err(InheritedSocketError::NotListening { fd, wanted });
     }
     Ok(())
-}
-
-#[cfg(not(target_vendor = "apple"))]
-fn listens(socket: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    rustix::net::sockopt::socket_acceptconn(socket)
-}
-
-/// Apple's systems cannot say; accepting will tell.
-#[cfg(target_vendor = "apple")]
-fn listens(_: BorrowedFd<'_>) -> rustix::io::Result<bool> {
-    Ok(true)
 }
 
 fn describe(family: AddressFamily, kind: SocketType) -> String {
@@ -99,29 +90,14 @@ fn describe(family: AddressFamily, kind: SocketType) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use socket2::{Domain, SockAddr, Type};
-    use std::{
-        net::SocketAddr,
-        os::fd::{AsRawFd as _, IntoRawFd as _},
-    };
+    use socket2::{Domain, Type};
+    use std::os::fd::{AsRawFd as _, IntoRawFd as _};
 
     /// As if this process had been started with it.
     fn inherit(fd: impl Into<OwnedFd>) -> i32 {
         let fd = fd.into();
         fcntl_setfd(&fd, FdFlags::empty()).unwrap();
         fd.into_raw_fd()
-    }
-
-    fn bound(domain: Domain, kind: Type, listens: bool) -> Socket {
-        let socket = Socket::new(domain, kind, None).unwrap();
-        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        // A UNIX socket without a name is given one by the system.
-        let address = if domain == Domain::UNIX { SockAddr::unix("").unwrap() } else { any.into() };
-        socket.bind(&address).unwrap();
-        if listens {
-            socket.listen(1).unwrap();
-        }
-        socket
     }
 
     fn error(fd: i32, wanted: Wanted) -> String {
@@ -131,6 +107,21 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn only_what_is_wanted_is_taken() {
+        use socket2::SockAddr;
+        use std::net::SocketAddr;
+
+        fn bound(domain: Domain, kind: Type, listens: bool) -> Socket {
+            let socket = Socket::new(domain, kind, None).unwrap();
+            let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+            // A UNIX socket without a name is given one by the system.
+            let address = if domain == Domain::UNIX { SockAddr::unix("").unwrap() } else { any.into() };
+            socket.bind(&address).unwrap();
+            if listens {
+                socket.listen(1).unwrap();
+            }
+            socket
+        }
+
         let all = [
             (Wanted::TcpListener, Domain::IPV4, Type::STREAM),
             (Wanted::UnixListener, Domain::UNIX, Type::STREAM),

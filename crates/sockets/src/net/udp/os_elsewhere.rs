@@ -1,4 +1,4 @@
-//! Receiving one datagram where there is no `recvmsg`: on Windows a datagram that does not fit is an error of its own.
+//! UDP outside Unix. Receiving one datagram where there is no `recvmsg`: on Windows a datagram that does not fit is an error of its own.
 
 use super::Received;
 use std::io;
@@ -6,6 +6,8 @@ use tokio::net::UdpSocket;
 
 /// WSAEMSGSIZE
 const TOO_LONG: i32 = 10040;
+/// WSAENOBUFS
+const NO_BUFFERS: i32 = 10055;
 
 /// Without waiting.
 pub fn try_receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
@@ -16,4 +18,9 @@ pub fn try_receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
         }
         Err(e) => Err(e),
     }
+}
+
+/// The queue of the interface was full, and the datagram is lost.
+pub fn was_dropped(e: &io::Error) -> bool {
+    e.raw_os_error() == Some(NO_BUFFERS)
 }

@@ -1,7 +1,10 @@
-//! Receiving one datagram on Unix: `recvmsg`, which tells when something was cut off.
+//! UDP on Unix. Receiving one datagram: `recvmsg`, which tells when something was cut off. Sending: what a full queue is.
 
 use super::Received;
-use rustix::net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg};
+use rustix::{
+    io::Errno,
+    net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg},
+};
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
@@ -16,4 +19,9 @@ pub fn try_receive(socket: &UdpSocket, buf: &mut [u8]) -> io::Result<Received> {
         let from = got.address.and_then(|address| SocketAddr::try_from(address).ok());
         Ok(Received { len: got.bytes, from, cut: got.flags.contains(ReturnFlags::TRUNC) })
     })
+}
+
+/// The queue of the interface was full, and the datagram is lost: macOS and the BSDs say so. Linux drops it in silence.
+pub fn was_dropped(e: &io::Error) -> bool {
+    Errno::from_io_error(e) == Some(Errno::NOBUFS)
 }

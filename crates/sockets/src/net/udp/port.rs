@@ -1,11 +1,11 @@
 //! A UDP socket below one or many message sockets: receiving for one reader, sending for any number of writers.
 
-use super::{Received, gso, os};
+use super::{Received, gso, os, tally::Tally};
 use crate::wakers::Wakers;
 use std::{
     io,
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 use tokio::net::UdpSocket;
@@ -14,11 +14,13 @@ use tokio::net::UdpSocket;
 pub(super) struct Port {
     pub socket: UdpSocket,
     writers: Arc<Wakers>,
+    /// Datagrams that the system had no room for.
+    dropped: Mutex<Tally>,
 }
 
 impl Port {
     pub fn new(socket: UdpSocket) -> Self {
-        Self { socket, writers: Arc::default() }
+        Self { socket, writers: Arc::default(), dropped: Mutex::default() }
     }
 
     /// Ready when a datagram, or an error, may wait. For one task at a time.
@@ -37,7 +39,7 @@ impl Port {
     }
 
     /// Sends `run` cut into datagrams of `size` bytes, the last one maybe shorter; without an address to whom the socket is
-    /// connected. Pending: repeat with the same.
+    /// connected. Pending: repeat with the same. What the system drops without sending it is as lost as anything on the way.
     pub fn poll_send(
         &self,
         cx: &mut Context<'_>,
@@ -57,6 +59,12 @@ impl Port {
                     ready!(self.writers.poll_with(cx, |cx| self.socket.poll_send_ready(cx)))?;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if run.len() <= size && os::was_dropped(&e) => {
+                    if let Some(n) = self.dropped.lock().unwrap_or_else(PoisonError::into_inner).note() {
+                        tracing::warn!("{n} datagrams were dropped by this machine: {e}");
+                    }
+                    return Poll::Ready(Ok(()));
+                }
                 result => return Poll::Ready(result),
             }
         }

@@ -5,12 +5,7 @@ use super::{
     socket::{UdpSocketOptions, udp_socket},
     *,
 };
-use crate::{
-    datagram::Flags,
-    info::SocketInfo,
-    net::{sockopts::RouteOptions, tcp::tests::BOUND},
-    socket::DatagramSocket,
-};
+use crate::{datagram::Flags, info::SocketInfo, net::tcp::tests::BOUND, socket::DatagramSocket};
 use std::{
     future::{Future, poll_fn},
     io,
@@ -282,6 +277,7 @@ async fn a_server_answers_from_the_socket_that_was_asked() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn options_reach_the_kernel() {
+    use crate::net::sockopts::RouteOptions;
     let mut options = UdpOptions { cpu_affinity: Some(0), ..UdpOptions::default() };
     options.bind_options.reuseport = true;
     options.route_options = RouteOptions { ttl: Some(33), tos_v4: Some(0x10), priority: Some(3), ..Default::default() };

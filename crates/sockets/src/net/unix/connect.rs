@@ -1,9 +1,10 @@
 //! Connecting to a UNIX socket.
 //!
 //! A connection waits in the listener's queue before it is accepted. When that is full a non-blocking connect(2) fails with
-//! EAGAIN, and nothing tells when there is room again: it is tried once more after a pause that grows.
+//! EAGAIN, and nothing tells when there is room again: it is tried once more after a pause that grows. Outside Linux it is
+//! refused as where nobody listens.
 
-use super::{UnixAddress, UnixConnectOptions, UnixError};
+use super::{UnixAddress, UnixConnectOptions, UnixError, system::WHY_REFUSED};
 use crate::net::kernel_stream::KernelStream;
 use rustix::io::Errno;
 use socket2::Socket;
@@ -64,7 +65,7 @@ pub(super) fn registered(socket: Socket) -> io::Result<UnixStream> {
 
 fn hint(e: &io::Error) -> &'static str {
     if e.kind() == io::ErrorKind::ConnectionRefused {
-        "; nobody listens there (any more)"
+        WHY_REFUSED
     } else if e.raw_os_error() == Some(Errno::PROTOTYPE.raw_os_error()) {
         "; it is a socket of another kind (unix: for streams, seqpacket: for SEQPACKET)"
     } else {

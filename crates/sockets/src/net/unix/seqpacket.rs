@@ -9,13 +9,13 @@ use crate::{
     buffer::{LARGEST, Window},
     datagram::{DatagramRead, DatagramWrite, Flags},
     info::SocketInfo,
-    net::kernel_stream::KernelStream,
+    net::{kernel_stream::KernelStream, send_flags::NO_WAIT},
     overlay::defragment::Defragment,
     socket::{DatagramSocket, Link},
 };
 use rustix::{
     io::Errno,
-    net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, recvmsg, send},
+    net::{RecvAncillaryBuffer, RecvFlags, ReturnFlags, recvmsg, send},
 };
 use std::{
     cell::RefCell,
@@ -267,8 +267,7 @@ impl DatagramWrite for SeqpacketWrite {
         }
         loop {
             ready!(self.socket.poll_write_ready(cx))?;
-            let how = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-            match self.socket.try_io(Interest::WRITABLE, || Ok(send(&*self.socket, chunk, how)?)) {
+            match self.socket.try_io(Interest::WRITABLE, || Ok(send(&*self.socket, chunk, NO_WAIT)?)) {
                 Ok(_) => return Poll::Ready(Ok(())),
                 Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(e) if e.raw_os_error() == Some(Errno::MSGSIZE.raw_os_error()) => {

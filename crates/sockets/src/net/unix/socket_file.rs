@@ -49,7 +49,7 @@ pub(super) fn remove_stale(address: &UnixAddress) -> Result<(), UnixError> {
             Some(e) if e.kind() == io::ErrorKind::PermissionDenied => {
                 return Err(failed(": somebody may serve it, which cannot be found out")(e));
             }
-            // A full queue or another kind of socket is somebody's, too.
+            // A full queue (where the system tells, on Linux) or another kind of socket is somebody's, too.
             None | Some(_) => return Err(served()),
         }
     }

@@ -11,6 +11,12 @@ use std::{
 
 /// Most bytes of a path: `sun_path` has 108 on Linux and 104 elsewhere, the last one of which is NUL.
 const MAX_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+/// What ECONNREFUSED says: BSD's kernels do so of a full queue, too.
+pub(super) const WHY_REFUSED: &str = if cfg!(any(target_os = "linux", target_os = "android")) {
+    "; nobody listens there (any more)"
+} else {
+    "; nobody listens there (any more), or its queue is full"
+};
 /// Most bytes of an abstract name, which begins with NUL.
 const MAX_NAME: usize = 107;
 

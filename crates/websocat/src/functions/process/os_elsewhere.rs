@@ -10,7 +10,7 @@ use std::{ffi::OsString, process::Command};
 
 /// Settings that the standard description of a child does not have: none.
 #[derive(Debug, Default)]
-pub struct Settings;
+pub struct Settings {}
 
 fn refused(name: &str) -> RhResult<()> {
     Err(format!("{name} exists on Unix only").into())
