@@ -7,6 +7,7 @@ use super::{
     POLICY_VIOLATION, WsError,
     control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER},
     deflate::Deflater,
+    patience::Patience,
     text::TextInvalid,
 };
 use crate::{
@@ -53,6 +54,8 @@ pub struct Core {
     shut: bool,
     /// The last flush waits for the stream. The reader is told by [`STALLED`].
     stalled: bool,
+    /// Our Close does not get out.
+    patience: Option<Box<Patience>>,
     /// permessage-deflate was agreed on.
     deflater: Option<Box<Deflater>>,
 }
@@ -249,9 +252,34 @@ impl Core {
         flushed
     }
 
-    /// Sends our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
+    /// Puts our Close, and waits for a peer that takes nothing only as long as there is hope.
     #[cold]
     fn poll_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
+        let put = self.poll_put_close(cx, control, body);
+        self.poll_in_time(cx, control, put)
+    }
+
+    #[cold]
+    fn poll_in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        control: &Control,
+        done: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        if done.is_ready() || !control.rules.is_answered() {
+            return done;
+        }
+        let gathered = self.out.unwritten();
+        let patience = self.patience.get_or_insert_with(|| Box::new(Patience::new(control, gathered)));
+        let error = ready!(patience.poll(cx, control, gathered));
+        (self.patience, self.closed, self.shut) = (None, true, true); // nothing will be written any more
+        control.give_up();
+        Poll::Ready(Err(error.into()))
+    }
+
+    /// Puts our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
+    #[cold]
+    fn poll_put_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
         //= 6455-6.1-2
         if self.out.is_midway() {
             // Whoever wrote gave up in the middle of a frame: a Close would be taken for the rest of its payload.
@@ -281,7 +309,9 @@ impl Core {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         ready!(self.poll_close(cx, control, None))?;
-        ready!(self.poll_flush(cx, control))?;
+        let flushed = self.poll_flush(cx, control);
+        ready!(self.poll_in_time(cx, control, flushed))?;
+        self.patience = None;
         let (rules, flags) = (&control.rules, control.flags());
         //= 6455-7.1.1-3
         // A client leaves the end of the stream to the server, if that is going to hear of our Close.
@@ -353,6 +383,7 @@ impl WsWriter {
             closed: false,
             shut: false,
             stalled: false,
+            patience: None,
             deflater,
         };
         Self { core: Some(core), control, waker: None }
