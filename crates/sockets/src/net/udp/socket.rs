@@ -262,6 +262,8 @@ impl DatagramRead for UdpReader {
             self.rest -= self.len;
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 /// Sends to the target of the moment.

@@ -362,6 +362,8 @@ impl<P: Packets> DatagramRead for ClientReader<P> {
             }
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl<P> Membership<P> {
