@@ -5,6 +5,7 @@
 
 use super::{
     keepalive::{Beat, Life, PING_BODY, Pulse},
+    patience::Patience,
     text::TextInvalid,
     writer::Core,
 };
@@ -107,6 +108,8 @@ pub struct Owed {
     writer: Option<Waker>,
     /// Of the task that reads: it hears that the peer is given up, and drives a writer that was parked.
     reader: Option<Waker>,
+    /// Our Close does not get out.
+    pub patience: Option<Box<Patience>>,
     /// What is left of a dropped writer. It must not refer to the control block that holds it.
     parked: Option<Box<Core>>,
 }

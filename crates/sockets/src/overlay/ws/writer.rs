@@ -5,7 +5,7 @@
 
 use super::{
     POLICY_VIOLATION, WsError,
-    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER},
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER, UNHEARD},
     deflate::Deflater,
     patience::Patience,
     text::TextInvalid,
@@ -54,8 +54,6 @@ pub struct Core {
     shut: bool,
     /// The last flush waits for the stream. The reader is told by [`STALLED`].
     stalled: bool,
-    /// Our Close does not get out.
-    patience: Option<Box<Patience>>,
     /// permessage-deflate was agreed on.
     deflater: Option<Box<Deflater>>,
 }
@@ -266,13 +264,17 @@ impl Core {
         control: &Control,
         done: Poll<io::Result<()>>,
     ) -> Poll<io::Result<()>> {
-        if done.is_ready() || !control.rules.is_answered() {
+        let waits = done.is_pending() && control.rules.is_answered();
+        if !waits {
             return done;
         }
         let gathered = self.out.unwritten();
-        let patience = self.patience.get_or_insert_with(|| Box::new(Patience::new(control, gathered)));
+        let mut owed = control.owed();
+        let patience = owed.patience.get_or_insert_with(|| Box::new(Patience::new(control, gathered)));
         let error = ready!(patience.poll(cx, control, gathered));
-        (self.patience, self.closed, self.shut) = (None, true, true); // nothing will be written any more
+        owed.patience = None;
+        drop(owed);
+        (self.closed, self.shut) = (true, true); // nothing will be written any more
         control.give_up();
         Poll::Ready(Err(error.into()))
     }
@@ -311,7 +313,8 @@ impl Core {
         ready!(self.poll_close(cx, control, None))?;
         let flushed = self.poll_flush(cx, control);
         ready!(self.poll_in_time(cx, control, flushed))?;
-        self.patience = None;
+        control.clear(UNHEARD);
+        control.owed().patience = None;
         let (rules, flags) = (&control.rules, control.flags());
         //= 6455-7.1.1-3
         // A client leaves the end of the stream to the server, if that is going to hear of our Close.
@@ -383,7 +386,6 @@ impl WsWriter {
             closed: false,
             shut: false,
             stalled: false,
-            patience: None,
             deflater,
         };
         Self { core: Some(core), control, waker: None }
