@@ -2,7 +2,7 @@
 //!
 //! Handlers are set explicitly, so that it works as PID 1 as well. SIGHUP is left ignored where it was (nohup). SIGXFSZ, of a
 //! file that would become larger than it may (`ulimit -f`), must not end the program: the write fails anyway. Ends of children
-//! are heeded even where whoever started the program had them ignored.
+//! are heeded even where whoever started the program had them ignored. None of all these stays blocked.
 
 /// Number of the next signal that asks to leave.
 #[cfg(unix)]
@@ -45,6 +45,21 @@ impl Signals {
             _ = hang_up => 1,
         }
     }
+}
+
+/// For before the first thread: whoever started the program may have blocked signals that it heeds, and is deaf to them then,
+/// and to the ends of children. Children are started without any blocked signals (std): whoever ends them expects that they hear
+/// of it.
+#[cfg(unix)]
+pub fn unblock() -> std::io::Result<()> {
+    use rustix::process::Signal;
+    let heeded = [Signal::HUP, Signal::INT, Signal::PIPE, Signal::TERM, Signal::CHILD, Signal::XFSZ];
+    sockets::endpoint::process::signal_mask::unblock(&heeded.map(Signal::as_raw))
+}
+
+#[cfg(not(unix))]
+pub fn unblock() -> std::io::Result<()> {
+    Ok(())
 }
 
 /// For before the first child: a process that was started with SIGCHLD ignored is never told how its children end, since the
