@@ -112,9 +112,15 @@ pub trait DatagramRead: Send {
     /// The announced chunk is done with.
     fn consume(&mut self);
 
+    /// Calls `visit` with every reader inside of this one. Without a default, so that nobody forgets to hand on what is asked
+    /// and told by the methods below: whoever wraps none does nothing here.
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead));
+
     /// The sink does not take the announced chunk for now. How fast the peer speaks cannot be told from what has piled up
-    /// when it does. Wrappers pass it on.
-    fn sink_waits(&mut self) {}
+    /// when it does.
+    fn sink_waits(&mut self) {
+        self.for_each_inner(&mut |inner| inner.sink_waits());
+    }
 
     /// The sink has no message borders: hand out parts as they arrive instead of waiting for whole frames. Called before
     /// the first read; wrappers pass it on if they do not care for borders themselves.
@@ -126,14 +132,19 @@ pub trait DatagramRead: Send {
 
     /// After the end of both directions: Pending while the peer should be the first to end the connection below, as a
     /// server should for a WebSocket client (RFC 6455 7.1.1). Whoever waits for it bounds the wait.
-    fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut open = false;
+        self.for_each_inner(&mut |inner| open |= inner.poll_closed(cx).is_pending());
+        if open { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// Our own end was sent in a way that peers answer, and nothing but that answer is owed by this one: it may go on, but
-    /// silence has no other meaning any more (RFC 6455 7.1.1). When it begins the task that was Pending here is woken.
-    fn awaits_answer(&self) -> bool {
-        false
+    /// silence has no other meaning any more (RFC 6455 7.1.1). When it begins the task that was Pending here is woken. Of
+    /// several readers in one all have to wait for nothing else; whoever holds something back itself is not silent.
+    fn awaits_answer(&mut self) -> bool {
+        let (mut any, mut all) = (false, true);
+        self.for_each_inner(&mut |inner| (any, all) = (true, all && inner.awaits_answer()));
+        any && all
     }
 
     /// Identity of the queue that this is the end of, if all it does is to give back what the other end takes. An exchange

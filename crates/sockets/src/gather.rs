@@ -120,6 +120,11 @@ impl Gather {
         self.pending.is_empty() && self.sent == 0
     }
 
+    /// What was taken and not written: it gets less, or a piece that is on its way more, as the stream takes bytes.
+    pub fn unwritten(&self) -> usize {
+        self.pending.len().wrapping_sub(self.sent)
+    }
+
     /// A small piece of `n` bytes would be accepted without writing anything.
     pub fn has_room(&self, n: usize) -> bool {
         self.pending.is_empty() || self.pending.room() >= n

@@ -4,7 +4,7 @@ use crate::{
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     hangup::Hangup,
     info::SocketInfo,
-    net::kernel_stream::KernelStream,
+    net::kernel_stream::{KernelStream, unsent},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
 use std::{
@@ -81,6 +81,11 @@ impl Link {
                 _ => return,
             }
         }
+    }
+
+    /// Bytes that were written and that the peer has not taken yet; None where the system does not say.
+    pub fn unsent(&self) -> Option<usize> {
+        unsent(&self.0)
     }
 
     /// Makes the coming close a reset (SO_LINGER 0), so that the peer sees what happened to the other side. UNIX sockets

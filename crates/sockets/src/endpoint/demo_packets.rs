@@ -46,6 +46,8 @@ impl DatagramRead for CountdownPackets {
             self.digit -= 1;
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 /// Prints a line for each chunk: what it is, its length, its bytes.

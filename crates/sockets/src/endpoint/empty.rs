@@ -36,6 +36,8 @@ impl DatagramRead for Empty {
     }
 
     fn consume(&mut self) {}
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl DatagramWrite for Empty {

@@ -299,6 +299,8 @@ impl DatagramRead for MirrorReader {
             self.eof |= self.flags.any(Flags::EOF);
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl Drop for MirrorReader {

@@ -18,6 +18,8 @@ mod living;
 #[cfg_attr(unix, path = "process/os_unix.rs")]
 #[cfg_attr(not(unix), path = "process/os_elsewhere.rs")]
 mod os;
+#[cfg(unix)]
+pub mod signal_mask;
 mod supervisor;
 #[cfg(unix)]
 pub mod unix;

@@ -3,9 +3,11 @@
 use super::{
     error::{Direction, ExchangeError, Failed},
     mover::{Body, End, Moved, Mover, State},
-    session::ANSWER,
 };
-use crate::datagram::{BoxDatagramRead, BoxDatagramWrite};
+use crate::{
+    datagram::{BoxDatagramRead, BoxDatagramWrite},
+    overlay::ws::ANSWER,
+};
 use std::{
     future::Future,
     pin::Pin,
@@ -59,7 +61,7 @@ impl CopyPackets {
     //= 6455-7.1.1-2
     fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let spoke = std::mem::take(&mut self.mover.moved);
-        if !self.mover.from.as_ref().is_some_and(|from| from.awaits_answer()) {
+        if !self.mover.from.as_mut().is_some_and(|from| from.awaits_answer()) {
             self.answer = None;
             return Poll::Pending;
         }

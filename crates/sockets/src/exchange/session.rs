@@ -16,7 +16,11 @@ use crate::{
     hangup::Hangup,
     hub::HubError,
     info::{Ending, SocketInfo},
-    overlay::{defragment::DefragmentError, length_prefixed::LengthPrefixedError, ws::WsError},
+    overlay::{
+        defragment::DefragmentError,
+        length_prefixed::LengthPrefixedError,
+        ws::{ANSWER, WsError},
+    },
     owners::Half,
     socket::Link,
     stop::Stop,
@@ -26,8 +30,6 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// For the last writes to somebody who may be gone: a round trip round the world, even with a packet lost.
 pub(super) const LAST_WRITES: Duration = Duration::from_secs(2);
-/// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
-pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// What a timer is for.
 #[derive(Clone, Copy)]
@@ -304,7 +306,8 @@ impl ExchangePackets {
         let ends = session.end_on_error || prefixed.is_some();
         let too_long = prefixed.is_some_and(LengthPrefixedError::is_ours)
             || error.get_ref().is_some_and(|e| e.is::<DefragmentError>() || e.is::<HubError>());
-        let vanished = error.get_ref().and_then(|e| e.downcast_ref()) == Some(&WsError::Silent);
+        let ws_error = error.get_ref().and_then(|e| e.downcast_ref());
+        let vanished = matches!(ws_error, Some(WsError::Silent | WsError::Unread));
         let error = ExchangeError { direction, part, error };
         let side = if session.mirrored { Side::Left } else { error.side() };
         if vanished {

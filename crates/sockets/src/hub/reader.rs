@@ -113,6 +113,8 @@ impl DatagramRead for HubReader {
         }
     }
 
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
+
     fn sink_waits(&mut self) {
         if !self.told_slow {
             self.told_slow = true;

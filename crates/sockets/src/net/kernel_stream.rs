@@ -13,7 +13,12 @@ mod os;
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "kernel_stream/hold_elsewhere.rs")]
 mod hold;
 
+#[cfg_attr(target_os = "linux", path = "kernel_stream/unsent_linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "kernel_stream/unsent_elsewhere.rs")]
+mod unsent;
+
 pub use os::KernelStream;
+pub(crate) use unsent::unsent;
 
 use crate::{
     info::SocketInfo,

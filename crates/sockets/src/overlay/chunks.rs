@@ -83,6 +83,8 @@ impl DatagramRead for StreamChunks {
             self.window.skip(self.len);
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 /// Byte stream as message writer: payloads one after another, control payloads left out.

@@ -111,20 +111,12 @@ impl DatagramRead for DatagramLogReader {
         self.inner.consume();
     }
 
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        visit(&mut *self.inner);
+    }
+
     fn parts_suffice(&mut self) {
         self.inner.parts_suffice();
-    }
-
-    fn sink_waits(&mut self) {
-        self.inner.sink_waits();
-    }
-
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.inner.poll_closed(cx)
-    }
-
-    fn awaits_answer(&self) -> bool {
-        self.inner.awaits_answer()
     }
 }
 

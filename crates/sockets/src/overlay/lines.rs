@@ -257,6 +257,8 @@ impl DatagramRead for LineReader {
         }
     }
 
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
+
     fn parts_suffice(&mut self) {
         self.parts_suffice = true;
     }

@@ -128,11 +128,11 @@ impl DatagramRead for SplitReader {
         }
     }
 
-    fn sink_waits(&mut self) {
-        self.main.sink_waits();
-        // It is not read either until the sink goes on.
-        if let Some(unread) = &mut self.unread {
-            unread.sink_waits();
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        // The other one is not read either until the sink goes on, and has its own end of the connection below.
+        visit(&mut *self.main);
+        for read in [&mut self.unread, &mut self.closing].into_iter().flatten() {
+            visit(&mut **read);
         }
     }
 
@@ -144,13 +144,9 @@ impl DatagramRead for SplitReader {
         self.main.may_merge();
     }
 
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let readers = [Some(&mut self.main), self.unread.as_mut(), self.closing.as_mut()];
-        let mut open = false;
-        for read in readers.into_iter().flatten() {
-            open |= read.poll_closed(cx).is_pending();
-        }
-        if open { Poll::Pending } else { Poll::Ready(()) }
+    fn awaits_answer(&mut self) -> bool {
+        // Nothing of what the other one says is handed on.
+        self.main.awaits_answer()
     }
 }
 
@@ -237,6 +233,7 @@ mod tests {
                 &mut []
             }
             fn consume(&mut self) {}
+            fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
         }
         let socket = |ending| {
             let info = Arc::new(SocketInfo { specifier: Some("ws://h/".into()), ..SocketInfo::default() });

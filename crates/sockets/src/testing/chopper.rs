@@ -260,6 +260,10 @@ impl DatagramRead for ChoppedDatagramRead {
         }
     }
 
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        visit(&mut *self.inner);
+    }
+
     fn parts_suffice(&mut self) {
         self.inner.parts_suffice();
     }

@@ -39,6 +39,8 @@ impl DatagramRead for ChunkSource {
             self.0.pop_front();
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 /// All chunks of at most `max` bytes up to and with the first EOF.

@@ -137,6 +137,8 @@ impl DatagramRead for PairReader {
             lock(&self.queue).spare.push(chunk.bytes);
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl DatagramWrite for PairWriter {

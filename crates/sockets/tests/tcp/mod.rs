@@ -128,4 +128,6 @@ impl DatagramRead for Chunks {
         self.flags = None;
         self.window.skip(self.window.len());
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }

@@ -9,7 +9,7 @@ use super::{
     features::features,
     generate, logging,
     shell_words::shell_words,
-    signals::{Signals, heed_children},
+    signals::{Signals, heed_children, unblock},
     value::Duration,
 };
 use crate::{
@@ -102,6 +102,7 @@ fn work(line: &CommandLine) -> Result<u8> {
     if program.dump_spec {
         return print(&format!("{}{text}", origin()));
     }
+    unblock().map_err(|e| Error::with_source(Kind::Start, "cannot unblock signals", e))?;
     let runtime = runtime(program, &text)?;
     // Positions mean something only with the name of a script that the user has.
     let path = script.and_then(|args| args.spec1.as_ref());

@@ -2,10 +2,11 @@
 //!
 //! Handlers are set explicitly, so that it works as PID 1 as well. SIGHUP is left ignored where it was (nohup). SIGXFSZ, of a
 //! file that would become larger than it may (`ulimit -f`), must not end the program: the write fails anyway. Ends of children
-//! are heeded even where whoever started the program had them ignored. Outside Unix only Ctrl-C is known.
+//! are heeded even where whoever started the program had them ignored. None of all these stays blocked. Outside Unix only
+//! Ctrl-C is known.
 
 #[cfg_attr(not(unix), path = "signals/elsewhere.rs")]
 #[cfg_attr(unix, path = "signals/unix.rs")]
 mod os;
 
-pub use os::{Signals, heed_children};
+pub use os::{Signals, heed_children, unblock};

@@ -416,7 +416,7 @@ fn status(e: &(dyn error::Error + 'static)) -> Option<Kind> {
         }
         match e.downcast_ref() {
             Some(WsError::TextNotUtf8 | WsError::ControlRate(_)) => return Some(Kind::Framing),
-            Some(WsError::Silent) => return Some(Kind::Keepalive),
+            Some(WsError::Silent | WsError::Unread) => return Some(Kind::Keepalive),
             _ => {}
         }
         // An io::Error answers `source()` with the source of what it wraps.

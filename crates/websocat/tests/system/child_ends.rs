@@ -6,7 +6,7 @@ use super::program::{
 use rustix::process::Signal;
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::Shutdown,
     process::{Command, Stdio},
 };
@@ -46,6 +46,33 @@ fn ends_are_heeded_where_they_were_ignored() {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let over = Program::spawn(&mut command).over();
     assert!(over.stderr.contains("ended: exit status: 3"), "{over:?}");
+}
+
+/// The program as it is started by somebody who has blocked all signals, which is inherited.
+fn with_signals_blocked(child: &str) -> Program {
+    let mut command = Command::new("env");
+    command.args(["--block-signal", env!("CARGO_BIN_EXE_websocat"), "-b", "-U", "-", child]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    Program::spawn(&mut command)
+}
+
+#[test]
+fn signals_are_heeded_where_they_were_blocked() {
+    let mut program = with_signals_blocked("cmd:grep SigBlk /proc/self/status; exit 3");
+    let mut said = String::new();
+    program.child().stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    let over = program.over();
+    assert!(over.stderr.contains("ended: exit status: 3"), "{over:?}");
+    // The child can be told to end as well.
+    assert_eq!(said.trim_start_matches("SigBlk:").trim(), "0000000000000000");
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let mut program = with_signals_blocked("cmd:echo up; sleep 1000");
+        let mut up = [0; 3];
+        program.child().stdout.as_mut().unwrap().read_exact(&mut up).unwrap();
+        program.signal(signal);
+        let over = program.over();
+        assert!(over.code().is_some(), "{over:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod filters;
 mod keepalive;
 mod moving;
 mod peer;
+mod unanswered;
 mod websockets;
 
 use super::{CopyPackets, Direction, ExchangeError, ExchangeOptions, ExchangePackets, Part};

@@ -239,6 +239,8 @@ impl DatagramRead for Reader {
         self.announced = None;
     }
 
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
+
     fn parts_suffice(&mut self) {
         self.peer.with(|s| s.parts = true);
     }

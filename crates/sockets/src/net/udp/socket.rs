@@ -231,6 +231,8 @@ impl DatagramRead for UdpReader {
     fn consume(&mut self) {
         self.batch.consume();
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 /// Sends to the target of the moment.

@@ -233,6 +233,8 @@ impl DatagramRead for SeqpacketRead {
         }
     }
 
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
+
     fn sink_waits(&mut self) {
         self.window.release();
     }

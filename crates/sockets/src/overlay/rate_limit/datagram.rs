@@ -15,11 +15,13 @@ pub struct RateLimitedSource {
     inner: BoxDatagramRead,
     pace: Pace,
     announced: Option<Flags>,
+    /// The inner reader has announced a chunk that waits for the bucket.
+    held_back: bool,
 }
 
 impl RateLimitedSource {
     pub fn new(inner: BoxDatagramRead, limit: &RateLimit) -> Self {
-        Self { inner, pace: Pace::new(limit), announced: None }
+        Self { inner, pace: Pace::new(limit), announced: None, held_back: false }
     }
 }
 
@@ -30,7 +32,9 @@ impl DatagramRead for RateLimitedSource {
         }
         let flags = ready!(self.inner.poll_chunk(cx, max))?;
         if !flags.any(Flags::CONTROL) {
+            self.held_back = true;
             ready!(self.pace.poll_message(cx));
+            self.held_back = false;
         }
         self.announced = Some(flags);
         Poll::Ready(Ok(flags))
@@ -49,8 +53,8 @@ impl DatagramRead for RateLimitedSource {
         self.inner.consume();
     }
 
-    fn sink_waits(&mut self) {
-        self.inner.sink_waits();
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        visit(&mut *self.inner);
     }
 
     fn parts_suffice(&mut self) {
@@ -63,8 +67,8 @@ impl DatagramRead for RateLimitedSource {
         }
     }
 
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.inner.poll_closed(cx)
+    fn awaits_answer(&mut self) -> bool {
+        !self.held_back && self.inner.awaits_answer()
     }
 }
 

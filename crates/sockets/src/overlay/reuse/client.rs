@@ -130,6 +130,12 @@ impl DatagramRead for ClientReader {
             reader.consume();
         }
     }
+
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        if let Some(reader) = &mut self.held {
+            visit(&mut **reader);
+        }
+    }
 }
 
 impl Drop for ClientReader {

@@ -253,17 +253,15 @@ impl DatagramRead for TeeReader {
         }
     }
 
+    fn for_each_inner(&mut self, visit: &mut dyn FnMut(&mut dyn DatagramRead)) {
+        for read in self.nodes.iter_mut().filter_map(|node| node.read.as_mut()) {
+            visit(&mut **read);
+        }
+    }
+
     fn parts_suffice(&mut self) {
         for read in self.nodes.iter_mut().filter_map(|node| node.read.as_mut()) {
             read.parts_suffice();
         }
-    }
-
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut open = false;
-        for read in self.nodes.iter_mut().filter_map(|node| node.read.as_mut()) {
-            open |= read.poll_closed(cx).is_pending();
-        }
-        if open { Poll::Pending } else { Poll::Ready(()) }
     }
 }

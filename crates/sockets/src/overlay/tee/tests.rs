@@ -290,6 +290,8 @@ impl DatagramRead for Broken {
         &mut []
     }
     fn consume(&mut self) {}
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl DatagramWrite for Broken {

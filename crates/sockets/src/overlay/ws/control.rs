@@ -5,10 +5,11 @@
 
 use super::{
     keepalive::{Beat, Life, PING_BODY, Pulse},
+    patience::Patience,
     text::TextInvalid,
     writer::Core,
 };
-use crate::info::SocketInfo;
+use crate::{info::SocketInfo, socket::Link};
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -47,6 +48,10 @@ pub const CLOSED: u16 = 64;
 pub const STREAM_OVER: u16 = 128;
 /// The reader is behind, because its sink was: what comes now may have been sent long ago.
 pub const BEHIND: u16 = 1024;
+/// Set by a writer that does not get its Close out, cleared by the reader when the peer says something.
+pub const UNHEARD: u16 = 2048;
+/// The peer is given up because it takes nothing.
+pub const UNREAD: u16 = 4096;
 /// The writer was dropped and its core is in [`Owed::parked`].
 pub const PARKED: u16 = 32;
 
@@ -68,12 +73,21 @@ pub struct Rules {
     pub client: bool,
 }
 
+impl Rules {
+    /// Our Close asks for an answer. One without a code may end one direction only, and then the other may be silent for hours.
+    pub fn is_answered(&self) -> bool {
+        self.answer_close && !self.no_close_frame && self.close_code.is_some()
+    }
+}
+
 pub struct Control {
     flags: AtomicU16,
     /// A [`Life`], of which the reader keeps account.
     life: AtomicU8,
     pub rules: Rules,
     pub info: Arc<SocketInfo>,
+    /// The kernel's socket, if there is one.
+    pub link: Option<Link>,
     owed: Mutex<Owed>,
 }
 
@@ -94,6 +108,8 @@ pub struct Owed {
     writer: Option<Waker>,
     /// Of the task that reads: it hears that the peer is given up, and drives a writer that was parked.
     reader: Option<Waker>,
+    /// Our Close does not get out.
+    pub patience: Option<Box<Patience>>,
     /// What is left of a dropped writer. It must not refer to the control block that holds it.
     parked: Option<Box<Core>>,
 }
@@ -129,11 +145,17 @@ impl Owed {
 
 impl Control {
     /// `pongs`: how many pings are answered; None: all. `rate`: how many pings and pongs may come per second.
-    pub fn new(rules: Rules, info: Arc<SocketInfo>, pongs: Option<usize>, rate: Option<u32>) -> Self {
+    pub fn new(
+        rules: Rules,
+        info: Arc<SocketInfo>,
+        link: Option<Link>,
+        pongs: Option<usize>,
+        rate: Option<u32>,
+    ) -> Self {
         let allowed = pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
         let owed = Owed { allowed, rate: rate.unwrap_or(0), ..Owed::default() };
         let (flags, life) = (AtomicU16::new(0), AtomicU8::new(Life::New as u8));
-        Self { flags, life, rules, info, owed: Mutex::new(owed) }
+        Self { flags, life, rules, info, link, owed: Mutex::new(owed) }
     }
 
     /// The reader's mark of how the peer is.
@@ -297,6 +319,13 @@ impl Control {
         if let Some(reader) = reader {
             reader.wake();
         }
+    }
+
+    /// The peer takes nothing any more: reading is over, too.
+    #[cold]
+    pub fn give_up(&self) {
+        self.set(UNREAD);
+        self.notify(SILENT, self.owed());
     }
 
     /// Leaves a dropped writer's core to the reader.

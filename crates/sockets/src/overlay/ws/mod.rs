@@ -13,6 +13,7 @@ pub mod deflate;
 pub mod extension;
 mod keepalive;
 mod lossy;
+mod patience;
 mod reader;
 mod sweep;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod writer;
 
 pub use keepalive::KeepaliveOptions;
 pub use lossy::{LossyReader, LossyWriter};
+pub(crate) use patience::ANSWER;
 pub use reader::{HOLD, WsReader};
 pub use text::TextInvalid;
 pub use writer::WsWriter;
@@ -111,6 +113,8 @@ pub enum WsError {
     ControlRate(u32),
     #[error("no sign of life from the peer (--ping-timeout)")]
     Silent,
+    #[error("the peer takes nothing any more of what was sent to it, not even our Close")]
+    Unread,
     #[error("a message to be sent cannot be compressed: the compression library refuses its own state")]
     NotCompressed,
 }
@@ -120,7 +124,7 @@ impl From<WsError> for io::Error {
         let kind = match e {
             WsError::TornMessage => io::ErrorKind::UnexpectedEof,
             WsError::ControlRate(_) => io::ErrorKind::InvalidData,
-            WsError::Silent => io::ErrorKind::TimedOut,
+            WsError::Silent | WsError::Unread => io::ErrorKind::TimedOut,
             WsError::ControlTooLong(_) | WsError::TextNotUtf8 => io::ErrorKind::InvalidInput,
             WsError::NotCompressed => io::ErrorKind::Other,
         };
@@ -151,7 +155,8 @@ pub fn ws_wrap(options: WsOptions, socket: StreamSocket) -> DatagramSocket {
     let deflate =
         info.deflate.map(|agreed| deflate::pair(agreed, options.role == Role::Server, options.deflate, limits));
     let (inflater, deflater) = deflate.map(|pair| (pair.inflater, pair.deflater)).unzip();
-    let control = Arc::new(Control::new(rules, info.clone(), options.max_ping_replies, options.max_control_rate));
+    let control =
+        Arc::new(Control::new(rules, info.clone(), link.clone(), options.max_ping_replies, options.max_control_rate));
     if read.is_some() && write.is_some() {
         let nonce = RandomState::new().hash_one(Arc::as_ptr(&control)) as u32;
         if let Some((pulse, step)) = Pulse::new(options.keepalive, nonce) {

@@ -5,7 +5,9 @@
 
 use super::{
     POLICY_VIOLATION, WsError,
-    control::{BEHIND, CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER},
+    control::{
+        BEHIND, CLOSED, Control, EMPTY_CLOSE, OWED, PARKED, PEER_DONE, SILENT, STALLED, STREAM_OVER, UNHEARD, UNREAD,
+    },
     deflate::Inflater,
     keepalive::Life,
     text::{TextCheck, TextInvalid},
@@ -413,7 +415,8 @@ impl WsReader {
             let _ = self.control.info.ending.set(Ending::Silent);
             self.control.set(STREAM_OVER);
             self.end();
-            return Poll::Ready(Err(WsError::Silent.into()));
+            let error = if flags & UNREAD != 0 { WsError::Unread } else { WsError::Silent };
+            return Poll::Ready(Err(error.into()));
         }
         if self.control.flags() & (OWED | STALLED) != 0 {
             self.control.drive_parked(cx);
@@ -497,6 +500,9 @@ impl DatagramRead for WsReader {
         if flags & (PARKED | SILENT) != 0 && next.is_pending() {
             return self.look(cx, flags);
         }
+        if flags & UNHEARD != 0 && matches!(&next, Poll::Ready(Ok(next)) if !next.any(Flags::CONTROL)) {
+            self.control.clear(UNHEARD);
+        }
         if flags & PARKED != 0 && flags & (OWED | STALLED) != 0 {
             self.control.drive_parked(cx);
         }
@@ -530,6 +536,8 @@ impl DatagramRead for WsReader {
         }
     }
 
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
+
     //= 6455-7.1.1-6
     //= 6455-5.5.1-13
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -554,12 +562,8 @@ impl DatagramRead for WsReader {
     }
 
     //= 6455-7.1.1-2
-    fn awaits_answer(&self) -> bool {
-        let (control, flags) = (&self.control, self.control.flags());
-        let rules = &control.rules;
-        // A Close without a code may end one direction only, and then the other may be silent for hours.
-        let answers = rules.answer_close && !rules.no_close_frame && rules.close_code.is_some();
-        answers && flags & (CLOSED | PEER_DONE | STALLED) == CLOSED
+    fn awaits_answer(&mut self) -> bool {
+        self.control.rules.is_answered() && self.control.flags() & (CLOSED | PEER_DONE | STALLED) == CLOSED
     }
 
     fn parts_suffice(&mut self) {
@@ -587,7 +591,7 @@ mod tests {
 
     #[test]
     fn an_idle_or_ended_reader_owns_no_buffer() {
-        let control = Arc::new(Control::new(Default::default(), Default::default(), None, None));
+        let control = Arc::new(Control::new(Default::default(), Default::default(), None, None, None));
         let peer = Peer::default();
         let mut reader =
             WsReader::new(Box::new(peer.clone()), Decoder::new(wsframe::MaskRule::Forbidden), None, control);

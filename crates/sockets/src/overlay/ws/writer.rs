@@ -5,8 +5,9 @@
 
 use super::{
     POLICY_VIOLATION, WsError,
-    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER},
+    control::{CLOSED, Control, EMPTY_CLOSE, OWED, PEER_DONE, PING, STALLED, STREAM_OVER, UNHEARD},
     deflate::Deflater,
+    patience::Patience,
     text::TextInvalid,
 };
 use crate::{
@@ -249,9 +250,38 @@ impl Core {
         flushed
     }
 
-    /// Sends our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
+    /// Puts our Close, and waits for a peer that takes nothing only as long as there is hope.
     #[cold]
     fn poll_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
+        let put = self.poll_put_close(cx, control, body);
+        self.poll_in_time(cx, control, put)
+    }
+
+    #[cold]
+    fn poll_in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        control: &Control,
+        done: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let waits = done.is_pending() && control.rules.is_answered();
+        if !waits {
+            return done;
+        }
+        let gathered = self.out.unwritten();
+        let mut owed = control.owed();
+        let patience = owed.patience.get_or_insert_with(|| Box::new(Patience::new(control, gathered)));
+        let error = ready!(patience.poll(cx, control, gathered));
+        owed.patience = None;
+        drop(owed);
+        (self.closed, self.shut) = (true, true); // nothing will be written any more
+        control.give_up();
+        Poll::Ready(Err(error.into()))
+    }
+
+    /// Puts our Close, unless one was sent or is owed anyway. `body`: None at a plain end.
+    #[cold]
+    fn poll_put_close(&mut self, cx: &mut Context<'_>, control: &Control, body: Option<&[u8]>) -> Poll<io::Result<()>> {
         //= 6455-6.1-2
         if self.out.is_midway() {
             // Whoever wrote gave up in the middle of a frame: a Close would be taken for the rest of its payload.
@@ -281,7 +311,10 @@ impl Core {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>, control: &Control) -> Poll<io::Result<()>> {
         ready!(self.poll_close(cx, control, None))?;
-        ready!(self.poll_flush(cx, control))?;
+        let flushed = self.poll_flush(cx, control);
+        ready!(self.poll_in_time(cx, control, flushed))?;
+        control.clear(UNHEARD);
+        control.owed().patience = None;
         let (rules, flags) = (&control.rules, control.flags());
         //= 6455-7.1.1-3
         // A client leaves the end of the stream to the server, if that is going to hear of our Close.

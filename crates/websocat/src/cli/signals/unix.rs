@@ -42,6 +42,14 @@ impl Signals {
     }
 }
 
+/// For before the first thread: whoever started the program may have blocked signals that it heeds, and is deaf to them then,
+/// and to the ends of children. Children are started without any blocked signals (std): whoever ends them expects that they hear
+/// of it.
+pub fn unblock() -> io::Result<()> {
+    let heeded = [Signal::HUP, Signal::INT, Signal::PIPE, Signal::TERM, Signal::CHILD, Signal::XFSZ];
+    sockets::endpoint::process::signal_mask::unblock(&heeded.map(Signal::as_raw))
+}
+
 /// For before the first child: a process that was started with SIGCHLD ignored is never told how its children end, since the
 /// kernel forgets them at once.
 pub fn heed_children() -> io::Result<()> {

@@ -8,16 +8,20 @@ use crate::{
 };
 use rhai::{Blob, Engine, NativeCallContext};
 use sockets::{endpoint::process::Child, hangup::Hangup, info::SocketInfo, stream::BoxStreamRead};
-use std::process::Stdio;
-use tokio::io::AsyncReadExt as _;
+use std::{pin::pin, process::Stdio, time::Duration};
+use tokio::{io::AsyncReadExt as _, time::timeout};
 
 /// Most bytes of one output stream that are collected: as many as a value of a script can have.
 const MOST_OUTPUT: u64 = limits::MAX_SIZE as u64;
 
+/// After the end of a child: what it wrote is in the pipe by then, and what it has started and does not wait for is, if it has
+/// to do with it at all, about to end as well.
+const REST: Duration = Duration::from_secs(1);
+
 /// A task that runs the child to its end and goes on with a function that gets its exit status (-1 if it could not be
 /// started, -2 if a signal ended it) and all that it wrote to standard output and standard error, up to 16 MiB each. These
-/// two are collected whatever `configure_fds` says of them, until nobody has them open any more: not even what the child
-/// has started and left behind.
+/// two are collected whatever `configure_fds` says of them, until nobody has them open any more, but no longer than a second
+/// after the child has ended: not for what it has started and left behind.
 fn execute_for_output(
     ctx: NativeCallContext<'_>,
     cmd: &mut CommandHandle,
@@ -46,24 +50,43 @@ async fn collect(mut child: Child) -> Result<(i64, Blob, Blob)> {
     let socket = child.socket(SocketInfo::default());
     // Nobody writes to it.
     drop(socket.write);
-    let outputs =
-        tokio::try_join!(all_of(socket.read, "standard output"), all_of(child.take_stderr(), "standard error"));
-    let (out, err) = outputs.inspect_err(|_| child.kill())?;
-    let ended = child.wait().await.map_err(|e| Error::with_source(Kind::Process, "cannot wait for a child", e))?;
-    Ok((ended.code().map_or(-2, i64::from), out, err))
+    let (stdout, stderr) = (socket.read, child.take_stderr());
+    let (mut out, mut err) = (Blob::new(), Blob::new());
+    let mut outputs = Box::pin(async {
+        tokio::try_join!(all_of(stdout, &mut out, "standard output"), all_of(stderr, &mut err, "standard error"))
+    });
+    let mut ended = pin!(child.wait());
+    let (read, status) = tokio::select! {
+        read = &mut outputs => (read, None),
+        status = &mut ended => {
+            let read = timeout(REST, &mut outputs).await.unwrap_or_else(|_| {
+                tracing::info!("a child has ended, and others still have its output open: they are not waited for");
+                Ok(((), ()))
+            });
+            (read, Some(status))
+        }
+    };
+    drop(outputs);
+    read.inspect_err(|_| child.kill())?;
+    let status = match status {
+        Some(status) => status,
+        None => ended.await,
+    };
+    let status = status.map_err(|e| Error::with_source(Kind::Process, "cannot wait for a child", e))?;
+    Ok((status.code().map_or(-2, i64::from), out, err))
 }
 
-async fn all_of(stream: Option<BoxStreamRead>, name: &str) -> Result<Blob> {
-    let mut bytes = Blob::new();
-    let Some(stream) = stream else { return Ok(bytes) };
-    let mut limited = stream.take(MOST_OUTPUT + 1);
-    let read = limited.read_to_end(&mut bytes).await;
-    read.map_err(|e| Error::with_source(Kind::Process, format!("cannot read a child's {name}"), e))?;
-    if bytes.len() as u64 > MOST_OUTPUT {
-        let text = format!("a child wrote more than {} MiB to its {name}; it is killed", MOST_OUTPUT >> 20);
-        return Err(Error::new(Kind::Process, text));
+/// Reads to the end; what was read by then is in `bytes` if this is dropped before.
+async fn all_of(stream: Option<BoxStreamRead>, bytes: &mut Blob, name: &str) -> Result<()> {
+    let Some(mut stream) = stream else { return Ok(()) };
+    let failed = |e| Error::with_source(Kind::Process, format!("cannot read a child's {name}"), e);
+    while stream.read_buf(bytes).await.map_err(failed)? > 0 {
+        if bytes.len() as u64 > MOST_OUTPUT {
+            let text = format!("a child wrote more than {} MiB to its {name}; it is killed", MOST_OUTPUT >> 20);
+            return Err(Error::new(Kind::Process, text));
+        }
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Kills the child; uses it up. The hangup that comes back happens when it has ended, which it may have done before.
@@ -80,6 +103,11 @@ pub(super) fn register(engine: &mut Engine) {
 #[cfg(all(test, unix))]
 mod tests {
     use crate::functions::testing::{eval_error, run_script};
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    /// Catches a hang.
+    const BOUND: Duration = Duration::from_secs(60);
 
     #[tokio::test]
     async fn outputs_come_as_a_whole() {
@@ -97,6 +125,30 @@ mod tests {
                 }})"#
             );
             assert_eq!(run_script(&script).await.unwrap(), expected, "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_keeps_the_output_of_a_child_open_is_not_waited_for() {
+        for prepare in ["", "c.supervise(#{});"] {
+            for (line, expected) in [
+                ("sleep 1000 & printf $! >&2; printf out; exit 3", "3 out"),
+                // More than fits into a pipe, and one that goes on writing.
+                ("while printf yyyyyyyyyyyyyyy; do :; done & printf $! >&2; head -c 300000 /dev/zero", "0 long"),
+            ] {
+                let script = format!(
+                    r#"let c = subprocess_new("sh"); c.arg("-c"); c.arg("{line}"); {prepare}
+                    c.execute_for_output(|code, out, err| {{
+                        note(`${{code}} ${{if out.len() >= 300000 {{ "long" }} else {{ out.as_string() }}}} ${{err.as_string()}}`);
+                        dummy_task()
+                    }})"#
+                );
+                let noted = timeout(BOUND, run_script(&script)).await.expect("waits for what was left behind").unwrap();
+                let (noted, left) = noted.rsplit_once(' ').unwrap();
+                // What nobody supervises is for us to end.
+                let _ = std::process::Command::new("kill").arg(left).stderr(std::process::Stdio::null()).status();
+                assert_eq!(noted, expected, "{script}");
+            }
         }
     }
 

@@ -329,6 +329,8 @@ impl<P: Packets> DatagramRead for ClientReader<P> {
             self.member.give_back(mem::take(&mut self.batch_bytes));
         }
     }
+
+    fn for_each_inner(&mut self, _: &mut dyn FnMut(&mut dyn DatagramRead)) {}
 }
 
 impl<P> Membership<P> {
