@@ -13,7 +13,9 @@ use crate::{
     error::{Error, Kind, Result},
     functions::serve::{Connection, Serving, Source, serve},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run, task,
+    },
     spec::{About, EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then, os_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -413,7 +415,7 @@ where
             let Some(seat) = self.limits.seat(None, &mut info) else { continue };
             let name = info.describe().into();
             let (give, on_accept) = (self.give.clone(), self.on_accept.for_session());
-            let session = Box::pin(async move { Ok(Flow::Then(give(&on_accept, socket, info)?)) });
+            let session = Task::new(async move { Ok(Flow::Then(give(&on_accept, socket, info)?)) });
             return Ok(Connection { name, session, seat });
         }
     }
