@@ -1,7 +1,7 @@
 //! The reference of scenario functions, read from the source: names, documentation, parameters, option keys.
 //!
 //! A function is part of it when some `fn register` names it, in a `register!(engine, name, …)` list or by
-//! `engine.register_fn("name", function)`. `RhOpts<T>` stands for a map with the fields of struct `T` (or of several, in a
+//! `engine.register_native("name", function)`. `RhOpts<T>` stands for a map with the fields of struct `T` (or of several, in a
 //! tuple), `RhFn<(A, B)>` for a closure that returns a task, `RhFn<((A, B), R)>` for one that returns an `R`. A type is shown by the name
 //! that `register_type_with_name` gives it.
 
@@ -162,7 +162,7 @@ impl<'a> Visit<'a> for Registrations {
         {
             self.types.push((kind.to_token_stream().to_string(), name.value()));
         }
-        if call.method != "register_fn" {
+        if call.method != "register_native" {
             return;
         }
         let mut args = call.args.iter();
@@ -404,7 +404,8 @@ mod tests {
             engine.register_type_with_name::<TaskHandle>("Task");
             engine.register_type_with_name::<Handle<BoxStreamRead>>("StreamRead");
             crate::register!(engine, repeat, answer);
-            engine.register_fn("send", slot_send).register_fn("other", |x: i64| x);
+            engine.register_native("send", slot_send);
+            engine.register_native("other", |x: i64| x);
         }
         #[cfg(test)]
         mod tests { fn register(engine: &mut Engine) { register!(engine, private); } }

@@ -35,8 +35,8 @@ pub fn load(text: &str, stop: Stop) -> Result<(Arc<Scenario>, Task)> {
 
 /// The same with a seed for all randomness of the scenario (`--random-seed`).
 pub fn load_seeded(text: &str, stop: Stop, seed: Option<u64>) -> Result<(Arc<Scenario>, Task)> {
-    let engine = engine();
-    let ast = limits::compile(&engine, text)?;
+    let mut engine = engine();
+    let ast = limits::compile(&mut engine, text)?;
     let scenario = Scenario::new(engine, ast, stop, seed)?;
     let value: rhai::Dynamic = limits::limited(|| scenario.engine.eval_ast(&scenario.ast)).map_err(script_error)?;
     let kind = scenario.engine.map_type_name(value.type_name()).to_owned();
@@ -91,6 +91,41 @@ mod tests {
             assert!(e.to_string().contains("maximum complexity (line 1"), "{open}: {e}");
         }
     }
+
+    /// Half the stack of a thread has room for what is read without one of its own, and both ways have the same limit.
+    #[test]
+    fn shallow_text_is_read_where_it_is_wanted() {
+        let work = || {
+            for (open, close) in SHAPES {
+                let mut told = vec![];
+                for n in (1..100).chain([1001, 2000, 100_000]) {
+                    let read = limits::compile(&mut engine(), &format!("{}1{}", open.repeat(n), close.repeat(n)));
+                    told.extend(read.err().map(|e| (n, e.to_string())));
+                }
+                assert!(told.len() >= 3, "{open}: {told:?}");
+                for (n, e) in told {
+                    assert!(n > 100 && e.contains("maximum complexity (line 1"), "{open}: {n}: {e}");
+                }
+            }
+        };
+        std::thread::Builder::new().stack_size(1 << 20).spawn(work).unwrap().join().unwrap();
+        assert_eq!(engine().max_expr_depth(), 1000);
+    }
+
+    /// Ways in which text nests: what opens and what closes.
+    const SHAPES: [(&str, &str); 11] = [
+        ("task_wrap(|| ", ")"),
+        ("[", "]"),
+        ("#{a:", "}"),
+        ("(", ")"),
+        ("if true {", "}"),
+        ("`${", "}`"),
+        ("!", ""),
+        ("- ", ""),
+        ("2 ** ", ""),
+        ("|| ", ""),
+        ("f(1)[", "]"),
+    ];
 
     #[test]
     fn values_that_grow_too_large_are_an_error() {

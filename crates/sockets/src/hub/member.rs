@@ -61,6 +61,16 @@ pub enum Given {
     LetGo,
 }
 
+/// What the user has to be told, when no lock is held: writing it may take its time, and all of a room would wait.
+#[must_use]
+pub struct Notice(String);
+
+impl Notice {
+    pub fn tell(self) {
+        tracing::warn!("hub: {}", self.0);
+    }
+}
+
 /// Shared by the room, the member's halves and its hangup.
 pub struct Member(Mutex<Queue>);
 
@@ -114,16 +124,15 @@ impl Member {
     }
 
     /// A message for it. It misses one that [`Member::refuses`] refuses, if nobody is let go by policy.
-    pub fn offer(&self, message: &Message, room: &str) -> Given {
+    pub fn offer(&self, message: &Message, room: &str) -> (Given, Option<Notice>) {
         let mut queue = lock(&self.0);
-        let len = message.bytes.len();
+        let len = message.len();
         let given = match queue.backlog.offer(message.clone(), len, true, &mut drop) {
             Offer::Disconnect(why) => {
-                let who = queue.who();
+                let notice = Notice(format!("{} of room {room:?} is disconnected: {why}", queue.who()));
                 drop(queue);
-                tracing::warn!("hub: {who} of room {room:?} is disconnected: {why}");
                 self.end(Leave::TooSlow);
-                return Given::LetGo;
+                return (Given::LetGo, Some(notice));
             }
             Offer::Kept => Given::Has,
             Offer::Dropped(_) => Given::Misses,
@@ -132,10 +141,8 @@ impl Member {
                 Given::Misses
             }
         };
-        if queue.has_missed() && queue.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN) {
-            queue.tell_missed(room);
-        }
-        given
+        let tells = queue.has_missed() && queue.told.is_none_or(|told| told.elapsed() >= TELL_AGAIN);
+        (given, if tells { queue.missed(room) } else { None })
     }
 
     /// Wakes its reader if something waits for it.
@@ -157,7 +164,7 @@ impl Member {
             return (Poll::Ready(Taken::Message { message, more }), std::mem::take(&mut queue.refused));
         }
         queue.slow = false;
-        queue.tell_missed(room);
+        let missed = queue.missed(room);
         queue.backlog.release_beyond(KEPT_ENTRIES);
         let taken = match queue.over {
             Some(why) => Poll::Ready(Taken::Over(why)),
@@ -168,7 +175,20 @@ impl Member {
                 Poll::Pending
             }
         };
-        (taken, std::mem::take(&mut queue.refused))
+        let refused = std::mem::take(&mut queue.refused);
+        drop(queue);
+        missed.into_iter().for_each(Notice::tell);
+        (taken, refused)
+    }
+
+    /// Bytes that wait for it.
+    pub fn waiting_bytes(&self) -> usize {
+        lock(&self.0).backlog.bytes()
+    }
+
+    /// Its name, for the log.
+    pub fn who(&self) -> String {
+        lock(&self.0).who()
     }
 
     /// What it was lent is not taken for now. Whether somebody waits for it who need not, by policy.
@@ -193,9 +213,11 @@ impl Member {
     /// Its reader is gone: what waited is given back, and what it has missed is told.
     pub fn leave(&self, room: &str) {
         let mut queue = lock(&self.0);
-        queue.tell_missed(room);
+        let missed = queue.missed(room);
         queue.backlog = Backlog::new(SlowConsumer::Block, 0);
         queue.reader = None;
+        drop(queue);
+        missed.into_iter().for_each(Notice::tell);
     }
 
     fn poll_over(&self, cx: &Context<'_>) -> Poll<Leave> {
@@ -215,13 +237,12 @@ impl Queue {
         self.missed > 0 || self.backlog.has_dropped()
     }
 
-    fn tell_missed(&mut self, room: &str) {
+    fn missed(&mut self, room: &str) -> Option<Notice> {
         let missed = self.backlog.take_dropped() + std::mem::take(&mut self.missed);
-        if missed > 0 {
-            let who = self.who();
-            tracing::warn!("hub: {who} of room {room:?} is too slow: {missed} messages were dropped for it");
+        (missed > 0).then(|| {
             self.told = Some(Instant::now());
-        }
+            Notice(format!("{} of room {room:?} is too slow: {missed} messages were dropped for it", self.who()))
+        })
     }
 
     /// Names may come from clients.

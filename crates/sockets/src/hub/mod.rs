@@ -5,10 +5,13 @@
 //! a member that does not keep up is a matter of [`SlowConsumer`]; everything that grows has a limit in [`HubOptions`].
 //!
 //! - `room`: who gets a message, and who has to wait before it may say one. `member`: what waits for one of them.
+//! - `message`: what is said, and the memory that all of it takes. `relief`: who has to go when that is too much.
 //! - `reader`, `writer`: the halves of a member's socket.
 
 mod member;
+mod message;
 mod reader;
+mod relief;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -16,6 +19,7 @@ mod writer;
 
 use crate::{backlog::SlowConsumer, datagram::Flags, hangup::Hangup, socket::DatagramSocket};
 use member::{Leave, Member};
+use message::{Memory, Message};
 use reader::HubReader;
 use room::{Publisher, Room};
 use std::{
@@ -49,6 +53,9 @@ pub struct HubOptions {
     pub max_backlog: usize,
     /// Messages that may wait for one member.
     pub max_backlog_messages: usize,
+    /// Memory in bytes that all messages which wait in the hub may take. One that waits for several counts once, and 40 bytes
+    /// for each of them. When it is exceeded those for whom most waits are let go, whatever the policy.
+    pub max_total: usize,
 }
 
 impl Default for HubOptions {
@@ -67,6 +74,8 @@ impl Default for HubOptions {
             max_backlog: 1 << 20,
             // 64 batches of an exchange. A member that never reads pins 160 KiB of entries beside the bytes.
             max_backlog_messages: 4096,
+            // 256 rooms where somebody has stopped to read, and little for a machine that serves so many.
+            max_total: 256 << 20,
         }
     }
 }
@@ -107,6 +116,8 @@ pub enum HubError {
     Closed,
     #[error("a message is longer than the {0} bytes that a member may say (max_message_bytes)")]
     MessageTooLong(usize),
+    #[error("messages that wait take more than {0} bytes (max_total_bytes), and nobody else is to blame")]
+    NoMemory(usize),
 }
 
 impl From<HubError> for io::Error {
@@ -121,6 +132,9 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     options: HubOptions,
+    memory: Arc<Memory>,
+    /// Held by whoever looks for members to let go.
+    relief: Mutex<()>,
     rooms: Mutex<Rooms>,
 }
 
@@ -137,21 +151,14 @@ struct Place {
     seats: usize,
 }
 
-/// One message, shared by all that it waits for.
-#[derive(Clone)]
-struct Message {
-    bytes: Arc<[u8]>,
-    /// Only TEXT and UTF8.
-    flags: Flags,
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Hub {
     pub fn new(options: HubOptions) -> Self {
-        Self(Arc::new(Shared { options, rooms: Mutex::default() }))
+        let memory = Memory::new(options.max_total);
+        Self(Arc::new(Shared { options, memory, relief: Mutex::default(), rooms: Mutex::default() }))
     }
 
     /// A new member of this room, which comes into being with its first one. The socket's hangup fires for a member that is
@@ -192,7 +199,7 @@ impl Hub {
         }
         let room = lock(&self.0.rooms).by_name.get(name).map(|place| place.room.clone());
         let Some(room) = room else { return Ok(0) };
-        let message = Message { bytes: bytes.into(), flags };
+        let message = self.0.message([b"", bytes], flags)?;
         let mut publisher = Publisher::new(room);
         let mut patience = None;
         let reached = poll_fn(|cx| {
@@ -205,6 +212,11 @@ impl Hub {
         .await;
         publisher.flush();
         Ok(reached)
+    }
+
+    /// Bytes of memory that messages which wait take, as [`HubOptions::max_total`] counts them.
+    pub fn memory(&self) -> usize {
+        self.0.memory.used()
     }
 
     /// How many members a room has; 0 if there is no such room.

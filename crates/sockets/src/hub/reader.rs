@@ -49,7 +49,7 @@ impl HubReader {
     /// Copies the next part of a message into the window.
     fn lend(&mut self, message: Message, at: usize, max: usize) -> Flags {
         let largest = if under_pressure() { SIZES[1] } else { LARGEST };
-        let rest = message.bytes.get(at..).unwrap_or_default();
+        let rest = message.bytes().get(at..).unwrap_or_default();
         let part = rest.get(..max.clamp(1, largest)).unwrap_or(rest);
         if !part.is_empty() {
             self.window.reserve(part.len());

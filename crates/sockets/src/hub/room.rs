@@ -5,7 +5,7 @@
 
 use super::{
     HubOptions, Message, lock,
-    member::{Given, Leave, Member},
+    member::{Given, Leave, Member, Notice},
 };
 use crate::{backlog::SlowConsumer, info::SocketInfo};
 use std::{
@@ -68,6 +68,17 @@ impl Room {
         lock(&self.state).members.push(member);
     }
 
+    /// Those who read.
+    pub fn members(&self) -> Vec<Arc<Member>> {
+        lock(&self.state).members.clone()
+    }
+
+    /// A member that is too slow for the hub.
+    pub fn let_go(&self, member: &Arc<Member>) {
+        self.remove(member);
+        member.end(Leave::TooSlow);
+    }
+
     /// A member that reads no more.
     pub fn remove(&self, member: &Arc<Member>) {
         let mut state = lock(&self.state);
@@ -107,18 +118,21 @@ impl State {
         }
     }
 
-    /// Gives a message to those who hear it; how many have it then. Those that are let go are members no more.
-    fn give(&mut self, message: &Message, hears: impl Fn(&Arc<Member>) -> bool, room: &str) -> usize {
-        let mut reached = 0;
+    /// Gives a message to those who hear it; how many have it then, and what the user has to be told when the room is not
+    /// locked any more. Those that are let go are members no more.
+    fn give(&mut self, message: &Message, hears: impl Fn(&Arc<Member>) -> bool, room: &str) -> (usize, Vec<Notice>) {
+        let (mut reached, mut notices) = (0, vec![]);
         self.members.retain(|member| {
             if !hears(member) {
                 return true;
             }
-            let given = member.offer(message, room);
+            let (given, notice) = member.offer(message, room);
+            notices.extend(notice);
             reached += usize::from(given == Given::Has);
             given != Given::LetGo
         });
-        reached
+        message.waits_for(reached);
+        (reached, notices)
     }
 
     /// Puts this publisher into the queue, or remembers its new waker there.
@@ -187,7 +201,7 @@ impl Publisher {
     }
 
     fn offer(&mut self, cx: &Context<'_>, message: &Message, by: Option<&Arc<Member>>, forced: bool) -> Offered {
-        let (room, len) = (&*self.room, message.bytes.len());
+        let (room, len) = (&*self.room, message.len());
         let hears = |member: &Arc<Member>| room.echo || !by.is_some_and(|by| Arc::ptr_eq(by, member));
         let mut state = lock(&room.state);
         if state.waiting.front().is_some_and(|(first, _)| *first != self.id) {
@@ -201,10 +215,12 @@ impl Publisher {
             state.wait(self.id, cx.waker());
             return Offered::Waits;
         }
-        let reached = state.give(message, hears, &room.name);
+        let (reached, notices) = state.give(message, hears, &room.name);
         if std::mem::take(&mut self.waits) {
             state.stop_waiting(self.id);
         }
+        drop(state);
+        notices.into_iter().for_each(Notice::tell);
         Offered::Taken(reached)
     }
 
@@ -212,11 +228,12 @@ impl Publisher {
     /// for which too much waits.
     pub fn publish_now(&mut self, message: &Message) -> usize {
         let mut state = lock(&self.room.state);
-        let reached = state.give(message, |_| true, &self.room.name);
+        let (reached, notices) = state.give(message, |_| true, &self.room.name);
         if std::mem::take(&mut self.waits) {
             state.stop_waiting(self.id);
         }
         drop(state);
+        notices.into_iter().for_each(Notice::tell);
         self.owes_wakes = true;
         reached
     }

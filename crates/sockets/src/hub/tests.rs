@@ -18,6 +18,7 @@ use std::{
 };
 use tokio::time::{Instant, timeout};
 
+mod memory;
 mod publish;
 
 const PART: Flags = Flags::PARTIAL;

@@ -26,7 +26,7 @@ pub struct HubWriter {
     ready: Option<Message>,
     prefix: Box<str>,
     /// Last: the room may vanish with it.
-    _seat: Arc<Seat>,
+    seat: Arc<Seat>,
 }
 
 impl HubWriter {
@@ -38,7 +38,7 @@ impl HubWriter {
             flags: None,
             ready: None,
             prefix,
-            _seat: seat,
+            seat,
         }
     }
 
@@ -51,31 +51,18 @@ impl HubWriter {
         let fed = self.assembly.feed(chunk, last);
         self.flags = (!last).then_some(kept);
         let prefix = if kept.any(Flags::TEXT) { self.prefix.as_bytes() } else { &[] };
-        let message = |bytes: &[u8]| Message { bytes: shared(prefix, bytes), flags: kept };
+        let message = |bytes: &[u8]| self.seat.hub.message([prefix, bytes], kept).map(Some);
         match fed {
             Err(TooLong) => Err(HubError::MessageTooLong(self.assembly.limit())),
             Ok(Fed::Kept) => Ok(None),
-            Ok(Fed::Whole) => Ok(Some(message(chunk))),
+            Ok(Fed::Whole) => message(chunk),
             Ok(Fed::Joined) => {
                 let message = message(self.assembly.joined());
                 self.assembly.forget();
-                Ok(Some(message))
+                message
             }
         }
     }
-}
-
-/// Both together, in one allocation.
-fn shared(prefix: &[u8], bytes: &[u8]) -> Arc<[u8]> {
-    if prefix.is_empty() {
-        return bytes.into();
-    }
-    let mut both: Arc<[u8]> = std::iter::repeat_n(0, prefix.len() + bytes.len()).collect();
-    if let Some((front, back)) = Arc::get_mut(&mut both).and_then(|both| both.split_at_mut_checked(prefix.len())) {
-        front.copy_from_slice(prefix);
-        back.copy_from_slice(bytes);
-    }
-    both
 }
 
 impl DatagramWrite for HubWriter {

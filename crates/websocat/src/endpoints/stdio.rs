@@ -3,7 +3,7 @@
 use crate::{
     error::Result,
     register,
-    scenario::{Handle, OptsReader, RhOpts, RhResult, handle},
+    scenario::{Handle, OptsReader, RegisterNative as _, RhOpts, RhResult, handle},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::Engine;
@@ -71,5 +71,5 @@ fn stdio_socket_with(opts: RhOpts<StdioOpts>) -> RhResult<Handle<StreamSocket>> 
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, stdio_socket);
-    engine.register_fn("stdio_socket", stdio_socket_with);
+    engine.register_native("stdio_socket", stdio_socket_with);
 }

@@ -14,7 +14,9 @@ use crate::{
     error::{Error, Kind, Result},
     functions::Addresses,
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RegisterNative as _, RhFn, RhOpts, RhResult, TaskHandle, handle, task,
+    },
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
@@ -306,5 +308,5 @@ fn connect_error(e: ConnectError) -> Error {
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, connect_tcp, connect_tcp_race);
-    engine.register_fn("connect_tcp_race", connect_tcp_race_array);
+    engine.register_native("connect_tcp_race", connect_tcp_race_array);
 }

@@ -5,7 +5,7 @@
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, task},
+    scenario::{Callback, Flow, OptsReader, RegisterNative as _, RhFn, RhOpts, RhResult, TaskHandle, task},
 };
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
@@ -91,7 +91,7 @@ pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<SocketAddr>("SocketAddr");
     engine.register_type_with_name::<Addresses>("Addresses");
     register!(engine, lookup_host, get_ip, get_port, make_socket_addr, first_address);
-    engine.register_fn("lookup_host", lookup_host_with);
+    engine.register_native("lookup_host", lookup_host_with);
 }
 
 #[cfg(test)]

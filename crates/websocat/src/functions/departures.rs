@@ -60,7 +60,7 @@ fn watch_peer(
                 }
                 tokio::select! {
                     biased;
-                    flow = stage.as_mut() => match flow? {
+                    flow = &mut stage => match flow? {
                         Flow::Done => return Ok(Flow::Done),
                         Flow::Then(next) => stage = next,
                     },

@@ -246,7 +246,7 @@ fn after_children(infos: &[Arc<SocketInfo>; 2]) -> Flow {
     if children.is_empty() {
         return Flow::Done;
     }
-    Flow::Then(Box::pin(async move {
+    Flow::Then(Task::new(async move {
         let mut result = Ok(Flow::Done);
         for child in children {
             result = result.and(child_status(child.ended().await).map(|()| Flow::Done));
@@ -335,7 +335,7 @@ impl Relay {
     ) -> Self {
         let [reader, writer] = [Half::Read, Half::Write].map(|half| through.owner(half, false).info);
         let known = Known::halves(reader.clone(), writer.clone());
-        let task = Box::pin(async move {
+        let task = Task::new(async move {
             let _rest = rest;
             match copy.await.err().and_then(|e| failure(e, &known)) {
                 Some(error) => Err(error),

@@ -39,6 +39,10 @@ struct HubOpts {
     max_backlog_bytes: Option<usize>,
     /// Messages that may wait for one member; 4096 when absent
     max_backlog_messages: Option<usize>,
+    /// Memory in bytes that all messages which wait in the hub may take; 256 MiB when absent. A message that waits for several
+    /// members counts once, and 40 bytes for each of them. When it is exceeded the members for which most waits are disconnected,
+    /// whatever `slow` says, until a quarter is free; whoever speaks is, if that does not help
+    max_total_bytes: Option<usize>,
 }
 
 /// Options of `join`.
@@ -72,6 +76,7 @@ fn hub(opts: RhOpts<HubOpts>) -> RhResult<Hub> {
         max_message: limit("max_message_bytes", opts.max_message_bytes, absent.max_message)?,
         max_backlog: limit("max_backlog_bytes", opts.max_backlog_bytes, absent.max_backlog)?,
         max_backlog_messages: limit("max_backlog_messages", opts.max_backlog_messages, absent.max_backlog_messages)?,
+        max_total: limit("max_total_bytes", opts.max_total_bytes, absent.max_total)?,
     }))
 }
 
@@ -133,7 +138,7 @@ mod tests {
     async fn members_hear_each_other_and_the_script() {
         let script = r#"
             let rooms = hub(#{slow: "block", max_rooms: 2, max_members: 3, max_name_bytes: 9, max_message_bytes: 99,
-                max_backlog_bytes: 999, max_backlog_messages: 9});
+                max_backlog_bytes: 999, max_backlog_messages: 9, max_total_bytes: 9999});
             let a = rooms.join(#{prefix: "a: "}, "tea");
             let b = rooms.join(#{}, "tea");
             note(`${rooms.members("tea")}${rooms.members("coffee")} `);
@@ -162,6 +167,29 @@ mod tests {
         assert_eq!(run_script(script).await.unwrap(), "join: the room has 1 members already (max_members) ");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_in_all_rooms_has_a_limit() {
+        let script = r#"
+            let rooms = hub(#{slow: "block", max_total_bytes: 300});
+            let a = rooms.join(#{}, "a");
+            let b = rooms.join(#{}, "b");
+            sequential([
+                rooms.publish("a", blob(150, 65)),
+                rooms.publish("b", blob(90, 66)),
+                on_failure(rooms.publish("b", blob(299, 67)), |why| { note(why.message); dummy_task() }),
+                race([sleep_ms(60000), sequential([
+                    exchange_packets(#{unidirectional: true}, a, dummy_datagram_socket()),
+                    exchange_packets(#{unidirectional: true}, b, dummy_datagram_socket()),
+                    task_wrap(|| { note(` ${rooms.members("a")}${rooms.members("b")}`); dummy_task() }),
+                ])]),
+            ])"#;
+        let noted = run_script(script).await.unwrap();
+        assert_eq!(
+            noted,
+            "publish: messages that wait take more than 300 bytes (max_total_bytes), and nobody else is to blame 00"
+        );
+    }
+
     #[tokio::test]
     async fn wrong_use() {
         for (script, part) in [
@@ -169,6 +197,7 @@ mod tests {
             ("hub(#{max_rooms: 0})", "option `max_rooms`: must be at least 1"),
             ("hub(#{max_members: 0})", "option `max_members`: must be"),
             ("hub(#{max_backlog_bytes: -1})", "option `max_backlog_bytes`"),
+            ("hub(#{max_total_bytes: 0})", "option `max_total_bytes`: must be"),
             ("hub(#{room: 1})", "unknown option `room`"),
             ("hub(#{}).join(#{prefix: 5}, \"x\")", "option `prefix`"),
             (

@@ -12,8 +12,8 @@ use crate::{
     error::{Error, Kind},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, missing, task,
-        throw,
+        Callback, Flow, Handle, OptsReader, RegisterNative as _, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle,
+        handle, missing, task, throw,
     },
 };
 use rhai::{Array, Engine, NativeCallContext};
@@ -356,7 +356,7 @@ pub(super) fn register(engine: &mut Engine) {
         wait,
         finish,
     );
-    engine.register_fn("dup2", dup2_one);
+    engine.register_native("dup2", dup2_one);
     results::register(engine);
 }
 

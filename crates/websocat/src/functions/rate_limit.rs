@@ -2,7 +2,7 @@
 
 use crate::{
     register,
-    scenario::{Handle, OptsReader, RhOpts, RhResult, Take, handle},
+    scenario::{Handle, OptsReader, RegisterNative as _, RhOpts, RhResult, Take, handle},
 };
 use rhai::Engine;
 use serde::Deserialize;
@@ -94,7 +94,7 @@ fn rate_limit_messages(
 
 pub(super) fn register(engine: &mut Engine) {
     register!(engine, rate_limit);
-    engine.register_fn("rate_limit", rate_limit_messages);
+    engine.register_native("rate_limit", rate_limit_messages);
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 use crate::{
     error::{Error, Kind},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, run, task},
+    scenario::{
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Take, TaskHandle, handle, nesting, run, task,
+    },
 };
 use rhai::{Engine, NativeCallContext};
 use serde::Deserialize;
@@ -14,7 +16,10 @@ use sockets::{
     overlay::reuse::{Reuser, ReuserSlot, TornMessage},
     socket::DatagramSocket,
 };
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering::Relaxed},
+};
 
 /// Options of `maybe_init_then_connect`.
 #[derive(Default, Deserialize)]
@@ -32,18 +37,27 @@ struct SimpleReuserListener {
     slot: ReuserSlot,
     /// Why it could not be opened.
     failed: Arc<Mutex<Option<(Kind, String)>>>,
+    /// How deep what is shared is.
+    depth: Arc<AtomicU32>,
 }
 
 /// A shared socket that is there from the beginning.
 #[derive(Clone)]
-struct SimpleReuser(Reuser);
+struct SimpleReuser {
+    reuser: Reuser,
+    /// How deep what is shared is.
+    depth: u32,
+}
 
 /// Where an initialiser leaves the socket to be shared.
 #[derive(Clone, Default)]
-struct DatagramSocketSlot(Arc<Mutex<Option<DatagramSocket>>>);
+struct DatagramSocketSlot(Arc<Mutex<Option<Sent>>>);
+
+/// A socket, and how deep it is.
+type Sent = (DatagramSocket, u32);
 
 impl DatagramSocketSlot {
-    fn take(&self) -> Option<DatagramSocket> {
+    fn take(&self) -> Option<Sent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -57,12 +71,13 @@ fn simple_reuser_listener() -> SimpleReuserListener {
 /// all, or, if the second argument is false, the message is finished as it is.
 fn simple_reuser(inner: Handle<DatagramSocket>, disconnect_on_torn_datagram: bool) -> RhResult<SimpleReuser> {
     let torn = if disconnect_on_torn_datagram { TornMessage::Disconnect } else { TornMessage::Finish };
-    Ok(SimpleReuser(Reuser::with(inner.take("socket")?, torn)))
+    Ok(SimpleReuser { reuser: Reuser::with(inner.take("socket")?, torn), depth: nesting::around() })
 }
 
 /// A new datagram socket that shares the reuser's inner one.
 fn connect(reuser: &mut SimpleReuser) -> Handle<DatagramSocket> {
-    handle(reuser.0.client())
+    nesting::holds(reuser.depth);
+    handle(reuser.reuser.client())
 }
 
 /// Puts a datagram socket into the slot that an initialiser was given; gives a task that is over.
@@ -72,7 +87,7 @@ fn send(slot: &mut DatagramSocketSlot, socket: Handle<DatagramSocket>) -> RhResu
     if place.is_some() {
         return Err("this slot was filled before".into());
     }
-    *place = Some(socket);
+    *place = Some((socket, nesting::around()));
     Ok(task(async { Ok(Flow::Done) }))
 }
 
@@ -98,14 +113,17 @@ fn maybe_init_then_connect(
             let opened = initialize(&initializer).await;
             let failure = opened.as_ref().err().map(|e| (e.kind, e.to_string()));
             *reuser.failed.lock().unwrap_or_else(PoisonError::into_inner) = failure;
-            opened
+            let (socket, depth) = opened?;
+            reuser.depth.fetch_max(depth, Relaxed);
+            Ok(socket)
         };
         let socket = reuser.slot.client_or_open(torn, open).await?;
+        nesting::holds(reuser.depth.load(Relaxed));
         Ok(Flow::Then(continuation.task((handle(socket),))?))
     }))
 }
 
-async fn initialize(initializer: &Callback) -> Result<DatagramSocket, Error> {
+async fn initialize(initializer: &Callback) -> Result<Sent, Error> {
     let slot = DatagramSocketSlot::default();
     run(initializer.task((slot.clone(),))?).await?;
     slot.take().ok_or_else(|| Error::new(Kind::Start, "the initialiser of a shared socket ended without sending one"))

@@ -7,7 +7,7 @@ use crate::{
     error::{Error, Kind},
     register,
     scenario::{
-        Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, kind_of, missing, stop_for, throw,
+        Handle, OptsReader, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, kind_of, moved, stop_for, throw,
     },
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
@@ -33,22 +33,22 @@ type DatagramHandle = Handle<DatagramSocket>;
 
 /// Takes the reader out of a stream socket.
 fn take_read_part(h: StreamHandle) -> RhResult<Handle<BoxStreamRead>> {
-    within(&h, |socket| socket.read.take())?.map(handle).ok_or_else(|| lacks("reader"))
+    within(&h, |socket| socket.read.take())?.map(|half| moved(Some(half))).ok_or_else(|| lacks("reader"))
 }
 
 /// Takes the writer out of a stream socket.
 fn take_write_part(h: StreamHandle) -> RhResult<Handle<BoxStreamWrite>> {
-    within(&h, |socket| socket.write.take())?.map(handle).ok_or_else(|| lacks("writer"))
+    within(&h, |socket| socket.write.take())?.map(|half| moved(Some(half))).ok_or_else(|| lacks("writer"))
 }
 
 /// Takes the reader out of a datagram socket.
 fn take_source_part(h: DatagramHandle) -> RhResult<Handle<BoxDatagramRead>> {
-    within(&h, |socket| socket.read.take())?.map(handle).ok_or_else(|| lacks("reader"))
+    within(&h, |socket| socket.read.take())?.map(|half| moved(Some(half))).ok_or_else(|| lacks("reader"))
 }
 
 /// Takes the writer out of a datagram socket.
 fn take_sink_part(h: DatagramHandle) -> RhResult<Handle<BoxDatagramWrite>> {
-    within(&h, |socket| socket.write.take())?.map(handle).ok_or_else(|| lacks("writer"))
+    within(&h, |socket| socket.write.take())?.map(|half| moved(Some(half))).ok_or_else(|| lacks("writer"))
 }
 
 /// Takes the hangup out of a socket of either kind. The handle is empty if the socket has none.
@@ -57,7 +57,7 @@ fn take_hangup_part(h: Dynamic) -> RhResult<Handle<Hangup>> {
         Either::Stream(h) => within(&h, |socket| socket.hangup.take())?,
         Either::Datagram(h) => within(&h, |socket| socket.hangup.take())?,
     };
-    Ok(hangup.map_or_else(missing, handle))
+    Ok(moved(hangup))
 }
 
 /// Sets the reader of a stream socket; an old one is dropped.
@@ -145,7 +145,7 @@ fn divert_writes(
     write: DatagramHandle,
 ) -> RhResult<DatagramHandle> {
     let DivertOpts { keep_open } = OptsReader::read(opts)?;
-    if Arc::ptr_eq(&read, &write) {
+    if read.is(&write) {
         return Err("a socket cannot be diverted to itself".into());
     }
     let (mut read, write) = (read.take("socket")?, write.take("socket")?);
@@ -307,8 +307,9 @@ fn lacks(part: &str) -> Box<rhai::EvalAltResult> {
     format!("this socket has no {part}, or it was taken away before").into()
 }
 
-/// Works on the socket of a handle without taking it out.
+/// Works on the socket of a handle without taking it out. It may get parts of other arguments.
 fn within<S, T>(h: &Handle<S>, f: impl FnOnce(&mut S) -> T) -> RhResult<T> {
+    h.deepen();
     let mut socket = h.lock().unwrap_or_else(PoisonError::into_inner);
     socket.as_mut().map(f).ok_or_else(|| "this socket was used up or taken away before".into())
 }

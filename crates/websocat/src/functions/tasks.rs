@@ -156,7 +156,7 @@ pub(super) fn all_of(items: impl IntoIterator<Item = (usize, Dynamic)>) -> RhRes
 }
 
 pub(super) fn wait_for(hangup: Hangup) -> Task {
-    Box::pin(async move {
+    Task::new(async move {
         hangup.await;
         Ok(Flow::Done)
     })

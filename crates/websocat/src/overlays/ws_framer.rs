@@ -11,7 +11,7 @@ pub use compression::CompressArgs;
 use crate::{
     error::Result,
     register,
-    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, handle},
+    scenario::{Handle, OptsReader, RhOpts, RhResult, Scenario, Take, handle, missing},
     spec::{About, Form, OptionMap, OverlaySpec, Script, Then, Var, Wraps},
 };
 use rhai::{Engine, NativeCallContext};
@@ -26,11 +26,7 @@ use sockets::{
     socket::{DatagramSocket, StreamSocket},
     stream::{BoxStreamRead, BoxStreamWrite},
 };
-use std::{
-    io::IsTerminal as _,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io::IsTerminal as _, time::Duration};
 
 pub use args::{FramerArgs, InvalidText};
 
@@ -257,7 +253,7 @@ fn ws_encoder(
         ..WsOptions::default()
     };
     let socket = StreamSocket { write: Some(inner.take("writer")?), ..StreamSocket::default() };
-    Ok(Arc::new(Mutex::new(ws::ws_wrap(options, socket).write)))
+    Ok(ws::ws_wrap(options, socket).write.map_or_else(missing, handle))
 }
 
 /// Options of `ws_decoder`.
@@ -283,7 +279,7 @@ fn ws_decoder(opts: RhOpts<DecoderOpts>, inner: Handle<BoxStreamRead>) -> RhResu
         ..WsOptions::default()
     };
     let socket = StreamSocket { read: Some(inner.take("reader")?), ..StreamSocket::default() };
-    Ok(Arc::new(Mutex::new(ws::ws_wrap(options, socket).read)))
+    Ok(ws::ws_wrap(options, socket).read.map_or_else(missing, handle))
 }
 
 fn role(client: bool) -> Role {

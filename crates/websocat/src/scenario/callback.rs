@@ -39,7 +39,7 @@ impl Callback {
     /// the connection lives.
     pub fn session(&self, args: impl FuncArgs + Send + 'static) -> Task {
         let function = self.for_session();
-        Box::pin(async move { Ok(Flow::Then(function.task(args)?)) })
+        Task::new(async move { Ok(Flow::Then(function.task(args)?)) })
     }
 
     /// The same function for a session that this stops.

@@ -2,7 +2,7 @@
 //! memory, since running out of those ends the whole program.
 
 use crate::error::{Error, Kind};
-use rhai::{AST, Dynamic, Engine};
+use rhai::{AST, Dynamic, Engine, ParseError, ParseErrorType};
 use std::{
     cell::Cell,
     time::{Duration, Instant},
@@ -25,6 +25,9 @@ pub const MAX_SIZE: usize = 16 << 20;
 pub const MAX_KEYS: usize = 1 << 20;
 /// Brackets inside of brackets. The planner needs some dozen for a usual command line.
 const MAX_NESTING: usize = 1000;
+/// The same for reading a script where it is wanted: what planned scripts have, as a rule, and little enough for the stack of
+/// any thread (see [`COMPILER_STACK`]).
+pub const SHALLOW: usize = 64;
 /// Stack for reading a script, whose nesting is all that bounds the need: builds without optimisation take 20 KiB for a level.
 const COMPILER_STACK: usize = 64 << 20;
 /// Memory is taken when it is used, but counts at once where address space is limited.
@@ -88,13 +91,24 @@ pub fn install(engine: &mut Engine) {
     });
 }
 
-/// Reads a script, on a stack that is large enough for all that the limits let through.
-pub fn compile(engine: &Engine, text: &str) -> Result<AST, Error> {
-    let compiled = std::thread::scope(|scope| {
+/// Reads a script. What nests deeper than usual is read on a stack that is large enough for all that the limits let through:
+/// another thread would take longer than most scripts do.
+pub fn compile(engine: &mut Engine, text: &str) -> Result<AST, Error> {
+    engine.set_max_expr_depths(SHALLOW, SHALLOW);
+    let compiled = engine.compile(text);
+    engine.set_max_expr_depths(MAX_NESTING, MAX_NESTING);
+    let compiled = match compiled {
+        Err(ParseError(why, _)) if *why == ParseErrorType::ExprTooDeep => compile_apart(engine, text)?,
+        compiled => compiled,
+    };
+    compiled.map_err(|e| Error::new(Kind::Start, format!("script: {e}")))
+}
+
+fn compile_apart(engine: &Engine, text: &str) -> Result<Result<AST, ParseError>, Error> {
+    std::thread::scope(|scope| {
         let thread =
             std::thread::Builder::new().stack_size(COMPILER_STACK).spawn_scoped(scope, || engine.compile(text));
         let thread = thread.map_err(|e| Error::with_source(Kind::Start, NO_THREAD, e))?;
         thread.join().map_err(|panic| std::panic::resume_unwind(panic))
-    })?;
-    compiled.map_err(|e| Error::new(Kind::Start, format!("script: {e}")))
+    })
 }

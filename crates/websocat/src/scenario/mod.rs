@@ -5,6 +5,8 @@ mod drain;
 mod handle;
 mod kind;
 pub mod limits;
+mod native;
+pub mod nesting;
 mod options;
 mod registry;
 mod session;
@@ -12,12 +14,13 @@ mod task;
 
 pub use callback::{Callback, script_error};
 pub use drain::{Finisher, Finishers};
-pub use handle::{Handle, Take, handle, missing};
+pub use handle::{Handle, Take, handle, missing, moved};
 pub use kind::kind_of;
+pub use native::{Native, RegisterNative};
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};
 pub use registry::{Queue, Registry, Wanted, WrongKind};
 pub use session::{stop_for, under};
-pub use task::{Flow, Task, TaskHandle, run, task};
+pub use task::{Flow, Run, Task, TaskHandle, run, task};
 
 use crate::error::{Error, Kind};
 use rhai::{AST, Engine, EvalAltResult, NativeCallContext};
@@ -98,6 +101,6 @@ struct Current(Weak<Scenario>);
 #[macro_export]
 macro_rules! register {
     ($engine:ident, $($function:ident),+ $(,)?) => {
-        $( $engine.register_fn(stringify!($function), $function); )+
+        $( $crate::scenario::RegisterNative::register_native($engine, stringify!($function), $function); )+
     };
 }

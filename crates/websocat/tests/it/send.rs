@@ -90,6 +90,7 @@ types![
     sockets::testing::MockMismatch,
     // Tasks.
     websocat::scenario::Task,
+    websocat::scenario::Run,
     websocat::scenario::Flow,
     websocat::error::Error,
 ];

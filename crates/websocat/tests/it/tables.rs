@@ -180,7 +180,7 @@ impl<'ast> Visit<'ast> for Registered {
     }
 
     fn visit_expr_method_call(&mut self, call: &'ast syn::ExprMethodCall) {
-        if call.method == "register_fn"
+        if call.method == "register_native"
             && let (Some(syn::Expr::Lit(name)), Some(syn::Expr::Path(function))) = (call.args.get(0), call.args.get(1))
             && let syn::Lit::Str(name) = &name.lit
         {

@@ -147,7 +147,7 @@ where
             let Some(seat) = self.limits.seat(None, &mut info) else { continue };
             let name = info.describe().into();
             let (give, on_accept) = (self.give.clone(), self.on_accept.for_session());
-            let session = Box::pin(async move { Ok(Flow::Then(give(&on_accept, socket, info)?)) });
+            let session = Task::new(async move { Ok(Flow::Then(give(&on_accept, socket, info)?)) });
             return Ok(Connection { name, session, seat });
         }
     }

@@ -14,8 +14,8 @@ use crate::{
     error::{Error, Kind, Result},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, script_error,
-        task,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Take, TaskHandle, handle, moved,
+        script_error, task,
     },
 };
 use bytes::Bytes;
@@ -194,7 +194,7 @@ impl Responder {
     /// What the script answers.
     fn ask(&self, head: request::Parts) -> Result<OutgoingResponse> {
         let request = handle(IncomingRequest { head, info: self.info.clone() });
-        let hangup = Arc::new(Mutex::new(lock(&self.hangup).take()));
+        let hangup = moved(lock(&self.hangup).take());
         let fd = i64::from(self.info.fd.unwrap_or(-1));
         let answer = self.callback.call::<Handle<OutgoingResponse>>((request, hangup.clone(), fd));
         // A request that was not accepted leaves the hangup to the next one.
