@@ -136,7 +136,7 @@ Examples:
   websocat -b ws-l:8080 tcp:127.0.0.1:22          WebSocket clients reach a TCP server
   websocat -b tcp-l:2222 wss://example.org/ssh    the other way round
   websocat -b - wss://example.org/ssh             as ProxyCommand of ssh
-  websocat -b ws-l:8080 cmd:'bc -q'               a process for each client
+  websocat -t ws-l:8080 cmd:'bc -q'               a process for each client, a line per message
   websocat ws-l:8080 mirror:                      give everything back, for tests
   websocat -v --log-traffic ws://example.org/     show what happens, and the data
   websocat --explain ws://example.org/            say in words what that does

@@ -28,7 +28,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     let mut left = spec1.clone();
     if session.server {
         let has_colon = spec1.as_encoded_bytes().contains(&b':');
-        if !has_colon && !(spec1.to_str().is_some_and(|text| text.parse::<u16>().is_ok())) {
+        if !has_colon && spec1.to_str().is_none_or(|text| text.parse::<u16>().is_err()) {
             let text = shown(spec1.as_encoded_bytes());
             return Err(Error::usage(format!("-s {text}: write PORT (0 to 65535), IP:PORT or HOST:PORT")));
         }
