@@ -62,6 +62,14 @@ fn parse(target: &str) -> Option<(&str, u16)> {
     if host.is_empty() { None } else { Some((host, port.parse().ok()?)) }
 }
 
+/// Without what the standard library says in front, which is what our own message says.
+fn said_once(error: io::Error) -> io::Error {
+    match error.to_string().strip_prefix("failed to lookup address information: ") {
+        Some(reason) => io::Error::new(error.kind(), reason),
+        None => error,
+    }
+}
+
 /// The resolver of the operating system (hosts file, DNS, whatever it is told to use).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemResolver;
@@ -71,7 +79,7 @@ impl Resolver for SystemResolver {
         Box::pin(async move {
             let (host, port) = parse(target).ok_or_else(|| LookupError::Malformed { target: target.into() })?;
             match tokio::net::lookup_host((host, port)).await {
-                Err(source) => Err(LookupError::Failed { target: target.into(), source }),
+                Err(e) => Err(LookupError::Failed { target: target.into(), source: said_once(e) }),
                 Ok(found) => distinct(target, found),
             }
         })
@@ -114,6 +122,13 @@ fn distinct(target: &str, found: impl Iterator<Item = SocketAddr>) -> Result<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_lookup_is_told_once() {
+        let e = said_once(io::Error::other("failed to lookup address information: Name or service not known"));
+        assert_eq!((e.kind(), e.to_string()), (io::ErrorKind::Other, "Name or service not known".into()));
+        assert_eq!(said_once(io::ErrorKind::TimedOut.into()).kind(), io::ErrorKind::TimedOut);
+    }
 
     #[tokio::test]
     async fn the_system_knows_literals_and_refuses_what_is_no_host_and_port() {

@@ -3,6 +3,7 @@
 //! Options of one endpoint or overlay stand in its own file; here are those that concern sessions and the process.
 
 use super::value::{Duration, Size};
+use crate::{endpoints, overlays, spec::Form};
 use clap::{CommandFactory as _, FromArgMatches as _};
 use std::{ffi::OsString, sync::LazyLock};
 
@@ -53,6 +54,9 @@ impl Args {
     /// Parses the words of one session, with the name of the program in front, and remembers which options there were.
     pub fn parse_words(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut command = COMMAND.clone();
+        if words.iter().any(|word| word == "--help") {
+            command = command.after_long_help(format!("{}\n{EXAMPLES}", specifiers()));
+        }
         let matches = command.try_get_matches_from_mut(words)?;
         let mut args = Self::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
         let typed = |option: &&clap::Arg| {
@@ -69,7 +73,7 @@ impl Args {
 
 /// All options, put together and checked once: that takes much longer than reading a line, of which `--compose` has many.
 static COMMAND: LazyLock<clap::Command> = LazyLock::new(|| {
-    let mut command = Args::command().mut_args(read_by_us);
+    let mut command = Args::command().mut_args(|option| in_short_help(read_by_us(option)));
     command.build();
     command
 });
@@ -81,13 +85,97 @@ fn read_by_us(option: clap::Arg) -> clap::Arg {
     if is_ours { option.allow_hyphen_values(true) } else { option }
 }
 
+/// `-h` fits on a screen or two: these options, by their long names, and the examples.
+const USUAL: &[&str] = &[
+    "text",
+    "binary",
+    "server",
+    "unidirectional",
+    "unidirectional-reverse",
+    "exit-on-eof",
+    "oneshot",
+    "linger",
+    "idle-timeout",
+    "compose",
+    "scenario",
+    "dump-spec",
+    "explain",
+    "verbose",
+    "quiet",
+    "connect-timeout",
+    "conncap",
+    "unlink",
+    "exec-args",
+    "null-terminated",
+    "log-traffic",
+    "header",
+    "origin",
+    "protocol",
+    "allow-origin",
+    "restrict-uri",
+    "close-status-code",
+    "ping-interval",
+    "no-compress",
+    "insecure",
+    "help",
+    "version",
+];
+
+fn in_short_help(option: clap::Arg) -> clap::Arg {
+    let hidden = option.get_long().is_some_and(|name| !USUAL.contains(&name));
+    option.hide_short_help(hidden)
+}
+
 const EXAMPLES: &str = "\
 Examples:
-  websocat ws://127.0.0.1:1234/            talk to a WebSocket server, line by line
-  websocat -s 1234                         be a WebSocket server on loopback port 1234
-  websocat -b ws-l:127.0.0.1:8080 tcp:127.0.0.1:22    let WebSocket clients reach a TCP server
-  websocat -b tcp-l:127.0.0.1:2222 wss://example.org/ssh    the other way round
-  websocat --dump-spec ws://example.org/   show the script that this command line means";
+  websocat wss://example.org/chat                 talk to a server, line by line
+  websocat -H 'X-Token: abc' wss://example.org/   with a header; -k: whatever its certificate
+  printf 'hi\\n' | websocat ws://example.org/      send a line, print the answer
+  websocat -u ws://example.org/feed >> log        only receive; -U: only send
+  websocat -s 1234                                be a server; 0.0.0.0:1234: for everybody
+  websocat -b ws-l:8080 tcp:127.0.0.1:22          WebSocket clients reach a TCP server
+  websocat -b tcp-l:2222 wss://example.org/ssh    the other way round
+  websocat -b - wss://example.org/ssh             as ProxyCommand of ssh
+  websocat -t ws-l:8080 cmd:'bc -q'               a process for each client, a line per message
+  websocat ws-l:8080 mirror:                      give everything back, for tests
+  websocat -v --log-traffic ws://example.org/     show what happens, and the data
+  websocat --explain ws://example.org/            say in words what that does
+  websocat --dump-spec ws://example.org/          show the script behind it";
+
+/// What specifiers are made of, a line each: the first sentences of the reference.
+fn specifiers() -> String {
+    let mut out = "Endpoints, which specifiers end in:\n".to_owned();
+    list(&mut out, endpoints::TABLE.iter().flat_map(|(forms, _)| *forms));
+    out.push_str("\nOverlays, which may stand in front of an endpoint, as in `log:tcp:127.0.0.1:80`:\n");
+    list(&mut out, overlays::TABLE.iter().flat_map(|(forms, _)| *forms));
+    out
+}
+
+fn list<'a>(out: &mut String, forms: impl Iterator<Item = &'a Form>) {
+    /// As wide as the options above, which the parser wraps.
+    const WIDTH: usize = 90;
+    for form in forms {
+        let [prefix, others @ ..] = form.prefixes else { continue };
+        out.push_str(&format!("  {prefix}{}", form.value));
+        let gist = form.doc.split_inclusive(". ").next().unwrap_or_default().trim().trim_end_matches('.');
+        // Some have a dozen; the reference lists them all.
+        let mut short = others.to_vec();
+        short.sort_by_key(|prefix| prefix.len());
+        short.truncate(2);
+        let also = if short.is_empty() { String::new() } else { format!(" [also: {}]", short.join(", ")) };
+        let mut room = 0;
+        for word in format!("{gist}{also}").split(' ') {
+            if room <= word.len() {
+                out.push_str("\n         ");
+                room = WIDTH;
+            }
+            out.push(' ');
+            out.push_str(word);
+            room = room.saturating_sub(word.len() + 1);
+        }
+        out.push('\n');
+    }
+}
 
 /// Milliseconds of plain options: scripts count in i64.
 fn milliseconds() -> clap::builder::RangedU64ValueParser<u64> {
@@ -256,6 +344,24 @@ pub enum LogFormat {
 mod tests {
     use super::*;
     use clap::Parser as _;
+
+    #[test]
+    fn the_help_leads_to_the_usual_jobs() {
+        let help = |flag: &str| Args::parse_words(vec!["websocat".into(), flag.into()]).unwrap_err().to_string();
+        let (short, long) = (help("-h"), help("--help"));
+        assert!(short.lines().count() < 100, "{} lines", short.lines().count());
+        for name in USUAL {
+            assert!(short.contains(&format!("--{name}")), "{name}");
+        }
+        assert!(!short.contains("--separator-n") && long.contains("--separator-n"));
+        for help in [&short, &long] {
+            assert!(help.ends_with(&format!("{EXAMPLES}\n")), "{help}");
+            assert!(help.lines().all(|line| line.len() <= 110), "a line is too long");
+        }
+        for says in ["  tcp:HOST:PORT\n          Connects to a TCP server", "ws-l:", "  tls:\n"] {
+            assert!(long.contains(says), "{says}");
+        }
+    }
 
     #[test]
     fn the_definition_is_consistent() {

@@ -7,12 +7,21 @@ use super::{
     Args,
     args::{LogFormat, ProgramArgs},
     compose::{self, COMPOSE, Composed, Place, Tree, Words},
+    familiar,
 };
 use crate::{
-    error::{Error, Kind},
+    error::{Error, Kind, shown},
     plan,
 };
-use std::{ffi::OsString, fmt, io::Write as _, sync::Arc};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::{
+    error,
+    ffi::OsString,
+    fmt,
+    io::{self, Write as _},
+    num::ParseIntError,
+    sync::Arc,
+};
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -54,23 +63,27 @@ pub enum ReadError {
 impl ReadError {
     /// Something was typed that nothing takes.
     fn is_unknown_argument(&self) -> bool {
-        matches!(self, Self::Options { error, .. } if error.kind() == clap::error::ErrorKind::UnknownArgument)
+        matches!(self, Self::Options { error, .. } if error.kind() == ErrorKind::UnknownArgument)
     }
 
     /// Tells the user and gives the exit status.
     pub fn tell(&self) -> u8 {
         // Nobody is left to tell if printing fails, here and below.
         let _ = match self {
-            Self::Options { error, .. } if !error.use_stderr() => {
-                let _ = error.print();
-                return 0;
-            }
+            Self::Options { error, .. } if !error.use_stderr() => match error.print() {
+                // `--help | head` has seen enough.
+                Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(io::stderr(), "websocat: cannot write to standard output: {e}");
+                    return Kind::File as u8;
+                }
+                _ => return 0,
+            },
             Self::Options { error, place: None } => error.print(),
             Self::Options { error, place: Some(place) } => {
-                let _ = writeln!(std::io::stderr(), "websocat: {COMPOSE}, {place}:");
+                let _ = writeln!(io::stderr(), "websocat: {COMPOSE}, {place}:");
                 error.print()
             }
-            Self::Compose(error) => writeln!(std::io::stderr(), "websocat: {error}"),
+            Self::Compose(error) => writeln!(io::stderr(), "websocat: {error}"),
         };
         Kind::Usage as u8
     }
@@ -139,7 +152,39 @@ impl CommandLine {
 
 fn arguments(words: &[OsString], place: Option<&Place>) -> Result<Args, ReadError> {
     let line = std::iter::once("websocat".into()).chain(words.iter().cloned());
-    Args::parse_words(plan::arguments(line)).map_err(|error| ReadError::Options { error, place: place.cloned() })
+    let parsed = Args::parse_words(plan::arguments(line));
+    parsed.map_err(|error| ReadError::Options { error: in_plain_words(error, words), place: place.cloned() })
+}
+
+/// Says more where the parser of options does not know what was meant, or speaks of types.
+fn in_plain_words(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let text = |error: &clap::Error, kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let raw = |kind, text: String| clap::Error::raw(kind, text + "\n\nFor more information, try '--help'.\n");
+    match error.kind() {
+        ErrorKind::UnknownArgument => {
+            if let Some(says) = familiar::option(&text(&error, ContextKind::InvalidArg)) {
+                // Names that only look alike would lead astray.
+                error.remove(ContextKind::SuggestedArg);
+                error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![says.into()]));
+            }
+            error
+        }
+        ErrorKind::InvalidUtf8 => match words.iter().filter(|word| word.to_str().is_none()).collect::<Vec<_>>()[..] {
+            [word] => raw(error.kind(), format!("argument `{}` is not UTF-8", shown(word.as_encoded_bytes()))),
+            _ => error,
+        },
+        ErrorKind::ValueValidation if error::Error::source(&error).is_some_and(|e| e.is::<ParseIntError>()) => {
+            let [value, option] = [ContextKind::InvalidValue, ContextKind::InvalidArg].map(|kind| text(&error, kind));
+            raw(
+                error.kind(),
+                format!("invalid value '{}' for '{option}': write a whole number", shown(value.as_bytes())),
+            )
+        }
+        _ => error,
+    }
 }
 
 /// Options of the process, as they are gathered from the parts of a composed line.
@@ -257,6 +302,30 @@ mod tests {
         let line = read("--compose -b --oneshot a: b: & c: d:").unwrap();
         let oneshot: Vec<_> = line.sessions.parts().iter().map(|part| part.args.session.oneshot).collect();
         assert_eq!(oneshot, [true, false]);
+    }
+
+    #[test]
+    fn errors_of_options_speak_to_users() {
+        for (line, says, astray) in [
+            ("--socks5 h:1 ws://h", "tip: there are no proxies yet", "--socket"),
+            ("-1 ws://h", "tip: there is no limit of messages yet", "-- -1"),
+            ("--cacert x wss://h", "SSL_CERT_FILE", "a similar"),
+            ("--conncap x -s 1", "invalid value 'x' for '--conncap <N>': write a whole number\n", "digit"),
+            ("--threads 99999999999999999999999 -s 1", "'--threads <N>'", "digit"),
+            ("--bianry ws://h", "'--binary'", "yet"),
+        ] {
+            let e = read(line).unwrap_err().to_string();
+            assert!(e.contains(says) && !e.contains(astray), "{line}: {e}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn arguments_that_are_no_text_are_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let words = ["websocat", "ws://h", "-H"].into_iter().map(OsString::from);
+        let e = CommandLine::read(words.chain([OsString::from_vec(b"a: x\xff".to_vec())])).unwrap_err().to_string();
+        assert!(e.starts_with("error: argument `a: x\u{fffd}` is not UTF-8\n"), "{e}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod args;
 mod command_line;
 mod compose;
+pub mod familiar;
 mod features;
 mod generate;
 mod logging;

@@ -95,6 +95,7 @@ fn exchange_bytes(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let known = Known::of(&left.info, &right.info);
+    tracing::info!("connected: {}", joined(&left.info, &right.info));
     let scenario = Scenario::of(&ctx)?;
     let mut exchange = ExchangeBytes::new(left, right, options, stop_for(&scenario));
     let finisher = scenario.finishers.enter();
@@ -132,6 +133,7 @@ fn exchange_packets(
     };
     let (left, right) = (s1.take("socket")?, s2.take("socket")?);
     let known = Known::of(&left.info, &right.info);
+    tracing::info!("connected: {}", joined(&left.info, &right.info));
     let scenario = Scenario::of(&ctx)?;
     let stop = stop_for(&scenario);
     // Listeners tell whose session it was, and filters whether it was a failure at all.
@@ -150,6 +152,27 @@ fn exchange_packets(
             }
         }
     }))
+}
+
+/// What a session connects, for whoever wants to see that it has begun. Standard streams go without saying.
+fn joined(left: &SocketInfo, right: &SocketInfo) -> String {
+    let sides = [left, right].into_iter().filter(|info| info.specifier.as_deref() != Some("stdio:"));
+    sides.map(side).collect::<Vec<_>>().join(" and ")
+}
+
+/// A socket with what was agreed on it.
+fn side(info: &SocketInfo) -> String {
+    let mut text = info.describe();
+    if let Some(request) = &info.request {
+        text.push_str(&format!(", {}", shown(request.uri().as_bytes())));
+    }
+    if let Some(name) = &info.subprotocol {
+        text.push_str(&format!(", subprotocol {}", shown(name.as_bytes())));
+    }
+    if info.deflate.is_some() {
+        text.push_str(", compressed");
+    }
+    text
 }
 
 /// An exchange of messages with what is known of its sockets.
@@ -519,6 +542,21 @@ mod tests {
         assert!(e.exit_code() == 3 && e.to_string().contains("--text-invalid"), "{e}");
         let own = io::Error::other(Error::new(Kind::Mismatch, "x"));
         assert_eq!(error_of(Direction::Reverse, Part::Source, own, "x").unwrap().kind, Kind::Mismatch);
+    }
+
+    #[test]
+    fn sessions_begin_with_what_they_connect() {
+        let request = sockets::info::Request::new("GET", "/a\u{1b}", [].into_iter());
+        let ws = SocketInfo {
+            specifier: Some("tcp-l:h:1".into()),
+            request: Some(request),
+            subprotocol: Some("v1".into()),
+            ..SocketInfo::default()
+        };
+        let named = |name: &str| SocketInfo { specifier: Some(name.into()), ..SocketInfo::default() };
+        assert_eq!(joined(&ws, &named("stdio:")), "tcp-l:h:1, /a\\u{1b}, subprotocol v1");
+        assert_eq!(joined(&named("stdio:"), &named("tcp:h:1")), "tcp:h:1");
+        assert_eq!(joined(&named("tcp-l:h:2"), &named("tcp:h:1")), "tcp-l:h:2 and tcp:h:1");
     }
 
     #[test]

@@ -5,9 +5,9 @@
 
 use super::{Names, Plan, lint::Findings};
 use crate::{
-    cli::Args,
+    cli::{Args, familiar},
     endpoints,
-    error::{Error, Result},
+    error::{Error, Result, shown},
     overlays, platform_string,
     spec::Stack,
 };
@@ -20,11 +20,18 @@ use std::{
 pub fn parse(args: &Arc<Args>) -> Result<Plan> {
     let session = &args.session;
     let Some(spec1) = &args.spec1 else {
-        return Err(Error::usage("no specifier given; try `websocat ws://…`, `websocat -s PORT`, or --help"));
+        return Err(Error::usage(match session.server {
+            true => "-s wants the port to listen on: `websocat -s PORT` or `websocat -s IP:PORT`",
+            false => "no specifier given; try `websocat ws://…`, `websocat -s PORT`, or --help",
+        }));
     };
     let mut left = spec1.clone();
     if session.server {
         let has_colon = spec1.as_encoded_bytes().contains(&b':');
+        if !has_colon && spec1.to_str().is_none_or(|text| text.parse::<u16>().is_err()) {
+            let text = shown(spec1.as_encoded_bytes());
+            return Err(Error::usage(format!("-s {text}: write PORT (0 to 65535), IP:PORT or HOST:PORT")));
+        }
         let prefix = if has_colon { "ws-l:" } else { "ws-l:127.0.0.1:" };
         left = prefix.into();
         left.push(spec1);
@@ -153,6 +160,7 @@ fn unknown(text: &OsStr, rest: &OsStr) -> Error {
     let nearest = known.map(|prefix| (distance(&start.to_lowercase(), prefix), prefix.len(), prefix)).min();
     let inside = if text == rest || !dots.is_empty() { String::new() } else { format!(" in `{}`", text.display()) };
     let hint = match nearest {
+        _ if familiar::prefix(start).is_some() => format!("; {}", familiar::prefix(start).unwrap_or_default()),
         _ if !shown.contains(':') && start.bytes().all(|b| b.is_ascii_digit()) && !start.is_empty() => {
             format!("; to listen for WebSockets there, write `-s {shown}`")
         }
@@ -161,9 +169,18 @@ fn unknown(text: &OsStr, rest: &OsStr) -> Error {
         }
         Some((d, _, prefix)) if start.len() > 2 && d <= start.len() / 3 => format!("; did you mean `{prefix}`?"),
         _ if shown.starts_with("http") => "; WebSocket URLs begin with ws:// or wss://".to_owned(),
+        _ if is_host_and_port(shown) => format!("; for the WebSocket server there write ws://{shown}"),
         _ => "; `websocat --help` shows how specifiers look".to_owned(),
     };
     Error::new(crate::error::Kind::Start, format!("unknown specifier `{shown}{dots}`{inside}{hint}"))
+}
+
+/// `example.org:80/chat`, where a scheme was left out.
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, rest)) = text.split_once(':') else { return false };
+    let port = rest.split(['/', '?']).next().unwrap_or_default();
+    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+    is_host && port.parse::<u16>().is_ok()
 }
 
 /// Edits from one to the other: insertions, deletions, substitutions, and swaps of neighbours, the commonest typo.
@@ -201,6 +218,16 @@ mod tests {
         for (typed, says) in [("ws:h", "`ws://`"), ("wss:h", "`wss://`"), ("lines:", "write lines:ENDPOINT")] {
             let e = specifier(typed.as_ref()).unwrap_err().to_string();
             assert!(e.contains(says), "{typed}: {e}");
+        }
+        for (typed, says) in [
+            ("localhost:8080", "write ws://localhost:8080"),
+            ("example.org:80/chat?x", "write ws://example.org:80/chat?x"),
+            ("wss-listen:1", "no TLS server yet"),
+            ("autoreconnect:ws://h", "no reconnecting yet"),
+            ("h:1:2", "--help"),
+        ] {
+            let e = specifier(typed.as_ref()).unwrap_err().to_string();
+            assert!(e.contains(says) && !e.contains("did you mean"), "{typed}: {e}");
         }
         let e = specifier("foo:".as_ref()).unwrap_err().to_string();
         assert!(!e.contains("did you mean"), "{e}");

@@ -34,6 +34,10 @@ impl OptsReader {
 
     /// Takes the keys that `T` knows and turns them into a `T`.
     pub fn take<T: DeserializeOwned>(&mut self) -> RhResult<T> {
+        self.part().map_err(Into::into)
+    }
+
+    fn part<T: DeserializeOwned>(&mut self) -> Result<T, String> {
         let mut at = Place::default();
         let taken = T::deserialize(Part { options: &self.0, at: &mut at });
         for key in at.known {
@@ -44,8 +48,8 @@ impl OptsReader {
             let said = e.to_string();
             let said = said.strip_prefix("Syntax error: ").unwrap_or(&said);
             match (at.key, said.strip_prefix("missing field ")) {
-                (_, Some(missing)) => format!("option {missing} is missing").into(),
-                (Some(key), None) => format!("option `{key}`: {said}").into(),
+                (_, Some(missing)) => format!("option {missing} is missing"),
+                (Some(key), None) => format!("option `{key}`: {}", in_words(said)),
                 (None, None) => said.into(),
             }
         })
@@ -62,9 +66,41 @@ impl OptsReader {
     /// For functions with one option struct.
     pub fn read<T: DeserializeOwned>(options: Dynamic) -> RhResult<T> {
         let mut reader = Self::new(options)?;
-        let value = reader.take()?;
+        let value = reader.part().map_err(|e| match reader.0.keys().next() {
+            // A misspelt name is the likely reason for one that is missing.
+            Some(key) => format!("{e}; unknown option `{key}`"),
+            None => e,
+        })?;
         reader.finish()?;
         Ok(value)
+    }
+}
+
+/// What serde says of a value that does not fit, in words for who writes scripts.
+fn in_words(said: &str) -> String {
+    let types = said.strip_prefix("Output type incorrect: ").and_then(|types| types.strip_suffix(')'));
+    if let Some((is, wanted)) = types.and_then(|types| types.split_once(" (expecting ")) {
+        return format!("must be {}, not {}", kind(wanted), kind(is));
+    }
+    match said.strip_prefix("invalid value: integer ").and_then(|said| said.split_once(", expected ")) {
+        Some((is, wanted)) => format!("must be {}, not {}", kind(wanted), is.trim_matches('`')),
+        None => said.to_owned(),
+    }
+}
+
+/// A type of Rust as scripts know it.
+fn kind(name: &str) -> &str {
+    match name.rsplit("::").next().unwrap_or(name) {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number from 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "bool" => "true or false",
+        "string" | "str" | "String" => "a text",
+        "SocketAddr" => "an address in a text (\"IP:PORT\")",
+        "array" => "an array",
+        "map" => "a map",
+        "()" => "nothing",
+        other => other,
     }
 }
 
@@ -132,4 +168,41 @@ pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
     // Whether it can be made of nothing does not matter here.
     let _ = T::deserialize(Part { options: &Map::new(), at: &mut at });
     at.known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[allow(dead_code)]
+    struct Opts {
+        addr: SocketAddr,
+        #[serde(default)]
+        count: Option<u64>,
+        #[serde(default)]
+        flag: bool,
+        #[serde(default)]
+        name: String,
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_in_words() {
+        for (map, says) in [
+            ("#{adr: 1}", "option `addr` is missing; unknown option `adr`"),
+            ("#{}", "option `addr` is missing"),
+            ("#{addr: 5}", "option `addr`: must be an address in a text (\"IP:PORT\"), not a whole number"),
+            ("#{addr: \"h:1\"}", "option `addr`: invalid socket address syntax"),
+            ("#{addr: \"[::1]:1\", count: \"x\"}", "option `count`: must be a whole number from 0, not a text"),
+            ("#{addr: \"[::1]:1\", count: -1}", "option `count`: must be a whole number from 0, not -1"),
+            ("#{addr: \"[::1]:1\", flag: 1}", "option `flag`: must be true or false, not a whole number"),
+            ("#{addr: \"[::1]:1\", name: []}", "option `name`: must be a text, not an array"),
+            ("#{addr: \"[::1]:1\", more: 1}", "unknown option `more`"),
+        ] {
+            let map: Dynamic = rhai::Engine::new().eval(map).unwrap();
+            let e = OptsReader::read::<Opts>(map).unwrap_err().to_string();
+            assert_eq!(e.strip_prefix("Runtime error: ").unwrap_or(&e), says);
+        }
+    }
 }

@@ -26,13 +26,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Most bytes per read: enough for nearly every head, small enough for the stack.
 const PIECE: usize = 4096;
 
+/// By that much a protocol is known, or a greeting told.
+const START: usize = 40;
+
 pub(super) struct Carrier {
     pub read: BoxStreamRead,
     pub write: BoxStreamWrite,
     /// Bytes that may still be read; None: all that come.
     pub most: Option<usize>,
     /// The first bytes that came, for messages.
-    start: [u8; 4],
+    start: [u8; START],
     started: usize,
 }
 
@@ -54,13 +57,13 @@ impl Carrier {
         let StreamSocket { read, write, hangup, link, info } = socket;
         match (read, write) {
             (Some(read), Some(write)) => {
-                Ok((Self { read, write, most: None, start: [0; 4], started: 0 }, Rest { hangup, link, info }))
+                Ok((Self { read, write, most: None, start: [0; START], started: 0 }, Rest { hangup, link, info }))
             }
             _ => Err(Error::new(Kind::Start, format!("{}: HTTP needs a socket with both directions", info.describe()))),
         }
     }
 
-    /// The first bytes that came, four at most.
+    /// The first bytes that came, few at most.
     pub fn start(&self) -> &[u8] {
         self.start.get(..self.started).unwrap_or_default()
     }

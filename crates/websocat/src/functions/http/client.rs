@@ -212,9 +212,15 @@ async fn exchange(
     let response = match drive(&mut connection, pin!(sender.send_request(request))).await {
         Ok(response) => response,
         Err(e) => {
+            // hyper gives a request up when something comes before it was sent.
+            let ended = refused::Ended {
+                early: e.is_canceled(),
+                unanswered: e.is_canceled() || e.is_incomplete_message() || e.is_closed(),
+                encrypted: rest.info.tls_server_name.is_some(),
+            };
             let error = broken(e);
-            return Err(match refused::other_protocol(connection.into_parts().io.start()) {
-                Some(what) if error.kind == Kind::BrokenUpgrade => Error::with_source(error.kind, what, error),
+            return Err(match refused::no_answer(connection.into_parts().io.start(), &ended) {
+                Some(text) if error.kind == Kind::BrokenUpgrade => Error::new(error.kind, text),
                 _ => error,
             });
         }

@@ -82,6 +82,37 @@ fn first_line(body: &[u8]) -> Option<String> {
     parts.map(before_tag).find(|text| !text.is_empty()).map(|text| shown(&text))
 }
 
+/// How the wait for an answer ended without one.
+pub(super) struct Ended {
+    /// Something came before the request was sent.
+    pub early: bool,
+    /// The connection ended first.
+    pub unanswered: bool,
+    /// The request went through TLS.
+    pub encrypted: bool,
+}
+
+/// Words for what came instead of an answer, by its first bytes; None if that is for the reader of HTTP to say.
+pub(super) fn no_answer(start: &[u8], ended: &Ended) -> Option<String> {
+    const HTTP: &[u8] = b"HTTP/";
+    if start.is_empty() {
+        let advice = if ended.encrypted { "" } else { " (if it wants TLS, try wss://)" };
+        return ended.unanswered.then(|| format!("the server closed the connection without an answer{advice}"));
+    }
+    let line = start.split(|b| *b == b'\r' || *b == b'\n').next().unwrap_or_default();
+    if !start.starts_with(HTTP) && !HTTP.starts_with(start) {
+        let text = "the server's answer is not HTTP/1";
+        return Some(match other_protocol(start) {
+            Some(what) => format!("{what}: {text}"),
+            None => format!("{text}: it begins with `{}`", shown(line)),
+        });
+    }
+    if ended.early {
+        return Some(format!("the server answered before it was asked: `{}`", shown(line)));
+    }
+    ended.unanswered.then(|| "the server closed the connection in the middle of its answer".into())
+}
+
 /// What the peer speaks instead of HTTP/1, by the first bytes that it sent.
 pub(super) fn other_protocol(start: &[u8]) -> Option<&'static str> {
     match start {
@@ -156,6 +187,27 @@ mod tests {
         ] {
             assert_eq!(first_line(body.as_bytes()).as_deref(), line, "{body:?}");
         }
+    }
+
+    #[test]
+    fn what_comes_instead_of_an_answer() {
+        let told = |start: &str, [early, unanswered, encrypted]: [bool; 3]| {
+            no_answer(start.as_bytes(), &Ended { early, unanswered, encrypted })
+        };
+        for (start, ended, says) in [
+            ("", [false, true, false], "without an answer (if it wants TLS, try wss://)"),
+            ("", [false, true, true], "without an answer"),
+            ("220 mail\r\nmore", [true, true, false], "is not HTTP/1: it begins with `220 mail`"),
+            ("\x1b[2J", [false, false, false], "`\\u{1b}[2J`"),
+            ("SSH-2.0-x\r\n", [true, true, false], "this is SSH: the server's answer is not HTTP/1"),
+            ("HTTP/1.1 503 Busy\r\n", [true, true, false], "before it was asked: `HTTP/1.1 503 Busy`"),
+            ("HTT", [false, true, false], "in the middle of its answer"),
+        ] {
+            assert!(told(start, ended).is_some_and(|text| text.ends_with(says)), "{start:?}");
+        }
+        // A reset, or headers that are no headers.
+        assert_eq!(told("", [false; 3]), None);
+        assert_eq!(told("HTTP/1.1 101 x", [false; 3]), None);
     }
 
     #[test]

@@ -10,7 +10,12 @@ pub(super) fn handshake_error(domain: &str, error: io::Error) -> Error {
     let Some(tls) = tls else {
         let what = format!("TLS with {domain}");
         return if error.kind() == io::ErrorKind::UnexpectedEof {
-            Error::new(Kind::Tls, format!("{what}: the server closed the connection during the handshake"))
+            Error::new(
+                Kind::Tls,
+                format!(
+                    "{what}: the server closed the connection during the handshake; does it speak TLS on this port?"
+                ),
+            )
         } else {
             Error::with_source(Kind::Tls, what, error)
         };
@@ -37,14 +42,14 @@ fn words(domain: &str, error: &rustls::Error) -> String {
         E::InvalidCertificate(e) => format!("{}; -k turns the check off", certificate(domain, e)),
         E::InvalidMessage(_) => "the server does not speak TLS on this port".into(),
         E::PeerIncompatible(_) | E::AlertReceived(AlertDescription::ProtocolVersion) => {
-            format!("the server speaks no TLS version or cipher that this program knows ({error})")
+            format!("the server speaks no TLS version or cipher that this program knows ({})", told(error))
         }
         E::AlertReceived(AlertDescription::UnrecognisedName) => {
             "the server does not know this name; --tls-domain gives another one".into()
         }
         E::AlertReceived(AlertDescription::CertificateRequired) => "the server wants a client certificate".into(),
-        E::AlertReceived(alert) => format!("the server refused ({alert:?})"),
-        other => other.to_string(),
+        E::AlertReceived(alert) => format!("the server refused ({})", plain(alert)),
+        other => told(other),
     }
 }
 
@@ -73,8 +78,34 @@ fn certificate(domain: &str, error: &CertificateError) -> String {
                 .into()
         }
         C::Revoked => "the server's certificate has been revoked".into(),
-        other => format!("the server's certificate is not right: {other}"),
+        other => format!("the server's certificate is not right: {}", plain(other)),
     }
+}
+
+/// What a library says of an error, without what it says to programmers.
+fn told(error: &rustls::Error) -> String {
+    use rustls::Error as E;
+    match error {
+        E::PeerIncompatible(e) => plain(e),
+        E::PeerMisbehaved(e) => format!("the server broke the rules of TLS: {}", plain(e)),
+        other => other.to_string(),
+    }
+}
+
+/// The name of a variant as words (`HandshakeFailure { .. }`: "handshake failure"); of one that wraps a text, the text.
+fn plain(variant: &impl std::fmt::Debug) -> String {
+    let debug = format!("{variant:?}");
+    let name =
+        debug.split(|c: char| !c.is_ascii_alphanumeric()).find(|part| !matches!(*part, "" | "Other" | "OtherError"));
+    let mut out = String::new();
+    for c in name.unwrap_or_default().chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    // Of two variants the one with details.
+    out.strip_suffix(" context").map(str::to_owned).unwrap_or(out)
 }
 
 /// Names in a certificate, as rustls presents them (`DnsName("x")`, `IpAddress(x)`), bounded: they come from the peer.
@@ -107,20 +138,38 @@ mod tests {
             (rustls::Error::InvalidCertificate(CertificateError::NotValidForName), "--tls-domain"),
             (rustls::Error::InvalidCertificate(CertificateError::BadSignature), "self-signed"),
             (rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), "does not speak TLS"),
-            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "HandshakeFailure"),
+            (rustls::Error::AlertReceived(AlertDescription::HandshakeFailure), "refused (handshake failure)"),
         ];
         for (error, says) in cases {
             let e = handshake_error("h", io::Error::new(io::ErrorKind::InvalidData, error));
             assert!(e.to_string().starts_with("TLS with h: ") && e.to_string().contains(says), "{e} / {says}");
             let reason = match says {
                 "does not speak TLS" => "not-tls",
-                "HandshakeFailure" => "tls",
+                "refused (handshake failure)" => "tls",
                 _ => "certificate",
             };
             assert_eq!((e.kind, e.reason()), (Kind::Tls, reason));
         }
         let e = handshake_error("h", io::ErrorKind::UnexpectedEof.into());
         assert!(e.to_string().contains("closed the connection") && e.reason() == "tls", "{e}");
+    }
+
+    #[test]
+    fn nothing_is_said_as_to_programmers() {
+        let context = CertificateError::UnsupportedSignatureAlgorithmContext {
+            signature_algorithm_id: vec![6, 8],
+            supported_algorithms: vec![],
+        };
+        let other = rustls::OtherError(std::sync::Arc::new(rustls::Error::EncryptError));
+        for (error, says) in [
+            (rustls::Error::InvalidCertificate(context), "not right: unsupported signature algorithm; -k"),
+            (rustls::Error::InvalidCertificate(CertificateError::Other(other)), "not right: encrypt error; -k"),
+            (rustls::PeerIncompatible::NoCipherSuitesInCommon.into(), "(no cipher suites in common)"),
+            (rustls::PeerMisbehaved::TooManyEmptyFragments.into(), "of TLS: too many empty fragments"),
+        ] {
+            let e = handshake_error("h", io::Error::new(io::ErrorKind::InvalidData, error)).to_string();
+            assert!(e.contains(says) && !e.contains(['{', '[']), "{e} / {says}");
+        }
     }
 
     #[test]

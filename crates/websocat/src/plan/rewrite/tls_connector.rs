@@ -1,6 +1,6 @@
 //! One shared TLS connector for all TLS overlays; `--tls-domain` replaces the name that they check.
 
-use super::super::{Plan, Prelude, lint};
+use super::super::{Plan, Prelude};
 use crate::{error::Result, overlays::Overlay};
 
 /// Gives all TLS clients the script variable of one connector.
@@ -19,12 +19,8 @@ pub fn pass(plan: &mut Plan) -> Result<()> {
             }
         }
     }
-    match connector {
-        Some(connector) => prelude.push(Prelude::TlsConnector { connector }),
-        None if domain.is_some() => {
-            plan.found(&lint::UNUSED_OPTION, "--tls-domain has no effect: nothing here uses TLS")
-        }
-        None => {}
+    if let Some(connector) = connector {
+        prelude.push(Prelude::TlsConnector { connector });
     }
     Ok(())
 }

@@ -190,12 +190,12 @@ async fn endless_bodies_and_heads_are_bounded() {
 async fn what_is_no_answer_at_all() {
     for (text, says) in [
         ("", "closed the connection without an answer"),
-        ("HTTP/1.1 101 Sw", "closed the connection without an answer"),
+        ("HTTP/1.1 101 Sw", "closed the connection in the middle of its answer"),
         ("SSH-2.0-OpenSSH_9.9\r\n\r\n", "this is SSH: the server's answer is not HTTP/1"),
         ("\x15\x03\x01\x00\x02\x02\x46\r\n\r\n", "this is TLS; try wss://"),
         // What answers to a request that it takes for the beginning of TLS often says no more.
         ("\x15\x03\x01\x00\x02", "this is TLS; try wss://"),
-        ("220 mail.example ESMTP\r\n", "not HTTP/1"),
+        ("220 mail.example ESMTP\r\n", "not HTTP/1: it begins with `220 mail.example ESMTP`"),
     ] {
         let (client, _, read, mut write, _) = request("", "#{}").await;
         write.write_all(text.as_bytes()).await.unwrap();
