@@ -1,11 +1,10 @@
-//! Connections of a transfer: TCP on this machine or UNIX stream sockets, blocking, and ready to be polled.
+//! Connections of a transfer: TCP on this machine or UNIX stream sockets. They block.
 
 use crate::{
     Result,
     arguments::Arguments,
     handshake::{self, PATIENCE},
 };
-use mio::{Interest, Registry, Token};
 use std::{
     fs,
     io::{self, ErrorKind, Read, Write},
@@ -16,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A blocking connection.
+/// A connection.
 pub enum Link {
     Tcp(net::TcpStream),
     Unix(unix::UnixStream),
@@ -43,17 +42,18 @@ impl Link {
         }
     }
 
-    pub fn nonblocking(self) -> io::Result<Polled> {
-        Ok(match self {
+    /// For reads and writes alike; one that takes longer gives `WouldBlock`.
+    pub fn set_timeouts(&self, timeout: Duration) -> io::Result<()> {
+        match self {
             Self::Tcp(socket) => {
-                socket.set_nonblocking(true)?;
-                Polled::Tcp(mio::net::TcpStream::from_std(socket))
+                socket.set_read_timeout(Some(timeout))?;
+                socket.set_write_timeout(Some(timeout))
             }
             Self::Unix(socket) => {
-                socket.set_nonblocking(true)?;
-                Polled::Unix(mio::net::UnixStream::from_std(socket))
+                socket.set_read_timeout(Some(timeout))?;
+                socket.set_write_timeout(Some(timeout))
             }
-        })
+        }
     }
 
     /// WebSockets are over TCP here.
@@ -62,6 +62,28 @@ impl Link {
             Self::Tcp(socket) => Ok(socket),
             Self::Unix(_) => Err(crate::USAGE.into()),
         }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(buf),
+            Self::Unix(socket) => socket.read(buf),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(buf),
+            Self::Unix(socket) => socket.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -101,42 +123,5 @@ impl Listener {
             }
             Self::Unix(listener) => Ok(Link::Unix(listener.accept()?.0)),
         }
-    }
-}
-
-/// A connection that never blocks.
-pub enum Polled {
-    Tcp(mio::net::TcpStream),
-    Unix(mio::net::UnixStream),
-}
-
-impl Polled {
-    pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
-        match self {
-            Self::Tcp(socket) => registry.register(socket, token, interest),
-            Self::Unix(socket) => registry.register(socket, token, interest),
-        }
-    }
-}
-
-impl Read for Polled {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.read(buf),
-            Self::Unix(socket) => socket.read(buf),
-        }
-    }
-}
-
-impl Write for Polled {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(socket) => socket.write(buf),
-            Self::Unix(socket) => socket.write(buf),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

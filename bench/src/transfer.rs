@@ -1,8 +1,8 @@
 //! One direction at full speed through a server that joins two connections, source and sink both here.
 //!
-//! One thread drives both: it sends until the socket is full, reads until it is empty, then waits; with two cores the
-//! server has one to itself. Bytes are sent by plain writes from the ring (sendfile from memory measured 2.5 × slower)
-//! in pieces that the processor's second-level cache holds, together with what is read.
+//! Source and sink are a thread each and block, as the two programs do that a server joins in earnest. One thread for
+//! both would be what limits every fast server: such a thread is busy with its own ends, so that what the server leaves of
+//! the processor cannot be used, and a server that does less would show no higher rate.
 
 use crate::{
     Result,
@@ -10,12 +10,13 @@ use crate::{
     check::{Content, Frames},
     cpu::Reading,
     handshake::{self, PATIENCE},
-    link::{Link, Listener, Polled},
+    link::{Link, Listener},
     ring::Ring,
 };
-use mio::{Events, Interest, Poll, Token};
 use std::{
     io::{ErrorKind, Read, Write},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
     time::{Duration, Instant},
 };
 use wsframe::MaskRule;
@@ -23,43 +24,41 @@ use wsframe::MaskRule;
 const WARM_UP: Duration = Duration::from_millis(500);
 /// Bytes after which the content starts over.
 const BLOCK: usize = 512 << 10;
+/// Most bytes of one read.
 const BUFFER: usize = 256 << 10;
-/// Bytes of one write.
-const PIECE: usize = 256 << 10;
-const SOURCE: Token = Token(0);
-const SINK: Token = Token(1);
+/// Most bytes of one write.
+const PIECE: usize = 128 << 10;
+/// How often the sink looks whether the source has ended, once it has to.
+const LOOK: Duration = Duration::from_millis(20);
+/// What the source has sent is not known yet.
+const UNKNOWN: u64 = u64::MAX;
 
 struct Source<'a> {
-    socket: Polled,
+    socket: Link,
     /// Sent over and over.
     wire: &'a [u8],
     /// Bytes of one message on the wire and of its payload: the source ends between messages only.
     frame: (u64, u64),
-    sent: u64,
-    ready: bool,
 }
 
 impl Source<'_> {
-    /// Sends up to `limit` bytes.
-    fn send(&mut self, limit: u64) -> Result<()> {
-        let at = (self.sent % self.wire.len() as u64) as usize;
-        let count = limit.min((self.wire.len() - at).min(PIECE) as u64) as usize;
-        match self.socket.write(&self.wire[at..at + count]) {
-            Ok(n) => self.sent += n as u64,
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.ready = false,
-            Err(e) => return Err(format!("the server takes nothing more: {e}").into()),
+    /// Sends until told to end, then the rest of the message under way. Gives the bytes of payload sent.
+    fn run(&mut self, end: &AtomicBool) -> Result<u64> {
+        self.socket.set_timeouts(PATIENCE)?;
+        let mut sent = 0_u64;
+        loop {
+            let unfinished = sent.next_multiple_of(self.frame.0) - sent;
+            let left = if end.load(Ordering::Relaxed) { unfinished } else { u64::MAX };
+            if left == 0 {
+                return Ok(sent / self.frame.0 * self.frame.1);
+            }
+            let at = (sent % self.wire.len() as u64) as usize;
+            let count = left.min((self.wire.len() - at).min(PIECE) as u64) as usize;
+            match self.socket.write(&self.wire[at..at + count]) {
+                Ok(n) => sent += n as u64,
+                Err(e) => return Err(format!("the server takes nothing more: {e}").into()),
+            }
         }
-        Ok(())
-    }
-
-    /// Bytes that miss until the message under way is whole.
-    fn unfinished(&self) -> u64 {
-        self.sent.next_multiple_of(self.frame.0) - self.sent
-    }
-
-    /// Payload bytes sent, when no message is under way.
-    fn payload(&self) -> u64 {
-        self.sent / self.frame.0 * self.frame.1
     }
 }
 
@@ -68,30 +67,31 @@ enum Format {
     Messages(Box<Frames>),
 }
 
-struct Sink {
-    socket: Polled,
+struct Sink<'a> {
+    socket: Link,
+    ring: &'a Ring,
     format: Format,
     buffer: Vec<u8>,
-    ready: bool,
 }
 
-impl Sink {
-    fn receive(&mut self, ring: &Ring) -> Result<()> {
+impl Sink<'_> {
+    /// Whether anything came before the socket's time-out.
+    fn receive(&mut self) -> Result<bool> {
         match self.socket.read(&mut self.buffer) {
             Ok(0) => return Err("the server ended the connection".into()),
             Ok(n) => match &mut self.format {
                 Format::Bytes(content, bytes) => {
-                    content.feed(&ring.payload, &self.buffer[..n])?;
+                    content.feed(&self.ring.payload, &self.buffer[..n])?;
                     *bytes += n as u64;
                 }
                 Format::Messages(frames) => {
-                    frames.feed(&ring.payload, None, &mut self.buffer[..n])?;
+                    frames.feed(&self.ring.payload, None, &mut self.buffer[..n])?;
                 }
             },
-            Err(e) if e.kind() == ErrorKind::WouldBlock => self.ready = false,
+            Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(e) => return Err(e.into()),
         }
-        Ok(())
+        Ok(true)
     }
 
     fn bytes(&self) -> u64 {
@@ -99,6 +99,47 @@ impl Sink {
             Format::Bytes(_, bytes) => *bytes,
             Format::Messages(frames) => frames.bytes,
         }
+    }
+
+    /// Receives for the time of the measurement and prints its figures.
+    fn measure(&mut self, pid: Option<i32>, seconds: Duration) -> Result<()> {
+        self.socket.set_timeouts(PATIENCE)?;
+        let start = Instant::now();
+        let mut first: Option<(Reading, u64)> = None;
+        loop {
+            if !self.receive()? {
+                return Err(format!("the server stalls, {} bytes arrived", self.bytes()).into());
+            }
+            let elapsed = start.elapsed();
+            match &first {
+                None if elapsed > WARM_UP => first = Some((Reading::take(pid)?, self.bytes())),
+                Some((reading, count)) if elapsed > WARM_UP + seconds => {
+                    let spent = reading.spent_until(&Reading::take(pid)?);
+                    let done = (self.bytes() - count) as f64;
+                    println!("gb_per_second {:.4}", done / spent.wall / 1e9);
+                    if let Some(server) = spent.server {
+                        println!("server_cpu_per_gib {:.4}", server / (done / (1 << 30) as f64));
+                    }
+                    return Ok(());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Receives what is under way, until all has come that was sent.
+    fn finish(&mut self, sent: &AtomicU64) -> Result<()> {
+        self.socket.set_timeouts(LOOK)?;
+        let mut last = Instant::now();
+        while self.bytes() != sent.load(Ordering::Acquire) {
+            if self.receive()? {
+                last = Instant::now();
+            } else if last.elapsed() > PATIENCE {
+                let sent = sent.load(Ordering::Acquire);
+                return Err(format!("{} bytes arrived, {sent} were sent", self.bytes()).into());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -138,58 +179,29 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let wire = if masks { &ring.masked } else { &ring.payload };
 
-    let mut poll = Poll::new()?;
-    let mut source = Source { socket: source.nonblocking()?, wire, frame, sent: 0, ready: true };
     let format = match ws_sink {
         true => Format::Messages(Box::new(Frames::new(MaskRule::Required, 0))),
         false => Format::Bytes(Content::new(0), 0),
     };
-    let mut sink = Sink { socket: sink.nonblocking()?, format, buffer: vec![0; BUFFER], ready: true };
-    source.socket.register(poll.registry(), SOURCE, Interest::WRITABLE)?;
-    sink.socket.register(poll.registry(), SINK, Interest::READABLE)?;
-
-    let mut events = Events::with_capacity(8);
-    let (start, mut last, mut received) = (Instant::now(), Instant::now(), 0);
-    let mut first: Option<(Reading, u64)> = None;
-    let mut ended = false;
-    loop {
-        let left = if ended { source.unfinished() } else { u64::MAX };
-        if source.ready && left > 0 {
-            source.send(left)?;
+    let mut source = Source { socket: source, wire, frame };
+    let mut sink = Sink { socket: sink, ring: &ring, format, buffer: vec![0; BUFFER] };
+    let (end, sent) = (AtomicBool::new(false), AtomicU64::new(UNKNOWN));
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let payload = source.run(&end).map_err(|e| e.to_string())?;
+            sent.store(payload, Ordering::Release);
+            Ok(())
+        });
+        let measured = sink.measure(pid, seconds);
+        end.store(true, Ordering::Relaxed);
+        // The figures stand; now all that was sent must arrive.
+        let received = measured.and_then(|()| sink.finish(&sent));
+        drop(sink); // so that a source that is stuck gets its end
+        let sending: std::result::Result<(), String> = sending.join().map_err(|_| "the source panicked")?;
+        match (sending, received) {
+            (Ok(()), received) => received,
+            (Err(e), Ok(())) => Err(e.into()),
+            (Err(source), Err(sink)) => Err(format!("{source}; {sink}").into()),
         }
-        if sink.ready {
-            sink.receive(&ring)?;
-        }
-        if !sink.ready && (!source.ready || left == 0) {
-            poll.poll(&mut events, Some(Duration::from_millis(50)))?;
-            for event in &events {
-                match event.token() {
-                    SOURCE => source.ready = true,
-                    _ => sink.ready = true,
-                }
-            }
-        }
-        let now = Instant::now();
-        if sink.bytes() > received {
-            (received, last) = (sink.bytes(), now);
-        } else if now - last > PATIENCE {
-            return Err(format!("the server stalls, {received} bytes arrived, {} were sent", source.payload()).into());
-        }
-        match &first {
-            _ if ended && source.unfinished() == 0 && received == source.payload() => return Ok(()),
-            _ if ended => {}
-            None if now - start > WARM_UP => first = Some((Reading::take(pid)?, received)),
-            Some((reading, count)) if now - start > WARM_UP + seconds => {
-                let spent = reading.spent_until(&Reading::take(pid)?);
-                let done = (received - count) as f64;
-                println!("gb_per_second {:.4}", done / spent.wall / 1e9);
-                if let Some(server) = spent.server {
-                    println!("server_cpu_per_gib {:.4}", server / (done / (1 << 30) as f64));
-                }
-                // The figures stand; now all that was sent must arrive.
-                ended = true;
-            }
-            _ => {}
-        }
-    }
+    })
 }
