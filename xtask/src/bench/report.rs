@@ -92,8 +92,9 @@ fn facts() -> String {
         Command::new("date").arg("+%F").output().map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
     let load = read("/proc/loadavg");
     format!(
-        "{cores} cores ({model}), Linux {}, {}, load average {} at the end",
+        "{cores} cores ({model}), Linux {}, TCP with {}, {}, load average {} at the end",
         read("/proc/sys/kernel/osrelease").trim(),
+        read("/proc/sys/net/ipv4/tcp_congestion_control").trim(),
         date.unwrap_or_default(),
         load.split(' ').next().unwrap_or("unknown"),
     )
