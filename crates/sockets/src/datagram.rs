@@ -147,6 +147,14 @@ pub trait DatagramRead: Send {
         any && all
     }
 
+    /// Our own end was sent, and the peer has not got it yet, but takes what is before it: its silence means nothing. To be
+    /// asked when it has lasted too long, and if it is so, once more after the same time.
+    fn is_close_on_its_way(&mut self) -> bool {
+        let mut any = false;
+        self.for_each_inner(&mut |inner| any |= inner.is_close_on_its_way());
+        any
+    }
+
     /// Identity of the queue that this is the end of, if all it does is to give back what the other end takes. An exchange
     /// joins whoever talks to both ends of one queue to itself.
     fn loop_id(&self) -> Option<usize> {

@@ -355,7 +355,7 @@ fn an_idle_connection_keeps_little() {
     // written, of which 512 per kernel socket and its task are tokio's.
     for (line, bound) in [
         (&["-b", "ws-l:127.0.0.1:0", "mirror:"][..], 2368),
-        (&["-b", "ws-l:127.0.0.1:0", &format!("tcp:{peer}")], 3216),
+        (&["-b", "ws-l:127.0.0.1:0", &format!("tcp:{peer}")], 3200),
         (&["-t", "ws-l:127.0.0.1:0", &format!("lines:tcp:{peer}")], 3392),
     ] {
         let bytes = bytes_per_idle_connection(line);

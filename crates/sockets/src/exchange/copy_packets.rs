@@ -13,7 +13,7 @@ use std::{
     pin::Pin,
     task::{Context, Poll, ready},
 };
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Copies messages until EOF, which goes to the sink before it is shut down. A source that owes us nothing but the answer to
 /// its own Close, which somebody else has sent, ends when it says nothing for five seconds, as it does in an exchange.
@@ -68,7 +68,15 @@ impl CopyPackets {
         if spoke {
             self.answer = None;
         }
-        self.answer.get_or_insert_with(|| Box::pin(sleep(ANSWER))).as_mut().poll(cx)
+        let from = &mut self.mover.from;
+        let answer = self.answer.get_or_insert_with(|| Box::pin(sleep(ANSWER)));
+        loop {
+            ready!(answer.as_mut().poll(cx));
+            if !from.as_mut().is_some_and(|from| from.is_close_on_its_way()) {
+                return Poll::Ready(());
+            }
+            answer.as_mut().reset(Instant::now() + ANSWER);
+        }
     }
 }
 

@@ -530,6 +530,14 @@ impl ExchangePackets {
         if timer.sleep.as_mut().poll(cx).is_pending() {
             return Settled::Waits;
         }
+        if let Purpose::Silence(direction, _) = purpose
+            && !patience.is_zero()
+            && let Some(until) = Instant::now().checked_add(patience)
+            && self.mover(direction).from.as_mut().is_some_and(|from| from.is_close_on_its_way())
+        {
+            timer.sleep.as_mut().reset(until);
+            return Settled::Again;
+        }
         session.timer = None;
         match purpose {
             Purpose::Hold(held) => self.let_go(session, held),

@@ -5,12 +5,13 @@
 
 use super::{
     keepalive::{Beat, Life, PING_BODY, Pulse},
-    patience::Patience,
+    patience::{Patience, Way},
     text::TextInvalid,
     writer::Core,
 };
 use crate::{info::SocketInfo, socket::Link};
 use std::{
+    num::NonZeroU16,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, AtomicU16, Ordering},
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 
 /// Pongs that wait together when their pings came together: peers like to see each of a burst answered. When the stream
 /// stalls, or more come, only the newest counts (RFC 6455 5.5.3).
-const MAX_PONGS: u32 = 16;
+const MAX_PONGS: u8 = 16;
 /// The queue of pongs keeps at most this much memory while it is empty: a usual ping or two.
 const KEPT: usize = 64;
 
@@ -52,7 +53,7 @@ pub const BEHIND: u16 = 1024;
 pub const UNHEARD: u16 = 2048;
 /// The peer is given up because it takes nothing.
 pub const UNREAD: u16 = 4096;
-/// The writer was dropped and its core is in [`Owed::parked`].
+/// The writer was dropped and its core is in [`Late::parked`].
 pub const PARKED: u16 = 32;
 
 /// In a box, as hardly any connection has one.
@@ -84,6 +85,8 @@ pub struct Control {
     flags: AtomicU16,
     /// A [`Life`], of which the reader keeps account.
     life: AtomicU8,
+    /// Pings and pongs that the peer may send per second; 0 is any number.
+    rate: u32,
     pub rules: Rules,
     pub info: Arc<SocketInfo>,
     /// The kernel's socket, if there is one.
@@ -95,26 +98,43 @@ pub struct Control {
 pub struct Owed {
     /// Payloads, oldest first, each after a byte that says its length.
     pub pongs: Vec<u8>,
-    count: u32,
+    count: u8,
     /// Pings that will still be answered; `u32::MAX` means all.
     allowed: u32,
-    /// Pings and pongs that the peer may send per second; 0 is any number.
-    rate: u32,
     /// When what came so far would have come at that rate, or since when we are [`BEHIND`].
     paced: Option<Instant>,
     pulse: Option<Box<Pulse>>,
     /// Status code of the Close that is due.
-    pub close: Option<u16>,
+    pub close: Option<NonZeroU16>,
     writer: Option<Waker>,
     /// Of the task that reads: it hears that the peer is given up, and drives a writer that was parked.
     reader: Option<Waker>,
+    late: Option<Box<Late>>,
+}
+
+/// What hardly any connection has before its end, or at it.
+#[derive(Default)]
+pub struct Late {
     /// Our Close does not get out.
-    pub patience: Option<Box<Patience>>,
+    pub patience: Option<Patience>,
+    /// It has, and silence of the peer would count if it had left the kernel.
+    way: Option<Way>,
     /// What is left of a dropped writer. It must not refer to the control block that holds it.
     parked: Option<Box<Core>>,
 }
 
 impl Owed {
+    pub fn late(&mut self) -> &mut Late {
+        self.late.get_or_insert_default()
+    }
+
+    /// The writer waits no more for its Close.
+    pub fn end_patience(&mut self) {
+        if let Some(late) = &mut self.late {
+            late.patience = None;
+        }
+    }
+
     /// All pongs were written.
     pub fn clear_pongs(&mut self) {
         self.count = 0;
@@ -153,9 +173,9 @@ impl Control {
         rate: Option<u32>,
     ) -> Self {
         let allowed = pongs.and_then(|n| u32::try_from(n).ok()).unwrap_or(u32::MAX);
-        let owed = Owed { allowed, rate: rate.unwrap_or(0), ..Owed::default() };
+        let owed = Owed { allowed, ..Owed::default() };
         let (flags, life) = (AtomicU16::new(0), AtomicU8::new(Life::New as u8));
-        Self { flags, life, rules, info, link, owed: Mutex::new(owed) }
+        Self { flags, life, rate: rate.unwrap_or(0), rules, info, link, owed: Mutex::new(owed) }
     }
 
     /// The reader's mark of how the peer is.
@@ -209,25 +229,25 @@ impl Control {
 
     /// A ping or pong came. The rate that must not be exceeded, if it was.
     pub fn exceeds_rate(&self) -> Option<u32> {
-        let mut owed = self.owed();
-        if owed.rate == 0 {
+        if self.rate == 0 {
             return None;
         }
+        let mut owed = self.owed();
         let now = Instant::now();
         let since = match owed.paced {
             Some(paced) if self.flags() & BEHIND != 0 => paced,
             paced => paced.map_or(now, |paced| paced.max(now)),
         };
-        let paced = since + Duration::from_secs(1) / owed.rate;
+        let paced = since + Duration::from_secs(1) / self.rate;
         owed.paced = Some(paced);
-        (paced.saturating_duration_since(now) > Duration::from_secs(1)).then_some(owed.rate)
+        (paced.saturating_duration_since(now) > Duration::from_secs(1)).then_some(self.rate)
     }
 
     /// From now on nothing is read, until [`BEHIND`] is cleared.
     #[cold]
     pub fn fall_behind(&self) {
-        let mut owed = self.owed();
-        if owed.rate > 0 {
+        if self.rate > 0 {
+            let mut owed = self.owed();
             let now = Instant::now();
             owed.paced = Some(owed.paced.map_or(now, |paced| paced.max(now)));
             self.set(BEHIND);
@@ -288,7 +308,7 @@ impl Control {
     pub fn owe_close(&self, code: u16) {
         if !self.rules.no_close_frame {
             let mut owed = self.owed();
-            owed.close = Some(code);
+            owed.close = NonZeroU16::new(code);
             self.notify(CLOSE, owed);
         }
     }
@@ -328,11 +348,20 @@ impl Control {
         self.notify(SILENT, self.owed());
     }
 
+    /// Our Close, or something before it, is still in the kernel, and the peer may yet take it.
+    pub fn is_on_its_way(&self) -> bool {
+        let unsent = self.link.as_ref().and_then(Link::unsent).unwrap_or_default();
+        let mut owed = self.owed();
+        // Mostly there is nothing of the kind.
+        (unsent > 0 || owed.late.is_some()) && Way::go_on(&mut owed.late().way, unsent)
+    }
+
     /// Leaves a dropped writer's core to the reader.
     pub fn park(&self, core: Box<Core>) {
         let mut owed = self.owed();
         owed.writer = None;
-        owed.parked = Some(core);
+        owed.end_patience();
+        owed.late().parked = Some(core);
         self.set(PARKED);
         let reader = owed.reader.clone().filter(|_| self.flags() & OWED != 0);
         drop(owed);
@@ -344,11 +373,11 @@ impl Control {
     /// Writes what is due through a parked core, as far as the stream takes it; the reader's task is woken for the rest.
     #[cold]
     pub fn drive_parked(&self, cx: &mut Context<'_>) {
-        let Some(mut core) = self.owed().parked.take() else { return };
+        let Some(mut core) = self.owed().late.as_mut().and_then(|late| late.parked.take()) else { return };
         match core.poll_flush(cx, self) {
             // The stream is broken: reading tells how.
             Poll::Ready(Err(_)) => self.clear(PARKED),
-            _ => self.owed().parked = Some(core),
+            _ => self.owed().late().parked = Some(core),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! How long our Close may wait for a peer that takes nothing of what is before it (RFC 6455 7.1.1).
 //!
-//! The writer asks while it cannot get its Close out. A peer that still reads, however slowly, or that says something is
-//! waited for; one that does neither for as long as an answer may take is given up. Costs memory only meanwhile.
+//! The writer asks while it cannot get its Close out ([`Patience`]), and whoever waits for the answer as long as the kernel
+//! still has it ([`Way`]). A peer that still reads, however slowly, is waited for, as is one that says something while we
+//! have to write; one that does neither for [`STUCK`] is given up. Costs memory only meanwhile.
 
 use super::{
     WsError,
@@ -18,6 +19,10 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// After our own end was sent: peers that answer do so within a round trip and some work, those that do not, never.
 pub(crate) const ANSWER: Duration = Duration::from_secs(5);
+/// While what is before our Close does not leave: a peer may read nothing because it has been stopped, or its user is not
+/// done with a page. All that we have taken is lost when it is given up. As long as the usual time-out of pings, and as
+/// servers of files wait.
+pub(super) const STUCK: Duration = Duration::from_secs(60);
 
 pub struct Patience {
     sleep: Pin<Box<Sleep>>,
@@ -29,7 +34,7 @@ impl Patience {
     /// `gathered`: what the stream has not taken yet.
     pub fn new(control: &Control, gathered: usize) -> Self {
         control.set(UNHEARD);
-        Self { sleep: Box::pin(sleep(ANSWER)), waits: waits(control, gathered) }
+        Self { sleep: Box::pin(sleep(STUCK)), waits: waits(control, gathered) }
     }
 
     /// Ready with an error when there is no hope any more; Pending wakes the task when that may be so.
@@ -46,7 +51,29 @@ impl Patience {
             }
             control.set(UNHEARD);
             self.waits = waits;
-            self.sleep.as_mut().reset(Instant::now() + ANSWER);
+            self.sleep.as_mut().reset(Instant::now() + STUCK);
+        }
+    }
+}
+
+/// Our Close, and what is before it, on its way through the kernel.
+pub struct Way {
+    unsent: usize,
+    since: Instant,
+}
+
+impl Way {
+    /// False: there is nothing to wait for any more, or no hope. Otherwise it is to be asked again.
+    pub fn go_on(way: &mut Option<Self>, unsent: usize) -> bool {
+        let now = Instant::now();
+        match way {
+            // Silence counts from now on.
+            _ if unsent == 0 => way.take().is_some(),
+            Some(way) if way.unsent == unsent => now.saturating_duration_since(way.since) < STUCK,
+            _ => {
+                *way = Some(Self { unsent, since: now });
+                true
+            }
         }
     }
 }

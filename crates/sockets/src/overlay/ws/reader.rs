@@ -566,6 +566,10 @@ impl DatagramRead for WsReader {
         self.control.rules.is_answered() && self.control.flags() & (CLOSED | PEER_DONE | STALLED) == CLOSED
     }
 
+    fn is_close_on_its_way(&mut self) -> bool {
+        self.control.flags() & CLOSED != 0 && self.control.is_on_its_way()
+    }
+
     fn parts_suffice(&mut self) {
         self.parts = true;
     }

@@ -205,7 +205,7 @@ impl Core {
                 self.closed = true;
                 control.set(CLOSED);
                 let mut body = [0; MAX_CONTROL_PAYLOAD];
-                let len = write_close(code, reason(control, code), &mut body);
+                let len = write_close(code.get(), reason(control, code.get()), &mut body);
                 self.put_control(cx, Opcode::Close, body.get(..len).unwrap_or_default())?;
             }
             return Poll::Ready(Ok(()));
@@ -270,9 +270,9 @@ impl Core {
         }
         let gathered = self.out.unwritten();
         let mut owed = control.owed();
-        let patience = owed.patience.get_or_insert_with(|| Box::new(Patience::new(control, gathered)));
+        let patience = owed.late().patience.get_or_insert_with(|| Patience::new(control, gathered));
         let error = ready!(patience.poll(cx, control, gathered));
-        owed.patience = None;
+        owed.end_patience();
         drop(owed);
         (self.closed, self.shut) = (true, true); // nothing will be written any more
         control.give_up();
@@ -314,7 +314,7 @@ impl Core {
         let flushed = self.poll_flush(cx, control);
         ready!(self.poll_in_time(cx, control, flushed))?;
         control.clear(UNHEARD);
-        control.owed().patience = None;
+        control.owed().end_patience();
         let (rules, flags) = (&control.rules, control.flags());
         //= 6455-7.1.1-3
         // A client leaves the end of the stream to the server, if that is going to hear of our Close.
