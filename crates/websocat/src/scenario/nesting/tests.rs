@@ -114,7 +114,8 @@ fn values_that_grow_into_each_other_are_an_error() {
         let some = format!("{begin}\nfor i in 0..30 {{ {again} }} task_wrap(|| {{ let y = x; dummy_task() }})");
         assert_eq!(on_a_thread(some, false), Ok(()), "{again}");
     }
-    let both = "let t = dummy_task(); for i in 0..1000 { let x = t; for i in 0..90 { x = [x]; } t = task_wrap(|| x); } t";
+    let both =
+        "let t = dummy_task(); for i in 0..1000 { let x = t; for i in 0..90 { x = [x]; } t = task_wrap(|| x); } t";
     let e = on_a_thread(both.into(), true).unwrap_err();
     assert!(e.contains("task_wrap: more than") && e.contains("line 1"), "{e}");
 }
@@ -158,7 +159,10 @@ fn what_comes_after_each_other_is_not_deep() {
         "let f = (); f = || if f == () { dummy_task() } else { dummy_task() }; task_wrap(f)",
         "let m = #{}; let f = || { m.n = 1; dummy_task() }; m.f = [f, #{f: f, m: m}]; for i in 0..300 { f.call(); } \
             task_wrap(f)",
-        "let l = []; for i in 0..2000 { l.push([|| i, #{l: [i]}]); } dummy_task()",
+        "let l = []; for i in 0..200 { l.push([|| i, #{l: [i]}]); } dummy_task()",
+        // A session that has the socket of the one before.
+        "fn f(n, s) { file_socket(#{}, osstr_str(\"Cargo.toml\"), |t| { drop(s); if n > 0 { f(n - 1, t) } else { dummy_task() } }) } \
+            f(300, dummy_stream_socket())",
         // Made anew from what there was before.
         "let f = || 0; for i in 0..1000 { let g = f.call(); f = || g; } dummy_task()",
     ] {

@@ -71,7 +71,8 @@ pub(in crate::scenario) fn look_at_variables(engine: &mut Engine) {
         };
         match found {
             Some((.., value)) if is_too_deep(value) => {
-                Err(format!("{name}: more than {MAX_NESTING} lists, maps or functions are inside of each other here").into())
+                Err(format!("{name}: more than {MAX_NESTING} lists, maps or functions are inside of each other here")
+                    .into())
             }
             _ => Ok(None),
         }
