@@ -85,6 +85,11 @@ impl<T> Backlog<T> {
         self.queue.is_empty()
     }
 
+    /// What waits, from the oldest on.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.queue.iter().map(|waiting| &waiting.chunk)
+    }
+
     /// Bytes that wait.
     pub fn bytes(&self) -> usize {
         self.bytes

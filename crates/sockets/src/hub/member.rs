@@ -78,6 +78,10 @@ struct Queue {
     /// For the log; may be empty.
     name: Box<str>,
     backlog: Backlog<Message>,
+    /// Of what it hears, the message of which its reader has lent a part; of what it says, the one that waits for others. Here,
+    /// since they have to go with it.
+    lent: Option<Message>,
+    said: Option<Message>,
     /// Messages that it did not get since that was last told, beside those that the backlog has dropped.
     missed: u64,
     blocks: bool,
@@ -102,6 +106,8 @@ impl Member {
             missed: 0,
             backlog: Backlog::new(options.slow, options.max_backlog).with_most(options.max_backlog_messages),
             blocks: options.slow == SlowConsumer::Block,
+            lent: None,
+            said: None,
             reader: None,
             hangup: None,
             slow: false,
@@ -181,9 +187,36 @@ impl Member {
         (taken, refused)
     }
 
-    /// Bytes that wait for it.
-    pub fn waiting_bytes(&self) -> usize {
-        lock(&self.0).backlog.bytes()
+    /// Memory that it is to blame for: its part of each message that waits for it, and what it has to say.
+    pub fn memory(&self) -> usize {
+        let queue = lock(&self.0);
+        queue.backlog.iter().chain(&queue.lent).chain(&queue.said).map(Message::share).sum()
+    }
+
+    /// A part of this message was lent, the rest is to follow.
+    pub fn keep_lent(&self, message: Message) {
+        let mut queue = lock(&self.0);
+        if queue.over != Some(Leave::TooSlow) {
+            queue.lent = Some(message);
+        }
+    }
+
+    /// The message whose rest is to follow, unless it was taken away with all that waited.
+    pub fn take_lent(&self) -> Option<Message> {
+        lock(&self.0).lent.take()
+    }
+
+    /// It has this to say, which waits for others.
+    pub fn keep_said(&self, message: Message) {
+        let mut queue = lock(&self.0);
+        if queue.over != Some(Leave::TooSlow) {
+            queue.said = Some(message);
+        }
+    }
+
+    /// What it has to say, unless that was taken away.
+    pub fn take_said(&self) -> Option<Message> {
+        lock(&self.0).said.take()
     }
 
     /// Its name, for the log.
@@ -204,6 +237,7 @@ impl Member {
         queue.over.get_or_insert(why);
         if why == Leave::TooSlow {
             queue.backlog = Backlog::new(SlowConsumer::Block, 0);
+            (queue.lent, queue.said) = (None, None);
         }
         let wakers = [queue.reader.take(), queue.hangup.take()];
         drop(queue);
@@ -215,6 +249,7 @@ impl Member {
         let mut queue = lock(&self.0);
         let missed = queue.missed(room);
         queue.backlog = Backlog::new(SlowConsumer::Block, 0);
+        queue.lent = None;
         queue.reader = None;
         drop(queue);
         missed.into_iter().for_each(Notice::tell);

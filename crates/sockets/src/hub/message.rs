@@ -101,6 +101,11 @@ impl Message {
         self.said.slice.len()
     }
 
+    /// The part of its memory that one of those who have it is to blame for.
+    pub fn share(&self) -> usize {
+        self.said.header.bytes.load(Relaxed) / Shared::strong_count(&self.said).max(1)
+    }
+
     /// It waits for so many members, and counts as doing so until all have it.
     pub fn waits_for(&self, members: usize) {
         self.said.header.add(members.saturating_mul(ENTRY));
@@ -119,6 +124,7 @@ mod tests {
         let others = vec![message.clone(); 3];
         message.waits_for(3);
         assert_eq!((memory.used(), memory.is_exceeded()), (284, false));
+        assert_eq!(others.iter().map(Message::share).sum::<usize>() + message.share(), 284);
         let prefixed = Message::new(&memory, [b"who: ", b"text"], Flags::TEXT);
         assert_eq!((prefixed.bytes(), memory.used(), memory.is_exceeded()), (&b"who: text"[..], 284 + 73, true));
         drop((message, prefixed));

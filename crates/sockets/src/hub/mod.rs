@@ -54,7 +54,8 @@ pub struct HubOptions {
     /// Messages that may wait for one member.
     pub max_backlog_messages: usize,
     /// Memory in bytes that all messages which wait in the hub may take. One that waits for several counts once, and 40 bytes
-    /// for each of them. When it is exceeded those for whom most waits are let go, whatever the policy.
+    /// for each of them. When it is exceeded those who take most of it are let go, whatever the policy: a message is shared out
+    /// among all that it waits for.
     pub max_total: usize,
 }
 

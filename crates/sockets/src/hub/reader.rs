@@ -21,8 +21,8 @@ use std::{
 pub struct HubReader {
     member: Arc<Member>,
     seat: Arc<Seat>,
-    /// Message that was lent in part only, and how much of it was.
-    rest: Option<(Message, usize)>,
+    /// How much was lent of a message that was lent in part only.
+    rest: Option<usize>,
     /// Another one waits.
     more: bool,
     window: Window,
@@ -59,7 +59,8 @@ impl HubReader {
         if part.len() < rest.len() {
             flags |= Flags::PARTIAL | Flags::MORE;
             let at = at + part.len();
-            self.rest = Some((message, at));
+            self.member.keep_lent(message);
+            self.rest = Some(at);
         } else if self.more {
             flags |= Flags::MORE;
         }
@@ -72,7 +73,9 @@ impl DatagramRead for HubReader {
         if let Some(flags) = self.announced {
             return Poll::Ready(Ok(flags));
         }
-        let (message, at) = match self.rest.take() {
+        // One that is let go in the middle of a message gets no more of it.
+        let rest = self.rest.take().and_then(|at| self.member.take_lent().map(|message| (message, at)));
+        let (message, at) = match rest {
             Some(rest) => rest,
             None => {
                 let (taken, refused) = self.member.poll_take(cx, &self.seat.room.name);

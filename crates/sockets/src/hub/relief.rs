@@ -1,8 +1,10 @@
 //! Who has to go when what waits in a hub takes too much memory.
 //!
 //! Limits of members bound each of them, but many together, in many rooms, can take more than there is. Then those for whom
-//! most waits are let go, whatever the policy: waiting for them would not make it less. Whoever speaks looks after that before
-//! the message enters the room; nobody holds the lock of a room meanwhile, but for a look at its members.
+//! most waits are let go, whatever the policy: waiting for them would not make it less. A message that waits for several is
+//! shared out among them: those of a large room do not pay for each other, and nobody hides behind many small messages or one
+//! that is half read. Whoever speaks looks after that before the message enters the room; nobody holds the lock of a room
+//! meanwhile, but for a look at its members.
 
 use super::{HubError, Message, Shared, lock};
 use crate::datagram::Flags;
@@ -29,7 +31,7 @@ impl Shared {
         let rooms: Vec<_> = lock(&self.rooms).by_name.values().map(|place| place.room.clone()).collect();
         let mut waiting: Vec<_> = rooms
             .iter()
-            .flat_map(|room| room.members().into_iter().map(move |member| (member.waiting_bytes(), room, member)))
+            .flat_map(|room| room.members().into_iter().map(move |member| (member.memory(), room, member)))
             .filter(|(bytes, ..)| *bytes > 0)
             .collect();
         waiting.sort_by_key(|(bytes, ..)| Reverse(*bytes));
@@ -38,7 +40,7 @@ impl Shared {
                 break;
             }
             tracing::warn!(
-                "hub: {} of room {:?} is disconnected: {bytes} bytes wait for it, and all that waits takes more than {limit}",
+                "hub: {} of room {:?} is disconnected: {bytes} bytes of memory are taken by what waits for it, and all that waits takes more than {limit}",
                 member.who(),
                 room.name
             );

@@ -238,6 +238,14 @@ impl Publisher {
         reached
     }
 
+    /// What it waited with is not to be said any more.
+    pub fn give_up(&mut self) {
+        if std::mem::take(&mut self.waits) {
+            self.patience = None;
+            lock(&self.room.state).stop_waiting(self.id);
+        }
+    }
+
     /// Wakes those for whom there is something to read.
     pub fn flush(&mut self) {
         if std::mem::take(&mut self.owes_wakes) {
@@ -249,8 +257,6 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.flush();
-        if self.waits {
-            lock(&self.room.state).stop_waiting(self.id);
-        }
+        self.give_up();
     }
 }

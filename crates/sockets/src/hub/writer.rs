@@ -8,7 +8,7 @@ use crate::{
 use std::{
     io,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Says whole messages in the room: the parts of one wait here until the last has come.
@@ -22,8 +22,8 @@ pub struct HubWriter {
     assembly: Assembly,
     /// Of the message that is being joined.
     flags: Option<Flags>,
-    /// Whole, and waits.
-    ready: Option<Message>,
+    /// A whole message waits, which the member has.
+    waits: bool,
     prefix: Box<str>,
     /// Last: the room may vanish with it.
     seat: Arc<Seat>,
@@ -36,7 +36,7 @@ impl HubWriter {
             publisher: Publisher::new(seat.room.clone()),
             assembly: Assembly::new(options.max_message),
             flags: None,
-            ready: None,
+            waits: false,
             prefix,
             seat,
         }
@@ -65,6 +65,12 @@ impl HubWriter {
     }
 }
 
+impl Drop for HubWriter {
+    fn drop(&mut self) {
+        self.member.take_said();
+    }
+}
+
 impl DatagramWrite for HubWriter {
     fn poll_write(&mut self, cx: &mut Context<'_>, chunk: &mut [u8], flags: Flags) -> Poll<io::Result<()>> {
         if flags.any(Flags::CONTROL) {
@@ -74,13 +80,16 @@ impl DatagramWrite for HubWriter {
             }
             return Poll::Ready(Ok(()));
         }
-        if self.ready.is_none() {
-            self.ready = self.feed(chunk, flags)?;
+        // What somebody had to say who was let go meanwhile is said no more.
+        let message = if std::mem::take(&mut self.waits) { self.member.take_said() } else { self.feed(chunk, flags)? };
+        if let Some(message) = message
+            && self.publisher.poll_publish(cx, &message, Some(&self.member)).is_pending()
+        {
+            self.waits = true;
+            self.member.keep_said(message);
+            return Poll::Pending;
         }
-        if let Some(message) = &self.ready {
-            ready!(self.publisher.poll_publish(cx, message, Some(&self.member)));
-            self.ready = None;
-        }
+        self.publisher.give_up();
         Poll::Ready(Ok(()))
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, fresh, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, os_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -145,7 +145,7 @@ fn file_socket(
     Ok(task(async move {
         let socket = sockets::endpoint::file::file_socket(Path::new(&path), options).await;
         let socket = socket.map_err(|e| Error::with_source(Kind::File, e.to_string(), e))?;
-        Ok(Flow::Then(callback.task((handle(socket),))?))
+        Ok(Flow::Then(callback.task((fresh(socket),))?))
     }))
 }
 

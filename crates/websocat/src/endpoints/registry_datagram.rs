@@ -5,9 +5,7 @@ use crate::{
     error::Result,
     functions::offer,
     register,
-    scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, handle, task,
-    },
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, fresh, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
@@ -103,8 +101,8 @@ fn connect_registry_datagrams(
     Ok(task(async move {
         let ends = ["registry-datagram-connect:", "registry-datagram-listen:"].map(|prefix| format!("{prefix}{addr}"));
         let [near, far] = datagram_pair(ends.each_ref().map(|end| &**end));
-        offer(&scenario, "registry-datagram-connect:", &addr, Dynamic::from(handle(far))).await?;
-        Ok(Flow::Then(callback.task((handle(near),))?))
+        offer(&scenario, "registry-datagram-connect:", &addr, Dynamic::from(fresh(far))).await?;
+        Ok(Flow::Then(callback.task((fresh(near),))?))
     }))
 }
 

@@ -8,9 +8,7 @@ use crate::{
         serve::{Connection, Serving, Source, serve},
     },
     register,
-    scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, handle, task,
-    },
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, Wanted, fresh, task},
     spec::{About, EndpointSpec, Form, Listening, OptionMap, Script, SocketKind, Then},
 };
 use rhai::{Dynamic, Engine, NativeCallContext};
@@ -199,8 +197,8 @@ fn connect_registry_stream(
     Ok(task(async move {
         let ends = ["registry-stream-connect:", "registry-stream-listen:"].map(|prefix| format!("{prefix}{addr}"));
         let [near, far] = stream_pair(max_buf_size, ends.each_ref().map(|end| &**end));
-        offer(&scenario, "registry-stream-connect:", &addr, Dynamic::from(handle(far))).await?;
-        Ok(Flow::Then(callback.task((handle(near),))?))
+        offer(&scenario, "registry-stream-connect:", &addr, Dynamic::from(fresh(far))).await?;
+        Ok(Flow::Then(callback.task((fresh(near),))?))
     }))
 }
 

@@ -15,7 +15,7 @@ use crate::{
     functions::Addresses,
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RegisterNative as _, RhFn, RhOpts, RhResult, TaskHandle, handle, task,
+        Callback, Flow, Handle, OptsReader, RegisterNative as _, RhFn, RhOpts, RhResult, TaskHandle, fresh, task,
     },
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, Var, string_literal, time_in_words},
 };
@@ -293,7 +293,7 @@ fn tcp_options(mut reader: OptsReader, timeout_ms: Option<u64>) -> RhResult<TcpO
 }
 
 fn named(tcp: tokio::net::TcpStream, specifier: String) -> Handle<StreamSocket> {
-    handle(tcp_socket(tcp, SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() }))
+    fresh(tcp_socket(tcp, SocketInfo { specifier: Some(specifier.into()), ..SocketInfo::default() }))
 }
 
 //= 6455-4.1-10

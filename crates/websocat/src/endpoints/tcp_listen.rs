@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     functions::serve::{Connection, Serving, Source, serve},
     register,
-    scenario::{Callback, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
+    scenario::{Callback, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, fresh, run, task},
     spec::{About, EndpointSpec, Form, Listening, Script, SocketKind, Then, string_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -293,7 +293,7 @@ impl Source for Connections {
                     // The listener fills it in; a kernel that knows no peer has nothing better either.
                     _ => (Ipv4Addr::UNSPECIFIED, 0).into(),
                 };
-                return Ok(Connection { name, session: self.on_accept.session((handle(socket), from)), seat });
+                return Ok(Connection { name, session: self.on_accept.session((fresh(socket), from)), seat });
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::{
         serve::{Connection, Serving, Source, serve},
     },
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, handle, run, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, TaskHandle, fresh, run, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, time_in_words},
 };
 use rhai::{Engine, NativeCallContext};
@@ -271,7 +271,7 @@ impl Clients {
         self.server.close_door();
         // A task of its own: a client that sends without pause keeps the server busy, and what it sends has to get on.
         let mut session = JoinSet::new();
-        session.spawn(run(self.on_accept.session((handle(socket), from))));
+        session.spawn(run(self.on_accept.session((fresh(socket), from))));
         let ended = poll_fn(|cx| {
             let ended = session.poll_join_next(cx);
             if ended.is_pending() {
@@ -291,7 +291,7 @@ impl Source for Clients {
     async fn next(&mut self) -> Result<Connection<()>> {
         let (socket, from) = poll_fn(|cx| self.server.poll_next(cx)).await;
         let name = socket.info.describe().into();
-        Ok(Connection { name, session: self.on_accept.session((handle(socket), from)), seat: () })
+        Ok(Connection { name, session: self.on_accept.session((fresh(socket), from)), seat: () })
     }
 }
 

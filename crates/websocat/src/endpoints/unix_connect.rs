@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{Error, Kind, Result},
     register,
-    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, handle, task},
+    scenario::{Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, TaskHandle, fresh, task},
     spec::{About, EndpointSpec, Form, OptionMap, Script, SocketKind, Then, os_literal},
 };
 use rhai::{Engine, NativeCallContext};
@@ -147,7 +147,7 @@ fn connect_unix(
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
         let (socket, info) = opts.connect(UnixKind::Stream, path, buffers).await?;
-        Ok(Flow::Then(callback.task((handle(kernel_socket(socket, info)),))?))
+        Ok(Flow::Then(callback.task((fresh(kernel_socket(socket, info)),))?))
     }))
 }
 
@@ -165,7 +165,7 @@ fn connect_seqpacket(
     let callback = Callback::new(&ctx, continuation)?;
     Ok(task(async move {
         let (socket, info) = opts.connect(UnixKind::Seqpacket, path, buffers).await?;
-        Ok(Flow::Then(callback.task((handle(seqpacket_socket(socket, info, &options)),))?))
+        Ok(Flow::Then(callback.task((fresh(seqpacket_socket(socket, info, &options)),))?))
     }))
 }
 

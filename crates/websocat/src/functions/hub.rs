@@ -40,8 +40,8 @@ struct HubOpts {
     /// Messages that may wait for one member; 4096 when absent
     max_backlog_messages: Option<usize>,
     /// Memory in bytes that all messages which wait in the hub may take; 256 MiB when absent. A message that waits for several
-    /// members counts once, and 40 bytes for each of them. When it is exceeded the members for which most waits are disconnected,
-    /// whatever `slow` says, until a quarter is free; whoever speaks is, if that does not help
+    /// members counts once, and 40 bytes for each of them. When it is exceeded the members that take most of it, each its part of what
+    /// it shares, are disconnected, whatever `slow` says, until a quarter is free; whoever speaks is, if that does not help
     max_total_bytes: Option<usize>,
 }
 

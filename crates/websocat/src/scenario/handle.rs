@@ -23,6 +23,11 @@ pub fn handle<T>(value: T) -> Handle<T> {
     Handle::new(Some(value), nesting::around())
 }
 
+/// Something new from outside, with nothing in it that the script has made, whatever the task of the moment holds.
+pub fn fresh<T>(value: T) -> Handle<T> {
+    Handle::new(Some(value), 1)
+}
+
 /// A part of what the native function of the moment was given, not deeper than that.
 pub fn moved<T>(value: Option<T>) -> Handle<T> {
     Handle::new(value, nesting::held())

@@ -81,6 +81,7 @@ pub fn install(engine: &mut Engine) {
     engine.set_max_string_size(MAX_SIZE);
     engine.set_max_array_size(MAX_SIZE);
     engine.set_max_map_size(MAX_KEYS);
+    super::nesting::look_at_variables(engine);
     engine.on_progress(|steps| {
         let begun = BEGUN.get()?;
         if begun.at.abs_diff(stack_address()) > MAX_STACK {

@@ -14,7 +14,7 @@ mod task;
 
 pub use callback::{Callback, script_error};
 pub use drain::{Finisher, Finishers};
-pub use handle::{Handle, Take, handle, missing, moved};
+pub use handle::{Handle, Take, fresh, handle, missing, moved};
 pub use kind::kind_of;
 pub use native::{Native, RegisterNative};
 pub use options::{OptsReader, RhFn, RhOpts, fields_of};

@@ -4,25 +4,16 @@
 //! What is inside of something else is polled and dropped from within it, on one stack, so that a loop which wraps its own
 //! result would end the whole program. Each native function is called through [`native_call`], which knows how deep the values
 //! are that it is given: what it makes is one deeper, up to [`MAX_NESTING`]. What tasks hand to functions is as deep as the
-//! task. Tasks that come into being while others wait for them are counted as they run.
+//! task. Tasks that come into being while others wait for them are counted as they run. What lists, maps and closures make of
+//! each other is looked at in `values`.
 
-use super::{Handle, RhResult, Task};
+use super::RhResult;
 use crate::error::{Error, Kind};
-use rhai::{Array, Dynamic, FnPtr, Map};
-use sockets::{
-    datagram::{BoxDatagramRead, BoxDatagramWrite},
-    hangup::Hangup,
-    socket::{DatagramSocket, StreamSocket},
-    stream::{BoxStreamRead, BoxStreamWrite},
-};
-use std::{any::Any, cell::Cell};
+use std::cell::Cell;
 
 /// Values inside of each other. Command lines need a dozen. The greediest ones take some 8 KiB of stack each in builds without
 /// optimisation, a quarter of that in others; there are 2 MiB, of which a function that is called inside needs its part.
 pub const MAX_NESTING: u32 = 100;
-
-/// Items of a list, and what else is in it, that are looked at; more are no trap that somebody falls into by mistake.
-const LOOKED_AT: u32 = 10_000;
 
 /// What this thread is doing.
 #[derive(Clone, Copy, Default)]
@@ -39,25 +30,6 @@ struct Frame {
 
 thread_local! {
     static FRAME: Cell<Frame> = const { Cell::new(Frame { holds: 0, made: 0, running: 0, native: false }) };
-}
-
-/// The depth of a value if it is one of the handles that scripts have.
-macro_rules! depth_of_handle {
-    (|$T:ident| $handle:expr) => {
-        'found: {
-            depth_of_handle!(@ 'found, $T, $handle, Task StreamSocket DatagramSocket Hangup BoxStreamRead BoxStreamWrite
-                BoxDatagramRead BoxDatagramWrite);
-            0
-        }
-    };
-    (@ $found:lifetime, $T:ident, $handle:expr, $($kind:ident)+) => {
-        $({
-            type $T = $kind;
-            if let Some(handle) = $handle {
-                break $found handle.depth();
-            }
-        })+
-    };
 }
 
 /// Puts the outer frame back, whatever way the call ends.
@@ -127,44 +99,8 @@ pub(super) fn running<R>(depth: u32, poll: impl FnOnce() -> R) -> Result<R, Erro
     Ok(poll())
 }
 
-/// The depth of an argument of a native function.
-pub(super) fn depth_of_argument(x: &dyn Any) -> u32 {
-    let left = &mut { LOOKED_AT };
-    if let Some(value) = x.downcast_ref::<Dynamic>() {
-        depth_of(value, 0, left)
-    } else if let Some(array) = x.downcast_ref::<Array>() {
-        deepest(array, 0, left)
-    } else if let Some(map) = x.downcast_ref::<Map>() {
-        deepest(map.values(), 0, left)
-    } else if let Some(function) = x.downcast_ref::<FnPtr>() {
-        deepest(function.curry(), 0, left)
-    } else {
-        depth_of_handle!(|T| x.downcast_ref::<Handle<T>>())
-    }
-}
-
-/// The depth of the deepest handle in a value that is `levels` deep in others. Closures may well hold themselves.
-fn depth_of(value: &Dynamic, levels: u32, left: &mut u32) -> u32 {
-    // A variable that is being written to is the object of the call.
-    if *left == 0 || levels > MAX_NESTING || value.is_shared() && value.is_locked() {
-        return 0;
-    }
-    *left -= 1;
-    if let Some(array) = value.read_lock::<Array>() {
-        return deepest(&*array, levels + 1, left);
-    }
-    if let Some(map) = value.read_lock::<Map>() {
-        return deepest(map.values(), levels + 1, left);
-    }
-    if let Some(function) = value.read_lock::<FnPtr>() {
-        return deepest(function.curry(), levels + 1, left);
-    }
-    depth_of_handle!(|T| value.read_lock::<Handle<T>>())
-}
-
-fn deepest<'a>(values: impl IntoIterator<Item = &'a Dynamic>, levels: u32, left: &mut u32) -> u32 {
-    values.into_iter().map(|value| depth_of(value, levels, left)).max().unwrap_or(0)
-}
+mod values;
+pub(super) use values::{depth_of_argument, look_at_variables};
 
 #[cfg(test)]
 mod tests;

@@ -19,16 +19,18 @@ impl Model {
         waiting.into_iter().map(|n| self.said[*n].0 + 64 + 40 * self.said[*n].1).sum()
     }
 
-    fn bytes(&self, member: usize) -> usize {
-        self.members[&member].1.iter().map(|n| self.said[*n].0).sum()
+    /// What a member is to blame for.
+    fn blame(&self, member: usize) -> usize {
+        let have = |n| self.members.values().filter(|(_, waiting)| waiting.contains(n)).count();
+        self.members[&member].1.iter().map(|n| (self.said[*n].0 + 64 + 40 * self.said[*n].1) / have(n)).sum()
     }
 
     /// Those that are let go.
     fn say(&mut self, by: usize, len: usize) -> Vec<usize> {
         let mut gone = vec![];
         if self.used() + len + 64 > LIMIT {
-            let mut fullest: Vec<_> = self.members.keys().copied().filter(|n| self.bytes(*n) > 0).collect();
-            fullest.sort_by_key(|n| std::cmp::Reverse(self.bytes(*n)));
+            let mut fullest: Vec<_> = self.members.keys().copied().filter(|n| self.blame(*n) > 0).collect();
+            fullest.sort_by_key(|n| std::cmp::Reverse(self.blame(*n)));
             for n in fullest {
                 if self.used() + len + 64 <= LIMIT / 4 * 3 {
                     break;
@@ -138,4 +140,100 @@ fn one_that_alone_takes_too_much_is_refused() {
     assert_eq!(hub.memory(), 0);
     assert!(offer(&mut write, &[1; 900], Flags::NONE));
     assert_eq!(poll_read(&mut read), Poll::Ready((vec![1; 900], Flags::NONE)));
+}
+
+/// Memory for so many bytes, and one more would be too much.
+fn small(max_total: usize) -> Hub {
+    Hub::new(HubOptions { max_total, slow: SlowConsumer::Block, ..HubOptions::default() })
+}
+
+fn is_let_go(read: &mut BoxDatagramRead) -> bool {
+    let flags = read.poll_chunk(&mut noop(), usize::MAX);
+    matches!(flags, Poll::Ready(Ok(flags)) if flags.any(Flags::EOF))
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_small_messages_count_as_much_as_they_take() {
+    let hub = small(100_000);
+    let (mut good, mut bad) = ([join(&hub, "good"), join(&hub, "good")], [join(&hub, "bad"), join(&hub, "bad")]);
+    assert!(offer(&mut good[0].1, &[1; 5000], Flags::NONE));
+    while !is_let_go(&mut bad[1].0) {
+        bad[1].0.consume();
+        // More than fit between two looks.
+        for _ in 0..1000 {
+            assert!(offer(&mut bad[0].1, b"", Flags::NONE));
+        }
+    }
+    assert_eq!(poll_read(&mut good[1].0), Poll::Ready((vec![1; 5000], Flags::NONE)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_of_a_large_room_do_not_pay_for_each_other() {
+    let hub = small(100_000);
+    let mut crowd: Vec<_> = (0..20).map(|_| join(&hub, "crowd")).collect();
+    assert!(offer(&mut crowd[0].1, &[1; 40_000], Flags::NONE));
+    let mut pairs: Vec<_> = (0..3).map(|n| [join(&hub, &n.to_string()), join(&hub, &n.to_string())]).collect();
+    for (n, pair) in pairs.iter_mut().enumerate() {
+        assert!(offer(&mut pair[0].1, &vec![2; 29_999 - n], Flags::NONE));
+    }
+    assert!(is_let_go(&mut pairs[0][1].0));
+    for member in &mut crowd[1..] {
+        assert_eq!(poll_read(&mut member.0), Poll::Ready((vec![1; 40_000], Flags::NONE)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_half_read_counts_and_goes() {
+    let hub = small(100_000);
+    let mut pairs: Vec<_> = (0..3).map(|n| [join(&hub, &n.to_string()), join(&hub, &n.to_string())]).collect();
+    for (n, [speaker, listener]) in pairs.iter_mut().enumerate() {
+        let len = 30_000 + n;
+        assert!(offer(&mut speaker.1, &vec![n as u8; len], Flags::NONE));
+        let flags = listener.0.poll_chunk(&mut noop(), 10_000);
+        assert!(matches!(flags, Poll::Ready(Ok(flags)) if flags.any(Flags::PARTIAL)));
+    }
+    let mut good = [join(&hub, "good"), join(&hub, "good")];
+    assert!(offer(&mut good[0].1, &[7; 20_000], Flags::NONE));
+    assert_eq!(poll_read(&mut good[1].0), Poll::Ready((vec![7; 20_000], Flags::NONE)));
+    // The two with most, so that a quarter is free. What they have of the message is torn.
+    let gone = pairs.iter_mut().map(|[_, listener]| {
+        listener.0.consume();
+        is_let_go(&mut listener.0)
+    });
+    assert_eq!(gone.collect::<Vec<_>>(), [false, true, true]);
+    assert_eq!(poll_read(&mut pairs[0][1].0), Poll::Ready((vec![0; 20_000], Flags::NONE)));
+    drop((pairs, good));
+    assert_eq!(hub.memory(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_speakers_wait_with_counts_and_goes() {
+    let hub =
+        Hub::new(HubOptions { max_total: 100_000, max_backlog: 1, slow: SlowConsumer::Block, ..HubOptions::default() });
+    let mut bad: Vec<_> = (0..4).map(|_| join(&hub, "bad")).collect();
+    let (woken, waker) = counter();
+    let mut cx = Context::from_waker(&waker);
+    // Nobody reads, and one after the other waits.
+    assert!(offer(&mut bad[0].1, b"1", Flags::NONE));
+    for (n, speaker) in bad.iter_mut().enumerate().skip(1) {
+        assert!(speaker.1.poll_write(&mut cx, &mut vec![2; 29_000 + n], Flags::NONE).is_pending());
+    }
+    let mut good = [join(&hub, "good"), join(&hub, "good")];
+    assert!(offer(&mut good[0].1, b"before", Flags::NONE));
+    let mut other = [join(&hub, "other"), join(&hub, "other")];
+    assert!(offer(&mut other[0].1, &[7; 20_000], Flags::NONE));
+    assert_eq!(poll_read(&mut other[1].0), Poll::Ready((vec![7; 20_000], Flags::NONE)));
+    assert_eq!(poll_read(&mut good[1].0), Poll::Ready((b"before".to_vec(), Flags::NONE)));
+    // Those that were let go wait no more, and hold up nobody.
+    assert!(woken.0.load(Relaxed) > 0);
+    let gone: Vec<_> = bad.iter_mut().map(|member| is_let_go(&mut member.0)).collect();
+    assert_eq!(gone, [false, false, true, true]);
+    for n in [3, 2] {
+        assert!(bad[n].1.poll_write(&mut cx, &mut [2], Flags::NONE).is_ready());
+    }
+    bad[0].0.consume();
+    assert_eq!(poll_read(&mut bad[1].0), Poll::Ready((b"1".to_vec(), Flags::NONE)));
+    assert!(bad[1].1.poll_write(&mut cx, &mut [2; 29_001], Flags::NONE).is_ready());
+    drop((bad, good, other));
+    assert_eq!(hub.memory(), 0);
 }

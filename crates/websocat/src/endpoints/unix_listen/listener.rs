@@ -13,7 +13,7 @@ use crate::{
     functions::serve::{Connection, Serving, Source, serve},
     register,
     scenario::{
-        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, handle, run,
+        Callback, Flow, Handle, OptsReader, RhFn, RhOpts, RhResult, Scenario, Task, TaskHandle, fresh, run,
         script_error, task,
     },
 };
@@ -167,7 +167,7 @@ fn listen_unix(
     let listen = Listen::read(&mut reader, UnixKind::Stream, path)?;
     reader.finish()?;
     listen.task(&ctx, when_listening, on_accept, |on_accept, socket, info| {
-        on_accept.task((handle(kernel_socket(socket, info)),))
+        on_accept.task((fresh(kernel_socket(socket, info)),))
     })
 }
 
@@ -184,7 +184,7 @@ fn listen_seqpacket(
     let options = reader.take::<SeqpacketOpts>()?.options(listen.buffers);
     reader.finish()?;
     listen.task(&ctx, when_listening, on_accept, move |on_accept, socket, info| {
-        on_accept.task((handle(seqpacket_socket(socket, info, &options)),))
+        on_accept.task((fresh(seqpacket_socket(socket, info, &options)),))
     })
 }
 

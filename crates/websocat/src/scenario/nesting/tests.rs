@@ -93,6 +93,33 @@ fn as_deep_as_may_be_runs_and_drops() {
     }
 }
 
+/// Lists, maps and closures, which no native function sees.
+#[test]
+fn values_that_grow_into_each_other_are_an_error() {
+    for (begin, again) in [
+        ("let x = || 0;", "let y = x; x = || y.call();"),
+        ("let x = || 0;", "let y = [1, #{a: x}, 2]; x = || y[1].a.call();"),
+        ("let x = [];", "let y = x; x = [|| y];"),
+        ("let x = [0];", "x = [x];"),
+        ("let x = #{};", "x = #{a: 1, next: x, z: 2};"),
+        ("let x = [0]; x.pad(50, 1);", "let y = x; x[49] = || y;"),
+        ("fn f(x) { x } let x = Fn(\"f\");", "x = Fn(\"f\").curry(x);"),
+        ("let x = || 0; fn add(x) { || x.call() }", "x = add(x);"),
+    ] {
+        let script = format!("{begin}\nfor i in 0..100000 {{ {again} }} dummy_task()");
+        let e = on_a_thread(script, true).unwrap_err();
+        let said = format!("more than {MAX_NESTING} lists, maps or functions are inside of each other here");
+        assert!(e.contains(&said) && e.contains("line "), "{again}: {e}");
+        // As deep as may be, also where each of many tasks has so much in it.
+        let some = format!("{begin}\nfor i in 0..30 {{ {again} }} task_wrap(|| {{ let y = x; dummy_task() }})");
+        assert_eq!(on_a_thread(some, false), Ok(()), "{again}");
+    }
+    let both =
+        "let t = dummy_task(); for i in 0..1000 { let x = t; for i in 0..90 { x = [x]; } t = task_wrap(|| x); } t";
+    let e = on_a_thread(both.into(), true).unwrap_err();
+    assert!(e.contains("task_wrap: more than") && e.contains("line 1"), "{e}");
+}
+
 /// Functions that give tasks which wait for what the same function gives.
 #[test]
 fn tasks_that_wait_for_ever_more_are_an_error() {
@@ -130,6 +157,14 @@ fn what_comes_after_each_other_is_not_deep() {
             |slot| slot.send(dummy_datagram_socket()), |s| { drop(s); dummy_task() })); } sequential(all)",
         // A closure that holds itself.
         "let f = (); f = || if f == () { dummy_task() } else { dummy_task() }; task_wrap(f)",
+        "let m = #{}; let f = || { m.n = 1; dummy_task() }; m.f = [f, #{f: f, m: m}]; for i in 0..300 { f.call(); } \
+            task_wrap(f)",
+        "let l = []; for i in 0..200 { l.push([|| i, #{l: [i]}]); } dummy_task()",
+        // A session that has the socket of the one before.
+        "fn f(n, s) { file_socket(#{}, osstr_str(\"Cargo.toml\"), |t| { drop(s); if n > 0 { f(n - 1, t) } else { dummy_task() } }) } \
+            f(300, dummy_stream_socket())",
+        // Made anew from what there was before.
+        "let f = || 0; for i in 0..1000 { let g = f.call(); f = || g; } dummy_task()",
     ] {
         assert_eq!(on_a_thread(script.into(), false), Ok(()), "{script}");
     }
