@@ -131,15 +131,20 @@ impl Sink<'_> {
     fn finish(&mut self, sent: &AtomicU64) -> Result<()> {
         self.socket.set_timeouts(LOOK)?;
         let mut last = Instant::now();
-        while self.bytes() != sent.load(Ordering::Acquire) {
+        loop {
+            let sent = sent.load(Ordering::Acquire);
+            match self.bytes() {
+                bytes if bytes == sent => return Ok(()),
+                bytes if bytes > sent => return Err(format!("{bytes} bytes arrived, only {sent} were sent").into()),
+                _ => {}
+            }
             if self.receive()? {
                 last = Instant::now();
             } else if last.elapsed() > PATIENCE {
-                let sent = sent.load(Ordering::Acquire);
-                return Err(format!("{} bytes arrived, {sent} were sent", self.bytes()).into());
+                let of = if sent == UNKNOWN { "more".to_owned() } else { sent.to_string() };
+                return Err(format!("the server stalls, {} of {of} bytes arrived", self.bytes()).into());
             }
         }
-        Ok(())
     }
 }
 

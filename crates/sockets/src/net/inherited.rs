@@ -2,8 +2,8 @@
 //!
 //! O_NONBLOCK belongs to the open file description, which a shell and its other children share: setting it would break
 //! them. So it never is. Pipes and terminals are opened once more through /proc (Linux), which gives a description of our
-//! own; sockets take MSG_DONTWAIT with each call (where the kernel heeds it); everything else (regular files, devices, what cannot be opened again)
-//! is left to a thread that may block.
+//! own; sockets take MSG_DONTWAIT with each call (where the kernel heeds it); everything else (regular files, devices, what
+//! cannot be opened again) is left to a thread that may block.
 
 #[cfg_attr(not(any(target_os = "linux", target_os = "android")), path = "inherited/elsewhere.rs")]
 #[cfg_attr(any(target_os = "linux", target_os = "android"), path = "inherited/linux.rs")]

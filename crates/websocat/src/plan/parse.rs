@@ -25,17 +25,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
             false => "no specifier given; try `websocat ws://…`, `websocat -s PORT`, or --help",
         }));
     };
-    let mut left = spec1.clone();
-    if session.server {
-        let has_colon = spec1.as_encoded_bytes().contains(&b':');
-        if !has_colon && spec1.to_str().is_none_or(|text| text.parse::<u16>().is_err()) {
-            let text = shown(spec1.as_encoded_bytes());
-            return Err(Error::usage(format!("-s {text}: write PORT (0 to 65535), IP:PORT or HOST:PORT")));
-        }
-        let prefix = if has_colon { "ws-l:" } else { "ws-l:127.0.0.1:" };
-        left = prefix.into();
-        left.push(spec1);
-    }
+    let left = if session.server { server(spec1)? } else { spec1.clone() };
     let right = args.spec2.as_deref().unwrap_or(OsStr::new("stdio:"));
     let one = args.spec2.is_none();
     if !one && !session.text && !session.binary {
@@ -70,6 +60,24 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
         names: Names::default(),
         findings: Findings::default(),
     };
+    check_stdio(&plan, one)?;
+    Ok(plan)
+}
+
+/// The specifier that `-s` stands for: a port is one of this machine only.
+fn server(place: &OsStr) -> Result<OsString> {
+    let has_colon = place.as_encoded_bytes().contains(&b':');
+    if !has_colon && place.to_str().is_none_or(|text| text.parse::<u16>().is_err()) {
+        let text = shown(place.as_encoded_bytes());
+        return Err(Error::usage(format!("-s {text}: write PORT (0 to 65535), IP:PORT or HOST:PORT")));
+    }
+    let mut specifier = OsString::from(if has_colon { "ws-l:" } else { "ws-l:127.0.0.1:" });
+    specifier.push(place);
+    Ok(specifier)
+}
+
+/// Standard input and output are used once; `one`: the right side is them because none was named.
+fn check_stdio(plan: &Plan, one: bool) -> Result<()> {
     if plan.left.endpoint.is_stdio() && plan.right.endpoint.is_stdio() {
         return Err(Error::usage(if one {
             "both sides would be stdio: (standard input and output); give another specifier"
@@ -83,7 +91,7 @@ pub fn parse(args: &Arc<Args>) -> Result<Plan> {
             "a filter cannot be stdio: where standard input and output have another use, as for a side that is not named",
         ));
     }
-    Ok(plan)
+    Ok(())
 }
 
 /// Overlays of one specifier, and stacks that an option may name for one session: each can be a bracket in the script and a

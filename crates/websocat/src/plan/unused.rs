@@ -35,7 +35,7 @@ const NEEDS: &[Need] = &[
 const OPTION_NEEDS: &[(&[&str], fn(&Stack) -> bool, &str)] = &[
     (
         &["--oneshot", "--stdout-announce-listening-ports", "--exec-after-listen", "--exec-after-listen-append-port"],
-        |stack| stack.endpoint.is_listener() || matches!(&stack.endpoint, Endpoint::UdpSocket(UdpSocket::Bound(_))),
+        |stack| stack.endpoint.is_listener() || is_bound(&stack.endpoint),
         "listener",
     ),
     (
@@ -54,10 +54,26 @@ const OPTION_NEEDS: &[(&[&str], fn(&Stack) -> bool, &str)] = &[
             "--udp-server-max-clients",
             "--udp-server-buffer-size",
             "--udp-server-qlen",
+            "--udp-server-qbytes",
             "--udp-server-backpressure",
         ],
         |stack| matches!(stack.endpoint, Endpoint::UdpServer(_)),
         "udp-server:",
+    ),
+    (
+        &[
+            "--udp-bind-target-addr",
+            "--udp-bind-restrict-to-one-address",
+            "--udp-bind-redirect-to-last-seen-address",
+            "--udp-bind-connect-to-first-seen-address",
+        ],
+        |stack| is_bound(&stack.endpoint),
+        "udp-bind:",
+    ),
+    (
+        &["--udp-bind-inhibit-send-errors"],
+        |stack| is_bound(&stack.endpoint) || matches!(stack.endpoint, Endpoint::UdpServer(_)),
+        "udp-bind: or udp-server:",
     ),
     (
         &["--ws-c-uri", "--header", "--origin", "--ua", "--protocol", "--websocket-version"],
@@ -68,6 +84,37 @@ const OPTION_NEEDS: &[(&[&str], fn(&Stack) -> bool, &str)] = &[
         &["--server-header", "--server-protocol", "--server-protocol-lax", "--server-protocol-choose-first"],
         |stack| has(stack, |o| matches!(o, Overlay::WsAccept(_))),
         "WebSocket server",
+    ),
+    (
+        &["--handshake-timeout"],
+        |stack| has(stack, |o| shakes_hands(o) || matches!(o, Overlay::Tls(_))),
+        "handshake of TLS or WebSocket",
+    ),
+    (
+        &["--max-header-bytes", "--max-headers", "--ws-dont-check-headers", "--ws-omit-headers"],
+        |stack| has(stack, shakes_hands),
+        "handshake of a WebSocket",
+    ),
+    (
+        &[
+            "--no-close",
+            "--close-status-code",
+            "--close-reason",
+            "--text-invalid",
+            "--ping-interval",
+            "--ping-timeout",
+            "--max-sent-pings",
+            "--inhibit-pongs",
+            "--max-control-rate",
+            "--max-ws-frame-length",
+            "--max-ws-message-length",
+            "--ws-ignore-invalid-masks",
+            "--ws-no-flush",
+            "--ws-no-auto-buffer",
+            "--ws-shutdown-socket-on-eof",
+        ],
+        |stack| has(stack, |o| matches!(o, Overlay::WsFramer(_))),
+        "WebSocket",
     ),
     (&["--random-fast"], |stack| matches!(stack.endpoint, Endpoint::Random(_)), "random:"),
     (
@@ -109,9 +156,18 @@ fn is_seqpacket(endpoint: &Endpoint) -> bool {
     }
 }
 
+fn is_bound(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::UdpSocket(UdpSocket::Bound(_)))
+}
+
 fn is_web_socket(overlay: &Overlay) -> bool {
     // Time limits of handshakes hold for TLS, too.
-    matches!(overlay, Overlay::WsFramer(_) | Overlay::WsRequest(_) | Overlay::WsAccept(_) | Overlay::Tls(_))
+    shakes_hands(overlay) || matches!(overlay, Overlay::WsFramer(_) | Overlay::Tls(_))
+}
+
+/// The HTTP part of a WebSocket.
+fn shakes_hands(overlay: &Overlay) -> bool {
+    matches!(overlay, Overlay::WsRequest(_) | Overlay::WsAccept(_))
 }
 
 /// Of what will be run: the options without effect by what they need.
@@ -169,8 +225,18 @@ fn socket_options(plan: &Plan) -> Vec<(String, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cli::{CommandLine, Tree};
-    use clap::CommandFactory as _;
+    use crate::{
+        cli::{CommandLine, Tree},
+        endpoints::{EndpointArgs, tcp_connect::TcpConnectArgs, tcp_listen::ListenArgs, udp::UdpArgs},
+        overlays::{
+            HandshakeArgs, OverlayArgs,
+            ws_accept::AcceptArgs,
+            ws_framer::{CompressArgs, FramerArgs},
+            ws_request::RequestArgs,
+        },
+        plan::lint::UNUSED_OPTION,
+    };
+    use clap::{Args as _, CommandFactory as _};
 
     fn unused(line: &[&str]) -> Vec<(String, &'static str)> {
         let words = [&["websocat", "-b"], line].concat().into_iter().map(Into::into);
@@ -230,6 +296,82 @@ mod tests {
             }
             assert_eq!(found, expected, "{line:?}");
         }
+    }
+
+    type Options = fn(clap::Command) -> clap::Command;
+
+    /// Among these are values for all options.
+    const VALUES: &[&str] =
+        &["1", "1k", "12", "127.0.0.1", "127.0.0.1:1", "a: b", "ws://h/", "/x", "true", "1000", "drop-oldest", "fail"];
+
+    /// Options that others need, which have to be told all the same.
+    const NEEDED_BY: &[(&str, &str)] =
+        &[("--tee-backlog", "--tee-slow=drop-oldest"), ("--close-reason", "--close-status-code=1000")];
+
+    /// How messages call several options at once.
+    const TOGETHER: &[&str] = &["separator options", "compression options", "options of tee:"];
+
+    /// What is told or refused in another way, asks for something by itself, or asks for what is so anyway.
+    const NOT_UNUSED: &[&str] = &["--accept-from-fd", "--exec-dup2", "--write-splitoff", "--tee", "--no-compress"];
+
+    /// Whether somebody is told that an option has no effect; None: no value fits it.
+    fn is_told(name: &str, option: &clap::Arg, line: &[&str]) -> Option<bool> {
+        let given: Vec<String> = match option.get_action().takes_values() {
+            true => VALUES.iter().map(|value| format!("{name}={value}")).collect(),
+            false => vec![name.to_owned()],
+        };
+        let needed = NEEDED_BY.iter().filter(|(by, _)| *by == name).map(|(_, needed)| *needed);
+        let others: Vec<&str> = needed.chain(line.iter().copied()).collect();
+        given.iter().find_map(|given| {
+            let words = ["websocat", "-b", given].iter().chain(&others).map(Into::into).collect();
+            let mut plan = crate::plan::parse(&crate::cli::Args::parse_words(words).ok()?.into()).ok()?;
+            crate::plan::rewrite(&mut plan).ok()?;
+            let mut unused = plan.findings.list().iter().filter(|finding| *finding.lint == UNUSED_OPTION);
+            let told = |text: &str| text.contains(name) || TOGETHER.iter().any(|options| text.starts_with(options));
+            Some(unused.any(|finding| told(&finding.text)))
+        })
+    }
+
+    /// Those of these options of which nobody is told that they have no effect on a command line.
+    fn untold(options: Options, line: &[&str]) -> Vec<String> {
+        let command = options(clap::Command::new("options"));
+        let named = command.get_arguments().filter_map(|option| Some((format!("--{}", option.get_long()?), option)));
+        let named: Vec<_> = named.filter(|(name, _)| !NOT_UNUSED.contains(&&**name)).collect();
+        assert!(!named.is_empty());
+        named
+            .iter()
+            .filter_map(|(name, option)| match is_told(name, option, line) {
+                Some(true) => None,
+                Some(false) => Some(format!("{name} {line:?}")),
+                None => Some(format!("{name}: no value fits it")),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_option_of_an_endpoint_or_overlay_is_told_where_it_has_no_effect() {
+        const FRAMES: &[&str] = &["ws-ll-client:tcp:h:1", "readfile:x"];
+        const CLIENT: &[&str] = &["ws-ll-client:ws-request:tcp:h:1", "readfile:x"];
+        let lines: &[(Options, &[&str])] = &[
+            // None of what they belong to is there.
+            (EndpointArgs::augment_args, &["literal:x", "readfile:x"]),
+            (OverlayArgs::augment_args, &["literal:x", "readfile:x"]),
+            // Something is there that shares their heading.
+            (TcpConnectArgs::augment_args, &["tcp-l:1", "readfile:x"]),
+            (ListenArgs::augment_args, &["tcp:h:1", "readfile:x"]),
+            (RequestArgs::augment_args, &["ws-l:1", "readfile:x"]),
+            (RequestArgs::augment_args, FRAMES),
+            (AcceptArgs::augment_args, CLIENT),
+            (AcceptArgs::augment_args, FRAMES),
+            (FramerArgs::augment_args, &["tls:tcp:h:1", "readfile:x"]),
+            (HandshakeArgs::augment_args, FRAMES),
+            (CompressArgs::augment_args, CLIENT),
+        ];
+        let mut found: Vec<String> = lines.iter().flat_map(|(options, line)| untold(*options, line)).collect();
+        // The one option that all UDP endpoints have.
+        let udp = untold(UdpArgs::augment_args, &["udp:h:1", "readfile:x"]);
+        found.extend(udp.into_iter().filter(|text| !text.starts_with("--udp-max-send-datagram-size")));
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub fn from_unix_bytes(_: Vec<u8>) -> Result<OsString, &'static str> {
 }
 
 pub fn from_utf16le(bytes: Vec<u8>) -> Result<OsString, &'static str> {
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return Err("UTF-16 has an even number of bytes");
     }
     let units: Vec<u16> = bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();

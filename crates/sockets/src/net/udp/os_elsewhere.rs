@@ -1,4 +1,5 @@
-//! UDP outside Unix. Receiving one datagram where there is no `recvmsg`: on Windows a datagram that does not fit is an error of its own.
+//! UDP outside Unix. Receiving one datagram where there is no `recvmsg`: on Windows a datagram that does not fit is an error
+//! of its own. Sending: what a full queue is.
 
 use super::Received;
 use std::io;

@@ -7,7 +7,7 @@ use super::{headers, server::OutgoingResponse};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Response, StatusCode, Version,
+    HeaderMap, Method, Response, StatusCode, Version,
     header::{self, HeaderName, HeaderValue},
     http::{request, uri::Authority},
 };
@@ -42,8 +42,19 @@ pub(super) const fn bad(why: &'static str) -> Refusal {
 //= 6455-4.2.1-1
 //= 6455-4.1-43
 pub(super) fn check(head: &request::Parts, key_is_optional: bool) -> Result<(), Refusal> {
+    check_what_is_asked(head)?;
+    check_upgrade(&head.headers)?;
+    check_web_socket(&head.headers, key_is_optional)
+}
+
+/// The only value of a field that must not come twice.
+fn one<'a>(fields: &'a HeaderMap, name: &HeaderName, why: &'static str) -> Result<Option<&'a [u8]>, Refusal> {
+    headers::single(fields, name).map_err(|()| bad(why))
+}
+
+/// The first line, that no body follows, and the host.
+fn check_what_is_asked(head: &request::Parts) -> Result<(), Refusal> {
     let fields = &head.headers;
-    let one = |name: &HeaderName, why| headers::single(fields, name).map_err(|()| bad(why));
     //= 6455-4.2.1-2
     if head.method != Method::GET {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket is asked for with GET"));
@@ -64,12 +75,17 @@ pub(super) fn check(head: &request::Parts, key_is_optional: bool) -> Result<(), 
         return Err(bad("a request for a WebSocket has no body"));
     }
     //= 6455-4.2.1-3
-    let host = one(&header::HOST, "more than one Host")?.ok_or(bad("no Host"))?;
+    let host = one(fields, &header::HOST, "more than one Host")?.ok_or(bad("no Host"))?;
     // Empty where the client knows no name (RFC 9112 3.2).
     let is_host = Authority::try_from(host).is_ok_and(|host| !host.as_str().contains('@'));
     if !host.is_empty() && !is_host {
         return Err(bad("Host is neither a name nor an address"));
     }
+    Ok(())
+}
+
+/// Another protocol is to follow on the connection: WebSocket.
+fn check_upgrade(fields: &HeaderMap) -> Result<(), Refusal> {
     //= 6455-4.2.1-4
     if !headers::has_token(fields, &header::UPGRADE, "websocket") {
         // Also what comes through a proxy that does not pass these headers on.
@@ -80,11 +96,16 @@ pub(super) fn check(head: &request::Parts, key_is_optional: bool) -> Result<(), 
     if !headers::has_token(fields, &header::CONNECTION, "upgrade") {
         return Err(bad("Connection is not Upgrade"));
     }
+    Ok(())
+}
+
+/// The headers that are WebSocket's own.
+fn check_web_socket(fields: &HeaderMap, key_is_optional: bool) -> Result<(), Refusal> {
     //= 6455-4.2.1-7
     //= 6455-4.2.2-8
     //= 6455-4.3-2
     //= 6455-11.3.5-2
-    match one(&header::SEC_WEBSOCKET_VERSION, "more than one Sec-WebSocket-Version")? {
+    match one(fields, &header::SEC_WEBSOCKET_VERSION, "more than one Sec-WebSocket-Version")? {
         Some(b"13") => {}
         None => return Err(bad("no Sec-WebSocket-Version")),
         Some(_) => {
@@ -97,7 +118,7 @@ pub(super) fn check(head: &request::Parts, key_is_optional: bool) -> Result<(), 
     }
     //= 6455-4.2.1-6
     //= 6455-11.3.1-1
-    match one(&header::SEC_WEBSOCKET_KEY, "more than one Sec-WebSocket-Key")? {
+    match one(fields, &header::SEC_WEBSOCKET_KEY, "more than one Sec-WebSocket-Key")? {
         Some(key) if headers::is_key(key) => Ok(()),
         None if key_is_optional => Ok(()),
         None => Err(bad("no Sec-WebSocket-Key")),
