@@ -132,6 +132,8 @@ pub struct SocketInfo {
 pub struct Outcome {
     told: AtomicBool,
     read_to_end: AtomicBool,
+    spoke: AtomicBool,
+    unheard: AtomicBool,
 }
 
 impl Clone for Outcome {
@@ -148,6 +150,25 @@ impl Outcome {
 
     pub fn is_read_to_end(&self) -> bool {
         self.read_to_end.load(Acquire)
+    }
+
+    /// Something other than its end was read from it (only where somebody asks: `exchange::Heard`).
+    pub fn set_spoke(&self) {
+        self.spoke.store(true, Release);
+    }
+
+    /// Whether something was read since the last call.
+    pub fn take_spoke(&self) -> bool {
+        self.spoke.swap(false, AcqRel)
+    }
+
+    /// Nobody reads it any more, or there is nothing more to read.
+    pub fn set_unheard(&self) {
+        self.unheard.store(true, Release);
+    }
+
+    pub fn is_unheard(&self) -> bool {
+        self.unheard.load(Acquire)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     error::{Direction, ExchangeError, Failed},
+    heard::Silence,
     mover::{Body, End, Moved, Mover, State},
 };
 use crate::{
@@ -24,12 +25,21 @@ pub struct CopyPackets {
     mover: Mover,
     /// Until the source has been silent for too long.
     answer: Option<Pin<Box<Sleep>>>,
+    /// What the end waits for before it goes on.
+    silence: Option<Silence>,
 }
 
 impl CopyPackets {
     /// `max`: longest chunk in bytes; `usize::MAX` leaves it to the reader.
     pub fn new(from: BoxDatagramRead, to: BoxDatagramWrite, max: usize) -> Self {
-        Self { mover: Mover::new(from, to, max), answer: None }
+        Self { mover: Mover::new(from, to, max), answer: None, silence: None }
+    }
+
+    /// The end of the source goes on after this silence of the peer, if all the sink can say of an end is a Close frame,
+    /// which would cut off the peer's replies.
+    pub fn lingering(mut self, silence: Silence) -> Self {
+        self.silence = self.mover.answers().then_some(silence);
+        self
     }
 
     fn poll_copy(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
@@ -39,7 +49,12 @@ impl CopyPackets {
             mover.flush(cx)?;
             match (moved, mover.state) {
                 (_, State::Done) => return Poll::Ready(Ok(())),
-                (_, State::AtEof(_)) => mover.pass_eof(),
+                (_, State::AtEof(_)) => {
+                    if let Some(silence) = &mut self.silence {
+                        ready!(silence.poll(cx));
+                    }
+                    mover.pass_eof();
+                }
                 (Moved::Waits, State::Read) => {
                     ready!(self.poll_unanswered(cx));
                     tracing::debug!("the peer does not answer our Close");

@@ -11,6 +11,7 @@ mod closing;
 mod copy_packets;
 mod error;
 mod farewell;
+mod heard;
 mod mover;
 mod options;
 mod session;
@@ -22,6 +23,7 @@ pub use copy_packets::CopyPackets;
 pub use error::{Direction, ExchangeError, HandedOn, Part, Side};
 pub(crate) use error::{Failed, is_reset};
 pub use farewell::farewell;
+pub use heard::{Heard, Silence};
 pub use options::{ExchangeBytesOptions, ExchangeOptions};
 
 use crate::{

@@ -7,11 +7,11 @@
 type Row = (&'static [&'static str], &'static str);
 
 const OPTIONS: &[Row] = &[
-    (&["--basic-auth", "--user"], "write USER:PASSWORD@ in front of the host in the URL"),
-    (&["--cacert", "--ca"], "let the environment variable SSL_CERT_FILE name a file of trusted roots"),
+    (&["--basic-auth", "--basic-auth-file", "--user"], "write USER:PASSWORD@ in front of the host in the URL"),
+    (&["--cacert", "--ca", "--tls-ca-file"], "let the environment variable SSL_CERT_FILE name a file of trusted roots"),
     (&["--cert", "--key", "--client-pkcs12-der", "--client-pkcs12-passwd"], "there are no client certificates yet"),
     (
-        &["--pkcs12-der", "--pkcs12-passwd"],
+        &["--pkcs12-der", "--pkcs12-passwd", "--tls-cert", "--tls-key"],
         "there is no TLS server yet; put one, such as nginx or socat, in front of ws-l:",
     ),
     (&["--cookie"], "write -H 'Cookie: NAME=VALUE'"),
@@ -20,7 +20,10 @@ const OPTIONS: &[Row] = &[
     (&["--resolve", "--connect-to"], "write ws-c:tcp:IP:PORT, with --ws-c-uri URL"),
     (&["--unix-socket"], "write ws-c:unix:PATH, with --ws-c-uri URL"),
     (&["--location"], "redirections are not followed; the error names the place"),
-    (&["--proxy", "--socks5", "--socks5-destination"], "there are no proxies yet"),
+    (
+        &["--proxy", "--http-proxy", "--socks5", "--socks5-destination", "--socks5-user-pass", "--socks5-bind-script"],
+        "there are no proxies yet",
+    ),
     (
         &["--one-message", "-1"],
         "there is no limit of messages yet; one answer comes by `printf 'TEXT\\n' | websocat URL`",
@@ -31,6 +34,66 @@ const OPTIONS: &[Row] = &[
         "there is no preamble yet; `(printf 'TEXT\\n'; cat) | websocat URL`",
     ),
     (&["--autoreconnect-delay-millis", "--reconnect"], "there is no reconnecting yet"),
+    (
+        &["--jsonrpc", "--jsonrpc-omit-jsonrpc"],
+        "there is no JSON-RPC yet; type the whole request, or make it with --filter",
+    ),
+    (
+        &["--base64", "--base64-text", "--text-prefix", "--binary-prefix"],
+        "lines cannot say yet which are binary; lengthprefixed: keeps every byte and the type",
+    ),
+    (
+        &["--compress-deflate", "--compress-gzip", "--compress-zlib"],
+        "there is --compress, which every WebSocket peer may know, and --filter cmd:gzip for a whole stream",
+    ),
+    (
+        &["--uncompress-deflate", "--uncompress-gzip", "--uncompress-zlib"],
+        "there is --compress, which every WebSocket peer may know, and --filter-reverse for a whole stream",
+    ),
+    (&["--crypto-key", "--crypto-reverse"], "there is no encryption of messages yet; wss:// is encrypted"),
+    (&["--prometheus"], "there are no metrics yet"),
+    (
+        &["--timestamp-monotonic"],
+        "there is no timestamp: yet; --log-traffic --log-timestamps writes times to standard error",
+    ),
+    (
+        &["--static-file", "-F"],
+        "there are no static files yet; scripts can answer with http_reply (doc/src/browsers.md)",
+    ),
+    (
+        &["--set-environment", "-e", "--header-to-env"],
+        "children do not get the request as environment yet; scripts can hand it on with `child.env`",
+    ),
+    (&["--strict", "-S"], "nothing is split or dropped here: messages of any length pass whole"),
+    (
+        &["--linemode-strip-newlines"],
+        "lines come without their newline already; --separator-trim-cr takes away CR, too",
+    ),
+    (&["--no-line"], "write chunks: in front of the stream, or -b"),
+    (
+        &["--no-exit-on-zeromsg", "--exit-on-zeromsg", "--websocket-ignore-zeromsg"],
+        "an empty message is a message as any other and ends nothing",
+    ),
+    (&["--queue-len"], "rooms have limits of their own: examples/chat_with_rooms.rhai"),
+    (&["--foreachmsg-wait-read"], "there is nothing that opens one connection per message yet"),
+    (&["--byte-to-exit-on"], "there is no byte that ends a session yet; Ctrl-D ends the input, Ctrl-C the program"),
+    (
+        &["--exec-exit-on-disconnect", "--exec-kill-on-disconnect", "--exec-sighup-on-stdin-close"],
+        "no option needed: a child is ended with its session (--exec-grace)",
+    ),
+    (
+        &["--request-header", "--request-method", "-X", "--request-uri"],
+        "there are no plain HTTP requests here; curl does them",
+    ),
+    (&["--udp-oneshot"], "there is --udp-bind-redirect-to-last-seen-address, and udp-server: for many clients"),
+    (&["--udp-broadcast"], "write --socket-broadcast"),
+    (&["--udp-multicast"], "write --socket-multicast GROUP"),
+    (&["--udp-multicast-loop"], "write --socket-multicast-loop true"),
+    (&["--udp-multicast-iface-v4"], "write --socket-multicast-interface-addr IPV4"),
+    (&["--udp-multicast-iface-v6"], "write --socket-multicast-interface-index N"),
+    (&["--udp-ttl"], "write --socket-ttl HOPS, or --socket-multicast-ttl"),
+    (&["--udp-reuseaddr"], "write --reuseaddr true"),
+    (&["--history", "--readline"], "there is no line editor yet; run it under rlwrap"),
     (&["--close-status"], "write --close-status-code CODE"),
     (&["--subprotocol"], "write --protocol LIST"),
     (&["--no-async-stdio", "--async-stdio"], "standard input and output need no option"),
@@ -40,7 +103,7 @@ const OPTIONS: &[Row] = &[
 const PREFIXES: &[Row] = &[
     (&["autoreconnect:"], "there is no reconnecting yet"),
     (
-        &["broadcast:", "reuse:", "reuse-broadcast:"],
+        &["broadcast:", "reuse:", "reuse-broadcast:", "broadcast-reuse:"],
         "a server that gives all clients all messages is examples/chat_with_rooms.rhai",
     ),
     (&["foreachmsg:"], "there is nothing that opens one connection per message yet"),
@@ -53,16 +116,54 @@ const PREFIXES: &[Row] = &[
             "ssl-listen:",
             "ssl-l:",
             "tls-listen:",
+            "tls-l:",
+            "l-ssl:",
+            "listen-ssl:",
+            "listen-tls:",
+            "ssl-a:",
+            "tls-a:",
+            "a-ssl:",
+            "accept-ssl:",
+            "accept-tls:",
             "ssl-accept:",
             "tls-accept:",
         ],
         "there is no TLS server yet; put one, such as nginx or socat, in front of ws-l:",
     ),
-    (&["socks5-connect:", "socks5-bind:"], "there are no proxies yet"),
+    (&["socks5-connect:", "socks5-bind:", "socks5:", "http-proxy:"], "there are no proxies yet"),
     (
         &["unix-dgram:", "abstract-dgram:"],
         "there are no UNIX datagram sockets yet; seqpacket: keeps messages apart, too",
     ),
+    (&["waitfordata:", "wait-for-data:"], "there is nothing that waits for data before it connects yet"),
+    (&["drop_on_backpressure:"], "messages are dropped for slow ones in rooms and by tee: only"),
+    (&["jsonrpc:"], "there is no JSON-RPC yet; type the whole request, or make it with --filter"),
+    (&["timestamp:"], "there is none yet; --log-traffic --log-timestamps writes times to standard error"),
+    (
+        &["exit_on_specific_byte:"],
+        "there is no byte that ends a session yet; Ctrl-D ends the input, Ctrl-C the program",
+    ),
+    (
+        &["base64:", "typeprefix:"],
+        "lines cannot say yet which are binary; lengthprefixed: keeps every byte and the type",
+    ),
+    (
+        &["compress:"],
+        "there is --compress, which every WebSocket peer may know, and --filter cmd:gzip for a whole stream",
+    ),
+    (&["crypto:"], "there is no encryption of messages yet; wss:// is encrypted"),
+    (&["prometheus:", "metrics:"], "there are no metrics yet"),
+    (&["clogged:"], "there is none yet; cmd:'sleep 1d' neither reads nor writes"),
+    (&["literalreply:"], "there is none yet; a script or cmd: can answer messages"),
+    (&["assert:", "assert2:"], "write mock_stream_socket:'W TEXT'"),
+    (&["msg2line:", "line2msg:"], "write lines:, which is both"),
+    (&["l-ws-unix:"], "write ws-u:unix-l:PATH"),
+    (&["l-ws-abstract:"], "write ws-u:abstract-l:NAME"),
+    (&["asyncstdio:", "threadedstdio:"], "write `-`: it is standard input and output"),
+    (&["open-async:"], "write async-fd:NUMBER, and have the shell open the file: 3<>FILE"),
+    (&["inetd-ws:", "ws-inetd:"], "write ws-u:stdio:"),
+    (&["http-request:", "http-post-sse:"], "there is no plain HTTP here; curl does it"),
+    (&["readline:"], "there is no line editor yet; run it under rlwrap"),
     (&["inetd:"], "write `-`: it is standard input and output"),
 ];
 
@@ -118,6 +219,8 @@ mod tests {
     fn names_are_found_as_typed() {
         assert!(option("--socks5").is_some_and(|says| says.contains("no proxies yet")));
         assert!(prefix("wss-l:").is_some_and(|says| says.contains("no TLS server yet")));
+        assert!(option("--tls-key").is_some_and(|says| says.contains("no TLS server yet")));
+        assert!(prefix("ssl-a:").is_some_and(|says| says.contains("no TLS server yet")));
         assert_eq!((option("--nothing"), prefix("tcp:")), (None, None));
     }
 }

@@ -15,7 +15,9 @@ use sockets::{
     copy::{CopyBytes, ExchangeBytes},
     datagram::{BoxDatagramRead, BoxDatagramWrite},
     endpoint::{async_fd::AsyncFdIoError, file::FileError, stdio::StdioError},
-    exchange::{CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Part, Side},
+    exchange::{
+        CopyPackets, ExchangeBytesOptions, ExchangeError, ExchangeOptions, ExchangePackets, Heard, Part, Side, Silence,
+    },
     info::{Ending, SocketInfo},
     overlay::{
         length_prefixed::LengthPrefixedError,
@@ -131,9 +133,14 @@ fn exchange_packets(
         end_on_error: opts.end_on_error,
         idle: opts.idle_ms.map(Duration::from_millis),
     };
-    let (left, right) = (s1.take("socket")?, s2.take("socket")?);
+    let (left, mut right) = (s1.take("socket")?, s2.take("socket")?);
     let known = Known::of(&left.info, &right.info);
     tracing::info!("connected: {}", joined(&left.info, &right.info));
+    let [reader, writer] = [Half::Read, Half::Write].map(|half| right.info.owner(half, false).info);
+    if !Arc::ptr_eq(&reader, &writer) {
+        // Some filter's copier writes to the socket that is read here.
+        right.read = right.read.map(|read| Box::new(Heard::new(read, reader)) as BoxDatagramRead);
+    }
     let scenario = Scenario::of(&ctx)?;
     let stop = stop_for(&scenario);
     // Listeners tell whose session it was, and filters whether it was a failure at all.
@@ -329,8 +336,9 @@ pub(super) struct Relay {
     pub writer: Arc<SocketInfo>,
 }
 
-/// Makes one of a socket of either kind. `size` bounds a piece.
-pub(super) fn relay(size: usize, socket: &Dynamic) -> Option<RhResult<Relay>> {
+/// Makes one of a socket of either kind. `size` bounds a piece. `linger`: a Close frame waits for so long a silence of those
+/// that it is for.
+pub(super) fn relay(size: usize, linger: Option<Duration>, socket: &Dynamic) -> Option<RhResult<Relay>> {
     if let Some(h) = socket.read_lock::<Handle<StreamSocket>>() {
         return Some(h.take("socket").and_then(|StreamSocket { read, write, hangup, link, info }| {
             let copy = CopyBytes::new(read.ok_or_else(lacks_half)?, write.ok_or_else(lacks_half)?, Some(size));
@@ -339,7 +347,12 @@ pub(super) fn relay(size: usize, socket: &Dynamic) -> Option<RhResult<Relay>> {
     }
     let h = socket.read_lock::<Handle<DatagramSocket>>()?;
     Some(h.take("socket").and_then(|DatagramSocket { read, write, hangup, link, info }| {
-        let copy = CopyPackets::new(read.ok_or_else(lacks_half)?, write.ok_or_else(lacks_half)?, size);
+        let [reader, writer] = [Half::Read, Half::Write].map(|half| info.owner(half, false).info);
+        let read = Box::new(Heard::new(read.ok_or_else(lacks_half)?, reader));
+        let mut copy = CopyPackets::new(read, write.ok_or_else(lacks_half)?, size);
+        if let Some(linger) = linger.filter(|linger| !linger.is_zero() && !writer.half_close) {
+            copy = copy.lingering(Silence::new(writer, linger));
+        }
         Ok(Relay::new(copy, false, info, (hangup, link)))
     }))
 }
@@ -373,7 +386,7 @@ impl Relay {
     }
 }
 
-fn linger(ms: i64) -> RhResult<Duration> {
+pub(super) fn linger(ms: i64) -> RhResult<Duration> {
     match ms {
         -1 => Ok(Duration::MAX),
         ms => u64::try_from(ms).map(Duration::from_millis).map_err(|_| {

@@ -4,7 +4,7 @@
 //! and what becomes of the rest of the way when the exchange is over.
 
 use super::{
-    exchange::{PipeClosed, Relay, copy_size, relay},
+    exchange::{PipeClosed, Relay, copy_size, linger, relay},
     tasks::{all_of, outcome, worse},
 };
 use crate::{
@@ -40,6 +40,8 @@ struct FiltersOpts {
     unidirectional: bool,
     /// Largest piece that is moved at once, in bytes; 256 KiB when absent
     buffer_size: Option<i64>,
+    /// Milliseconds of silence of a WebSocket after which it is told that the filters have nothing more to say; -1: never
+    linger_ms: Option<i64>,
 }
 
 /// A task that moves what filters say to their own writers, while the exchange that the function gives goes on. Filters are
@@ -55,8 +57,10 @@ fn exchange_through_filters(
     let opts: FiltersOpts = OptsReader::read(opts)?;
     let (mut tasks, mut relays) = (vec![], vec![]);
     let size = copy_size(opts.buffer_size.unwrap_or(PIECE))?;
+    let in_full = !opts.exit_on_eof && !opts.unidirectional;
+    let linger = opts.linger_ms.filter(|_| in_full).map(linger).transpose()?;
     for (i, filter) in filters.into_iter().enumerate() {
-        match relay(size, &filter.clone().flatten()) {
+        match relay(size, linger, &filter.clone().flatten()) {
             Some(made) => relays.push(made?),
             None => tasks.push((i, filter)),
         }
@@ -286,6 +290,36 @@ mod tests {
             let before = start.elapsed().as_secs();
             let (e, _) = run_script(&script).await.unwrap_err();
             assert_eq!((e.exit_code(), start.elapsed().as_secs() - before), (26, seconds), "{e}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_close_behind_filters_waits_for_replies() {
+        let start = tokio::time::Instant::now();
+        let cases = [
+            // A second of silence, noticed an eighth late; without the option at once; at once when the peer has left.
+            (
+                1000,
+                r"W \\x81\\x02hi|T 800|R \\x81\\x82\\0\\0\\0\\0ho|W \\x88\\0|R \\x88\\x80\\0\\0\\0\\0|X",
+                1800..=1925,
+            ),
+            (0, r"W \\x81\\x02hi|W \\x88\\0|T 800|R \\x81\\x82\\0\\0\\0\\0ho|R \\x88\\x80\\0\\0\\0\\0|X", 800..=800),
+            (-1, r"W \\x81\\x02hi|T 100|R \\x81\\x82\\0\\0\\0\\0ho\\x88\\x80\\0\\0\\0\\0|W \\x88\\0|X", 100..=350),
+        ];
+        for (linger, right, takes) in cases {
+            let script = format!(
+                r#"let left = line_chunks(#{{}}, mock_stream_socket("R hi\\n|X|W ho\\n|D"));
+                let filter = line_chunks(#{{}}, mock_stream_socket("W hi\\n|D|R hi\\n|X"));
+                let right = ws_wrap(#{{client: false, answer_close: true, own_control: true}}, mock_stream_socket("{right}"));
+                swap_writers(right, filter);
+                exchange_through_filters(#{{linger_ms: {linger}}}, [filter], || {{
+                    exchange_packets(#{{linger_ms: {linger}}}, left, right)
+                }})"#
+            );
+            let before = start.elapsed().as_millis();
+            run_script(&script).await.map_err(|(e, _)| e.to_string()).expect(right);
+            let took = start.elapsed().as_millis() - before;
+            assert!(takes.contains(&took), "{right} took {took} ms");
         }
     }
 

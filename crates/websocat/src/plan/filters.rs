@@ -3,7 +3,7 @@
 use super::Plan;
 use crate::{
     error::Result,
-    spec::{OptionMap, Script, Var, emit_together},
+    spec::{OptionMap, Script, SocketKind, Var, emit_together},
 };
 
 /// Opens the right side and all filters and connects them. `exchange` writes the exchange between the left side and what is
@@ -30,6 +30,9 @@ pub fn around(
         options = options.flag("end_on_error", plan.ends_on_error());
         options = options.flag("unidirectional", session.unidirectional);
         options = options.number("buffer_size", session.buffer_size.map(|size| size.0));
+        if plan.kind() == SocketKind::Datagram && plan.is_complete() {
+            options.push("linger_ms", session.linger.millis().map_or("-1".to_owned(), |ms| ms.to_string()));
+        }
         let open = if session.exit_after_one_session { "exit_process_after(" } else { "" };
         let names: Vec<_> = filters.iter().map(ToString::to_string).collect();
         script.line(&format!("{open}exchange_through_filters({options}, [{}], || {{", names.join(", ")));

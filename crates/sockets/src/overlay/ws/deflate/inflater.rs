@@ -31,9 +31,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1000 times, from 1 MiB on. DEFLATE can reach 1032, with nothing but one repeated byte: only bombs are met.
+    /// 1000 times, from 64 MiB on. DEFLATE can reach 1032, with nothing but a few repeated bytes: an empty picture or a
+    /// file with a hole may be like that, and beyond the floor only bombs are met.
     fn default() -> Self {
-        Self { ratio: 1000, floor: 1 << 20, message: u64::MAX }
+        Self { ratio: 1000, floor: 64 << 20, message: u64::MAX }
     }
 }
 

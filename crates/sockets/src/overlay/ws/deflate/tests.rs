@@ -307,8 +307,12 @@ fn a_message_may_inflate_to_the_limit_and_no_further() {
     }
     let (bytes, raw, len) = (vec![b'x'; len], payload(len), len as u64);
     let none = Limits { ratio: 0, floor: u64::MAX, message: u64::MAX };
-    let bomb = Limits { ratio: 1000, floor: 1 << 20, message: u64::MAX };
+    let bomb = Limits { ratio: 1000, floor: 64 << 20, message: u64::MAX };
     assert_eq!(Limits::default(), bomb);
+    // As any zlib writes it: more than 1000 times, and nothing bad.
+    let (hole, packed) = (2_000_000, payload(2_000_000));
+    assert!(packed.len() * 1000 < hole);
+    assert_eq!(inflate(&mut Inflater::new(false, 15, bomb), &[&packed], 262_000).map(|m| m.len()), Ok(hole));
     for (limits, outcome) in [
         (Limits { floor: len, ..none }, Ok(())),
         (Limits { floor: len - 1, ..none }, Err(InflateError::Ratio(0))),
