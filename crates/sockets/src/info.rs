@@ -112,6 +112,8 @@ pub struct SocketInfo {
     pub half_close: bool,
     /// Its listener serves as many connections as it may: this one is there only to be told so.
     pub busy: bool,
+    /// Nothing ever comes from it: its read half only waits for the end of the writing.
+    pub write_only: bool,
     /// Server name that TLS verified.
     pub tls_server_name: Option<Box<str>>,
     /// Raw descriptor of the kernel socket, where there is one (`--exec-dup2`).
