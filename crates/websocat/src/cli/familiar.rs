@@ -7,29 +7,65 @@
 type Row = (&'static [&'static str], &'static str);
 
 const OPTIONS: &[Row] = &[
-    (&["--basic-auth", "--user"], "write USER:PASSWORD@ in front of the host in the URL"),
+    (&["--basic-auth", "--user", "--auth"], "write USER:PASSWORD@ in front of the host in the URL"),
     (&["--cacert", "--ca"], "let the environment variable SSL_CERT_FILE name a file of trusted roots"),
-    (&["--cert", "--key", "--client-pkcs12-der", "--client-pkcs12-passwd"], "there are no client certificates yet"),
+    (
+        &["--cert", "--key", "--client-pkcs12-der", "--client-pkcs12-passwd", "--passphrase"],
+        "there are no client certificates yet",
+    ),
     (
         &["--pkcs12-der", "--pkcs12-passwd"],
         "there is no TLS server yet; put one, such as nginx or socat, in front of ws-l:",
     ),
+    (
+        &["--basic-auth-file"],
+        "there is no checking of passwords in the server yet; a proxy in front of ws-l: can do it",
+    ),
+    (&["--no-check"], "write -k"),
     (&["--cookie"], "write -H 'Cookie: NAME=VALUE'"),
-    (&["--user-agent"], "write --ua TEXT"),
-    (&["--connect", "--listen"], "give the URL alone to connect, or -s PORT to listen"),
+    (&["--request-header"], "write -H 'NAME: VALUE'"),
+    (&["--request-uri"], "give a URL, or --ws-c-uri URL with ws-c:"),
+    (&["--user-agent", "-A"], "write --ua TEXT"),
+    (&["--connect", "--listen", "-c", "-l"], "give the URL alone to connect, or -s PORT to listen"),
     (&["--resolve", "--connect-to"], "write ws-c:tcp:IP:PORT, with --ws-c-uri URL"),
     (&["--unix-socket"], "write ws-c:unix:PATH, with --ws-c-uri URL"),
-    (&["--location"], "redirections are not followed; the error names the place"),
+    (&["--location", "-L"], "redirections are not followed; the error names the place"),
     (&["--proxy", "--socks5", "--socks5-destination"], "there are no proxies yet"),
     (
         &["--one-message", "-1"],
         "there is no limit of messages yet; one answer comes by `printf 'TEXT\\n' | websocat URL`",
     ),
     (&["--max-messages", "--max-messages-rev"], "there is no limit of messages yet"),
+    (&["--preamble", "-p"], "there is no preamble yet; `(printf 'TEXT\\n'; cat) | websocat URL`"),
+    (&["--preamble-reverse", "-P"], "there is no preamble yet"),
+    (&["--execute", "--data", "-d"], "write `printf 'TEXT\\n' | websocat URL`"),
+    (&["--wait"], "write --linger DURATION"),
+    (&["--max-time", "-m"], "write --global-timeout-ms MILLISECONDS"),
+    (&["--timeout"], "write --connect-timeout, --handshake-timeout or --idle-timeout DURATION"),
+    (&["--include", "-i", "--no-color"], "leave it out"),
+    (&["--silent"], "write -q"),
+    (&["--linemode-strip-newlines"], "leave it out: the end of a line is no part of a message"),
+    (&["--no-line"], "write -b, or chunks: in front of the specifier"),
+    (&["--strict"], "there are no limits of lines and messages that drop what is longer"),
+    (&["--set-environment", "-e", "--header-to-env"], "a script can give children what a request says: request_header"),
+    (&["--exec-sighup-on-stdin-close", "--exec-exit-on-disconnect"], "write --exec-grace DURATION"),
+    (&["--udp-multicast"], "write --socket-multicast IP"),
+    (&["--udp-multicast-loop"], "write --socket-multicast-loop true"),
+    (&["--udp-broadcast"], "write --socket-broadcast"),
+    (&["--udp-reuseaddr"], "write --reuseaddr true"),
+    (&["--udp-ttl"], "write --socket-ttl HOPS, or --socket-multicast-ttl HOPS"),
+    (&["--udp-oneshot"], "there is none that answers once; udp-server: keeps clients apart"),
     (
-        &["--preamble", "--preamble-reverse", "-p", "-P"],
-        "there is no preamble yet; `(printf 'TEXT\\n'; cat) | websocat URL`",
+        &["--base64", "--base64-text", "--binary-prefix", "--text-prefix"],
+        "there are no marks for kinds of messages yet",
     ),
+    (
+        &["--compress-deflate", "--compress-gzip", "--compress-zlib"],
+        "contents are not compressed; --compress-level is about WebSocket compression, which is on anyway",
+    ),
+    (&["--uncompress-deflate", "--uncompress-gzip", "--uncompress-zlib"], "contents are not uncompressed"),
+    (&["--byte-to-exit-on", "--queue-len", "--jsonrpc", "--static-file", "--prometheus"], "there is no such thing yet"),
+    (&["--crypto-key", "--crypto-reverse"], "there is no such thing yet; wss:// encrypts"),
     (&["--autoreconnect-delay-millis", "--reconnect"], "there is no reconnecting yet"),
     (&["--close-status"], "write --close-status-code CODE"),
     (&["--subprotocol"], "write --protocol LIST"),
@@ -106,7 +142,11 @@ mod tests {
             assert!(!prefixes.contains(name), "{name}");
         }
         // What is named as the way out is there.
-        for option in ["--ua", "--ws-c-uri", "--close-status-code", "--protocol"] {
+        for option in ["--ua", "--ws-c-uri", "--close-status-code", "--protocol", "-k", "-b", "-q", "-H"] {
+            assert!(options.iter().any(|name| name == option), "{option}");
+        }
+        let advice = OPTIONS.iter().chain(PREFIXES).flat_map(|(_, says)| says.split([' ', ',', ';', '`']));
+        for option in advice.filter(|word| word.starts_with("--")) {
             assert!(options.iter().any(|name| name == option), "{option}");
         }
         for prefix in ["async-fd:", "seqpacket:", "ws-c:", "unix:", "tcp:"] {
