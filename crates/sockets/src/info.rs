@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
+        atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire},
     },
 };
 
@@ -132,9 +132,12 @@ pub struct SocketInfo {
 /// it belongs to another socket.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    told: AtomicBool,
-    read_to_end: AtomicBool,
+    /// `TOLD` and `READ_TO_END`, in one byte: each connection has several of these.
+    bits: AtomicU8,
 }
+
+const TOLD: u8 = 1;
+const READ_TO_END: u8 = 2;
 
 impl Clone for Outcome {
     fn clone(&self) -> Self {
@@ -145,11 +148,11 @@ impl Clone for Outcome {
 impl Outcome {
     /// Its output was read to its end, which was in order.
     pub fn set_read_to_end(&self) {
-        self.read_to_end.store(true, Release);
+        self.bits.fetch_or(READ_TO_END, AcqRel);
     }
 
     pub fn is_read_to_end(&self) -> bool {
-        self.read_to_end.load(Acquire)
+        self.bits.load(Acquire) & READ_TO_END != 0
     }
 }
 
@@ -161,7 +164,7 @@ impl SocketInfo {
 
     /// How it ended, for the first one who asks: of several that copy its data one has to judge.
     pub fn ending_to_tell(&self) -> Option<&Ending> {
-        self.ending.get().filter(|_| !self.outcome.told.swap(true, AcqRel))
+        self.ending.get().filter(|_| self.outcome.bits.fetch_or(TOLD, AcqRel) & TOLD == 0)
     }
 
     /// For messages: specifier and peer, as far as they are known.
