@@ -9,7 +9,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
+        atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Release},
     },
 };
 
@@ -112,6 +112,8 @@ pub struct SocketInfo {
     pub half_close: bool,
     /// Its listener serves as many connections as it may: this one is there only to be told so.
     pub busy: bool,
+    /// Nothing ever comes from it: its read half only waits for the end of the writing.
+    pub write_only: bool,
     /// Server name that TLS verified.
     pub tls_server_name: Option<Box<str>>,
     /// Raw descriptor of the kernel socket, where there is one (`--exec-dup2`).
@@ -130,11 +132,14 @@ pub struct SocketInfo {
 /// it belongs to another socket.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    told: AtomicBool,
-    read_to_end: AtomicBool,
-    spoke: AtomicBool,
-    unheard: AtomicBool,
+    /// The marks below, in one byte: each connection has several of these.
+    bits: AtomicU8,
 }
+
+const TOLD: u8 = 1;
+const READ_TO_END: u8 = 2;
+const SPOKE: u8 = 4;
+const UNHEARD: u8 = 8;
 
 impl Clone for Outcome {
     fn clone(&self) -> Self {
@@ -145,30 +150,30 @@ impl Clone for Outcome {
 impl Outcome {
     /// Its output was read to its end, which was in order.
     pub fn set_read_to_end(&self) {
-        self.read_to_end.store(true, Release);
+        self.bits.fetch_or(READ_TO_END, AcqRel);
     }
 
     pub fn is_read_to_end(&self) -> bool {
-        self.read_to_end.load(Acquire)
+        self.bits.load(Acquire) & READ_TO_END != 0
     }
 
     /// Something other than its end was read from it (only where somebody asks: `exchange::Heard`).
     pub fn set_spoke(&self) {
-        self.spoke.store(true, Release);
+        self.bits.fetch_or(SPOKE, Release);
     }
 
     /// Whether something was read since the last call.
     pub fn take_spoke(&self) -> bool {
-        self.spoke.swap(false, AcqRel)
+        self.bits.fetch_and(!SPOKE, AcqRel) & SPOKE != 0
     }
 
     /// Nobody reads it any more, or there is nothing more to read.
     pub fn set_unheard(&self) {
-        self.unheard.store(true, Release);
+        self.bits.fetch_or(UNHEARD, Release);
     }
 
     pub fn is_unheard(&self) -> bool {
-        self.unheard.load(Acquire)
+        self.bits.load(Acquire) & UNHEARD != 0
     }
 }
 
@@ -180,7 +185,7 @@ impl SocketInfo {
 
     /// How it ended, for the first one who asks: of several that copy its data one has to judge.
     pub fn ending_to_tell(&self) -> Option<&Ending> {
-        self.ending.get().filter(|_| !self.outcome.told.swap(true, AcqRel))
+        self.ending.get().filter(|_| self.outcome.bits.fetch_or(TOLD, AcqRel) & TOLD == 0)
     }
 
     /// For messages: specifier and peer, as far as they are known.

@@ -108,7 +108,8 @@ pub fn async_fd_socket(fd: i64, force: bool) -> Result<StreamSocket, AsyncFdErro
         Box::new(FdRead { inner, named, _taken: taken.clone() })
     };
     let specifier = Some(format!("async-fd:{fd}").into());
-    let info = Arc::new(SocketInfo { specifier, fd: Some(own.as_raw_fd()), ..Default::default() });
+    let write_only = access == OFlags::WRONLY;
+    let info = Arc::new(SocketInfo { specifier, fd: Some(own.as_raw_fd()), write_only, ..Default::default() });
     Ok(StreamSocket { read: Some(read), write: Some(write), info, ..Default::default() })
 }
 

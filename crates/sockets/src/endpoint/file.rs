@@ -103,7 +103,7 @@ pub async fn file_socket(path: &Path, options: FileOptions) -> Result<StreamSock
         (false, false) => "readfile",
     };
     let specifier = Some(format!("{name}:{}", path.display()).into());
-    let info = Arc::new(SocketInfo { specifier, fd: descriptor(&file), ..Default::default() });
+    let info = Arc::new(SocketInfo { specifier, fd: descriptor(&file), write_only: writes, ..Default::default() });
     let operation = if writes { FileOperation::Write } else { FileOperation::Read };
     let wrap: Wrap = Arc::new(move |source| FileError { path: path.clone(), operation, source }.into());
     Ok(if writes {

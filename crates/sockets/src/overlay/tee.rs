@@ -1,9 +1,9 @@
 //! `tee:`: several message sockets as one. What is written goes to all of them, what is read comes from any.
 //!
 //! Messages stay whole on the way in: a socket that has begun one is read alone until it has ended it; otherwise all are
-//! read in turn. Written chunks go to every socket, to those that change bytes (masking) as a copy. A socket that ends or
-//! fails is left out from then on, in both directions if its peer is lost. What becomes of one that does not keep up is a
-//! matter of [`SlowConsumer`].
+//! read in turn. Reading is over when all that can say anything have ended; a file that is written cannot. Written chunks go
+//! to every socket, to those that change bytes (masking) as a copy. A socket that ends or fails is left out from then on, in
+//! both directions if its peer is lost. What becomes of one that does not keep up is a matter of [`SlowConsumer`].
 
 mod reader;
 #[cfg(test)]
@@ -104,9 +104,12 @@ pub fn tee(options: TeeOptions, sockets: Vec<DatagramSocket>) -> Result<Datagram
         ..SocketInfo::default()
     });
     let shared = Arc::new(Shared::new(sockets.len()));
+    // What is only written has nothing to say, and is no reason to wait for more, unless there is nothing else.
+    let some_speak = sockets.iter().any(|socket| socket.read.is_some() && !socket.info.write_only);
     let (mut readers, mut writers, mut hangups) = (Vec::new(), Vec::new(), Vec::new());
     for socket in sockets {
-        readers.push(reader::Node::new(socket.read, socket.info.clone()));
+        let counts = !(some_speak && socket.info.write_only);
+        readers.push(reader::Node::new(socket.read, socket.info.clone(), counts));
         writers.push(writer::Node::new(socket.write, socket.link, socket.info, &options));
         hangups.push(socket.hangup);
     }

@@ -7,19 +7,22 @@
 type Row = (&'static [&'static str], &'static str);
 
 const OPTIONS: &[Row] = &[
-    (&["--basic-auth", "--basic-auth-file", "--user"], "write USER:PASSWORD@ in front of the host in the URL"),
+    (&["--basic-auth", "--user", "--auth"], "write USER:PASSWORD@ in front of the host in the URL"),
     (&["--cacert", "--ca", "--tls-ca-file"], "let the environment variable SSL_CERT_FILE name a file of trusted roots"),
-    (&["--cert", "--key", "--client-pkcs12-der", "--client-pkcs12-passwd"], "there are no client certificates yet"),
+    (
+        &["--cert", "--key", "--client-pkcs12-der", "--client-pkcs12-passwd", "--passphrase"],
+        "there are no client certificates yet",
+    ),
     (
         &["--pkcs12-der", "--pkcs12-passwd", "--tls-cert", "--tls-key"],
         "there is no TLS server yet; put one, such as nginx or socat, in front of ws-l:",
     ),
     (&["--cookie"], "write -H 'Cookie: NAME=VALUE'"),
-    (&["--user-agent"], "write --ua TEXT"),
-    (&["--connect", "--listen"], "give the URL alone to connect, or -s PORT to listen"),
+    (&["--user-agent", "-A"], "write --ua TEXT"),
+    (&["--connect", "--listen", "-c", "-l"], "give the URL alone to connect, or -s PORT to listen"),
     (&["--resolve", "--connect-to"], "write ws-c:tcp:IP:PORT, with --ws-c-uri URL"),
     (&["--unix-socket"], "write ws-c:unix:PATH, with --ws-c-uri URL"),
-    (&["--location"], "redirections are not followed; the error names the place"),
+    (&["--location", "-L"], "redirections are not followed; the error names the place"),
     (
         &["--proxy", "--http-proxy", "--socks5", "--socks5-destination", "--socks5-user-pass", "--socks5-bind-script"],
         "there are no proxies yet",
@@ -29,10 +32,6 @@ const OPTIONS: &[Row] = &[
         "there is no limit of messages yet; one answer comes by `printf 'TEXT\\n' | websocat URL`",
     ),
     (&["--max-messages", "--max-messages-rev"], "there is no limit of messages yet"),
-    (
-        &["--preamble", "--preamble-reverse", "-p", "-P"],
-        "there is no preamble yet; `(printf 'TEXT\\n'; cat) | websocat URL`",
-    ),
     (&["--autoreconnect-delay-millis", "--reconnect"], "there is no reconnecting yet"),
     (
         &["--jsonrpc", "--jsonrpc-omit-jsonrpc"],
@@ -64,12 +63,7 @@ const OPTIONS: &[Row] = &[
         &["--set-environment", "-e", "--header-to-env"],
         "children do not get the request as environment yet; scripts can hand it on with `child.env`",
     ),
-    (&["--strict", "-S"], "nothing is split or dropped here: messages of any length pass whole"),
-    (
-        &["--linemode-strip-newlines"],
-        "lines come without their newline already; --separator-trim-cr takes away CR, too",
-    ),
-    (&["--no-line"], "write chunks: in front of the stream, or -b"),
+    (&["-S"], "nothing is split or dropped here: messages of any length pass whole"),
     (
         &["--no-exit-on-zeromsg", "--exit-on-zeromsg", "--websocket-ignore-zeromsg"],
         "an empty message is a message as any other and ends nothing",
@@ -81,10 +75,7 @@ const OPTIONS: &[Row] = &[
         &["--exec-exit-on-disconnect", "--exec-kill-on-disconnect", "--exec-sighup-on-stdin-close"],
         "no option needed: a child is ended with its session (--exec-grace)",
     ),
-    (
-        &["--request-header", "--request-method", "-X", "--request-uri"],
-        "there are no plain HTTP requests here; curl does them",
-    ),
+    (&["--request-method", "-X"], "there are no plain HTTP requests here; curl does them"),
     (&["--udp-oneshot"], "there is --udp-bind-redirect-to-last-seen-address, and udp-server: for many clients"),
     (&["--udp-broadcast"], "write --socket-broadcast"),
     (&["--udp-multicast"], "write --socket-multicast GROUP"),
@@ -98,6 +89,24 @@ const OPTIONS: &[Row] = &[
     (&["--subprotocol"], "write --protocol LIST"),
     (&["--no-async-stdio", "--async-stdio"], "standard input and output need no option"),
     (&["--async-fd"], "write async-fd:NUMBER as a specifier"),
+    (
+        &["--basic-auth-file"],
+        "there is no checking of passwords in the server yet; a proxy in front of ws-l: can do it",
+    ),
+    (&["--no-check"], "write -k"),
+    (&["--request-header"], "write -H 'NAME: VALUE'"),
+    (&["--request-uri"], "give a URL, or --ws-c-uri URL with ws-c:"),
+    (&["--preamble", "-p"], "there is no preamble yet; `(printf 'TEXT\\n'; cat) | websocat URL`"),
+    (&["--preamble-reverse", "-P"], "there is no preamble yet"),
+    (&["--execute", "--data", "-d"], "write `printf 'TEXT\\n' | websocat URL`"),
+    (&["--wait"], "write --linger DURATION"),
+    (&["--max-time", "-m"], "write --global-timeout-ms MILLISECONDS"),
+    (&["--timeout"], "write --connect-timeout, --handshake-timeout or --idle-timeout DURATION"),
+    (&["--include", "-i", "--no-color"], "leave it out"),
+    (&["--silent"], "write -q"),
+    (&["--linemode-strip-newlines"], "leave it out: the end of a line is no part of a message"),
+    (&["--no-line"], "write -b, or chunks: in front of the specifier"),
+    (&["--strict"], "there are no limits of lines and messages that drop what is longer"),
 ];
 
 const PREFIXES: &[Row] = &[
@@ -207,7 +216,11 @@ mod tests {
             assert!(!prefixes.contains(name), "{name}");
         }
         // What is named as the way out is there.
-        for option in ["--ua", "--ws-c-uri", "--close-status-code", "--protocol"] {
+        for option in ["--ua", "--ws-c-uri", "--close-status-code", "--protocol", "-k", "-b", "-q", "-H"] {
+            assert!(options.iter().any(|name| name == option), "{option}");
+        }
+        let advice = OPTIONS.iter().chain(PREFIXES).flat_map(|(_, says)| says.split([' ', ',', ';', '`']));
+        for option in advice.filter(|word| word.starts_with("--")) {
             assert!(options.iter().any(|name| name == option), "{option}");
         }
         for prefix in ["async-fd:", "seqpacket:", "ws-c:", "unix:", "tcp:"] {

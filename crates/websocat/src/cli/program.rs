@@ -9,7 +9,7 @@ use super::{
     features::features,
     generate, logging,
     shell_words::shell_words,
-    signals::{Signals, heed_children, unblock},
+    signals::{self, Signals, heed_children, unblock},
     value::Duration,
 };
 use crate::{
@@ -23,7 +23,7 @@ use sockets::{
     stop::Stop,
 };
 use std::{
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
 };
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         Ok(line) => line,
         Err(e) => return ExitCode::from(e.tell()),
     };
-    logging::start(&line.program, line.talks() && std::io::stderr().is_terminal());
+    logging::start(&line.program, line.talks() && somebody_watches());
     quiet_mismatches();
     let status = match panic::catch_unwind(AssertUnwindSafe(|| work(&line))) {
         Ok(Ok(status)) => status,
@@ -47,8 +47,14 @@ pub fn main() -> ExitCode {
     };
     before_exit();
     // Not a plain return: threads that wait for a terminal or a slow disk must not keep the program alive.
-    let _ = std::io::stdout().flush();
+    let _ = io::stdout().flush();
     std::process::exit(status.into())
+}
+
+/// A person sits at the terminal. A script that takes the answer out of a pipeline is not to be told what happens, although its
+/// errors go to a terminal.
+fn somebody_watches() -> bool {
+    io::stderr().is_terminal() && (io::stdin().is_terminal() || io::stdout().is_terminal())
 }
 
 /// What a scripted socket finds wrong is a result, not a bug: one line, no backtrace.
@@ -127,14 +133,14 @@ fn origin() -> String {
 /// Prints a stage of planning on stderr.
 fn dump(text: &str) -> Result<u8> {
     // When that fails nobody is left to tell.
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{text}");
     Ok(0)
 }
 
 /// Prints what was asked for; a reader that has seen enough is no error.
 fn print(text: &str) -> Result<u8> {
-    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
             Err(Error::with_source(Kind::File, "cannot write to standard output", e))
         }
         _ => Ok(0),
@@ -263,7 +269,7 @@ async fn watch(
         result = end_of(main) => return result.map(|()| Ended::Itself),
         signal = next_signal() => signal,
     };
-    tracing::info!("signal {signal}: finishing; once more ends at once");
+    tracing::info!("{}: finishing; once more ends at once", signals::name(signal));
     stop.drain();
     let limit = async {
         match drain.finite() {

@@ -10,3 +10,14 @@
 mod os;
 
 pub use os::{Signals, heed_children, unblock};
+
+/// A signal as people call it.
+pub fn name(signal: u8) -> String {
+    match signal {
+        1 => "SIGHUP".into(),
+        2 if cfg!(unix) => "SIGINT".into(),
+        2 => "Ctrl-C".into(),
+        15 => "SIGTERM".into(),
+        other => format!("signal {other}"),
+    }
+}

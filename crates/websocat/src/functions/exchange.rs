@@ -171,7 +171,7 @@ fn joined(left: &SocketInfo, right: &SocketInfo) -> String {
 fn side(info: &SocketInfo) -> String {
     let mut text = info.describe();
     if let Some(request) = &info.request {
-        text.push_str(&format!(", {}", shown(request.uri().as_bytes())));
+        text.push_str(&format!(", {}", path_in_words(request.uri())));
     }
     if let Some(name) = &info.subprotocol {
         text.push_str(&format!(", subprotocol {}", shown(name.as_bytes())));
@@ -180,6 +180,18 @@ fn side(info: &SocketInfo) -> String {
         text.push_str(", compressed");
     }
     text
+}
+
+/// The path of a request. Its query may be a secret, such as a token, and so may what stands in front of a host.
+fn path_in_words(uri: &str) -> String {
+    let path = match uri.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains(['/', '?']) => rest.find(['/', '?']).map_or("/", |at| &rest[at..]),
+        _ => uri,
+    };
+    match path.split_once('?') {
+        Some((path, _)) => shown(path.as_bytes()) + "?…",
+        None => shown(path.as_bytes()),
+    }
 }
 
 /// An exchange of messages with what is known of its sockets.
@@ -570,6 +582,17 @@ mod tests {
         assert_eq!(joined(&ws, &named("stdio:")), "tcp-l:h:1, /a\\u{1b}, subprotocol v1");
         assert_eq!(joined(&named("stdio:"), &named("tcp:h:1")), "tcp:h:1");
         assert_eq!(joined(&named("tcp-l:h:2"), &named("tcp:h:1")), "tcp-l:h:2 and tcp:h:1");
+        for (uri, path) in [
+            ("/a?token=b", "/a?…"),
+            ("http://me:word@h/a?b", "/a?…"),
+            ("http://me:word@h", "/"),
+            ("http://me:word@h?b", "?…"),
+            ("/a/http://b", "/a/http://b"),
+            ("*", "*"),
+        ] {
+            assert_eq!(path_in_words(uri), path);
+        }
+        assert!(path_in_words(&"/a".repeat(5000)).len() < 250);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::{sync::Arc, time::Duration};
 /// The overlay.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// Name of the server; a bare `tls:` has none.
+    /// Name of the server. A bare `tls:` has none until a pass takes that of the address below.
     pub domain: Option<String>,
     /// The script variable with the shared connector; None: one of its own is made.
     pub connector: Option<Var>,
@@ -52,7 +52,7 @@ fn domain(text: &str) -> Result<String, String> {
     server_name(text).map(|_| text.to_owned())
 }
 
-/// Name of the server when nobody said it; no certificate is valid for it.
+/// Name of the server when nobody said it and it has none, as behind a UNIX socket; no certificate is valid for it.
 const NO_DOMAIN: &str = "nodomain";
 
 /// Options of `tls_client`.
@@ -93,7 +93,8 @@ impl OverlaySpec for Tls {
             "connect-tls:",
         ],
         value: "",
-        doc: "TLS client over any byte stream. --tls-domain names the server, -k turns all checks off.",
+        doc: "TLS client over any byte stream. The certificate has to be for the host of the address below \
+              or for --tls-domain; -k turns all checks off.",
     }];
     const WRAPS: Wraps = Wraps::Stream;
 

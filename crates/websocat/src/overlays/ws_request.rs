@@ -3,6 +3,7 @@
 //! Its functions, `http1_client` and `ws_upgrade`, are in [`crate::functions::http`].
 
 use crate::{
+    cli::Args,
     error::Result,
     functions::http::{CompressOpts, UpgradeOpts, check_header, check_subprotocols},
     spec::{
@@ -92,6 +93,12 @@ impl RequestArgs {
 const NO_HOST: &str = "";
 
 impl WsRequest {
+    /// Nothing says which Host is asked for, and it is not part of a WebSocket that sends an empty one then.
+    pub fn lacks_host(&self, args: &Args) -> bool {
+        let typed = args.overlays.ws_request.header.iter().any(|header| header.name.eq_ignore_ascii_case("Host"));
+        !self.complete && self.host.is_none() && !typed
+    }
+
     /// All custom headers, in the order in which they are sent.
     //= 6455-4.1-27
     //= 6455-4.1-30

@@ -41,9 +41,31 @@ fn what_stands_for_several_parts_cannot_be_run_as_typed() {
         refused(&["-b", "--no-fixups", spec, "mirror:"], 2, parts);
         refused(&["-b", "--no-fixups", "mirror:", "--filter", spec, "mirror:"], 2, parts);
     }
+    // What the user says of the request counts there, too, and so does the host that is written below.
+    let typed =
+        ["-b", "--no-fixups", "--ws-c-uri", "ws://u:p@h:9/x", "ws-ll-client:ws-request:tcp:127.0.0.1:1", "mirror:"];
+    let asks = script(&typed).unwrap();
+    assert!(asks.contains(r#"host: "h:9", url: "/x""#) && asks.contains("Authorization"), "{asks}");
     // These have parts of their own, and are run.
     for spec in ["reuse-raw:lines:tcp:h:1", "lines:tls:tcp:h:1", "ws-ll-client:ws-request:tcp:h:1", "chunks:tcp:h:1"] {
         script(&["-b", "--no-fixups", spec, "mirror:"]).unwrap();
+    }
+}
+
+/// What the server's certificate has to be for.
+#[test]
+fn tls_asks_for_the_host_below() {
+    for (line, domain) in [
+        (&["tls:tcp:example.org:443"][..], "example.org"),
+        (&["--late-resolve", "ws-c:tls:tcp:example.org:443"], "example.org"),
+        (&["--no-fixups", "tls:tcp:example.org:443"], "example.org"),
+        (&["tls:log:tcp:[::1]:443"], "::1"),
+        (&["--tls-domain", "other.example", "tls:tcp:example.org:443"], "other.example"),
+        (&["--filter", "tls:tcp:example.org:443", "mirror:"], "example.org"),
+        (&["ws-c:tls:unix:x"], "nodomain"),
+    ] {
+        let script = script(&[&["-b", "mirror:"], line].concat()).unwrap();
+        assert!(script.contains(&format!("tls_client(#{{domain: \"{domain}\"")), "{line:?}: {script}");
     }
 }
 

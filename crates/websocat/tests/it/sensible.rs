@@ -8,6 +8,7 @@ use websocat::{cli::CommandLine, plan};
 
 /// Parts of lines that deserve a warning, and which.
 const WARNED: &[(&str, &str)] = &[
+    ("ws-ll-client:ws-request:tcp:h:2", "no-host"),
     ("-s 1234 --allow-origin *", "exposed-to-pages"),
     ("-t ws-l:0.0.0.0:8080 cmd:echo", "exposed-process"),
     ("--filter-reverse cmd:b tcp-l:127.0.0.1:1234", "unused-option"),

@@ -1,6 +1,6 @@
 //! Files: names of their own for concurrent connections, full disks, what cannot be opened.
 
-use super::program::{Program, connect, connect_ws, frame, rest, run, until, websocat, write_frame};
+use super::program::{Program, connect, connect_ws, frame, rest, run, server, until, websocat, write_frame};
 use rustix::process::Signal;
 use std::{
     collections::BTreeSet,
@@ -161,5 +161,26 @@ fn a_websocket_is_told_of_files_that_fail() {
         let over = program.over();
         assert_eq!(over.code(), Some(25), "{file}");
         assert_eq!(over.stderr.matches(says).count(), 1, "{file}: {}", over.stderr);
+    }
+}
+
+/// A peer that answers only when all has come.
+#[test]
+fn a_file_beside_standard_output_keeps_no_session_open() {
+    let dir = tempfile::tempdir().unwrap();
+    for prefix in ["writefile", "appendfile"] {
+        let (listener, peer) = server();
+        let answers = thread::spawn(move || {
+            let (mut tcp, _) = listener.accept().unwrap();
+            let mut got = vec![];
+            tcp.read_to_end(&mut got).unwrap();
+            tcp.write_all(b"answer").unwrap();
+            got
+        });
+        let path = dir.path().join(prefix);
+        let tee = format!("--tee={prefix}:{}", path.display());
+        let (over, output) = run(&["-b", &tee, &format!("chunks:{peer}"), "-"], b"question");
+        assert_eq!((over.code(), &*output, &*over.stderr), (Some(0), &b"answer"[..], ""), "{prefix}");
+        assert_eq!((answers.join().unwrap(), fs::read(&path).unwrap()), (b"question".to_vec(), b"answer".to_vec()));
     }
 }

@@ -156,3 +156,33 @@ fn the_terminal_is_left_as_it_was_whatever_way_the_program_ends() {
         assert_eq!((settings(&slave), flags(&slave)), before, "{args:?}");
     }
 }
+
+/// What a client says on standard error, which is a terminal, before it ends by itself.
+fn told(input: Stdio, output: Stdio) -> String {
+    let (mut master, slave) = terminal();
+    let mut command = websocat(&["literal:x"]);
+    let program = Program::spawn(command.stdin(input).stdout(output).stderr(slave));
+    drop(command);
+    assert_eq!(program.over().code(), Some(0));
+    // Nobody has the other end any more: that is an error, after all that was written.
+    let mut got = vec![];
+    let _ = std::io::Read::read_to_end(&mut master, &mut got);
+    String::from_utf8(got).unwrap()
+}
+
+#[test]
+fn notices_are_for_those_who_sit_at_the_terminal() {
+    let (_master, slave) = terminal();
+    let typed = || Stdio::from(slave.try_clone().unwrap());
+    assert_eq!(told(Stdio::null(), Stdio::null()), "", "in the middle of a pipeline");
+    assert!(told(Stdio::null(), typed()).contains("connected: literal:"));
+}
+
+#[test]
+fn signals_are_called_by_their_names() {
+    // It listens: then its signal handlers are in place, too.
+    let (program, _) = Program::listen(&["-v", "tcp-l:127.0.0.1:0", "mirror:"]);
+    program.signal(Signal::TERM);
+    let over = program.over();
+    assert!(over.stderr.contains("SIGTERM: finishing"), "{}", over.stderr);
+}

@@ -17,11 +17,13 @@ pub struct Node {
     /// None when it has ended, or never was.
     read: Option<BoxDatagramRead>,
     info: Arc<SocketInfo>,
+    /// Its end is waited for: it may say something.
+    counts: bool,
 }
 
 impl Node {
-    pub fn new(read: Option<BoxDatagramRead>, info: Arc<SocketInfo>) -> Self {
-        Self { read, info }
+    pub fn new(read: Option<BoxDatagramRead>, info: Arc<SocketInfo>, counts: bool) -> Self {
+        Self { read, info, counts }
     }
 
     pub fn lives(&self) -> bool {
@@ -41,9 +43,9 @@ enum Announced {
 
 /// Read half of a tee.
 ///
-/// Pending: no socket has anything, or the one that is inside a message has not. EOF: after that of the last socket, with
-/// what it said, or after the first one, as the options want. Drop midway: drops all sockets' readers. After an error
-/// reading is over.
+/// Pending: no socket has anything, or the one that is inside a message has not. EOF: after that of the last socket that
+/// counts, with what it said, or after the first one, as the options want. Drop midway: drops all sockets' readers. After an
+/// error reading is over.
 pub struct TeeReader {
     nodes: Vec<Node>,
     options: TeeOptions,
@@ -113,7 +115,7 @@ impl TeeReader {
             self.shared.failed.tell(node);
         }
         let torn = self.midway.take_if(|(midway, _)| *midway == node).map(|(_, flags)| flags - Flags::PARTIAL);
-        let last = !self.nodes.iter().any(Node::lives);
+        let last = !self.nodes.iter().any(|node| node.counts && node.lives());
         self.over = last || self.options.propagate_eofs && error.is_none();
         let goes_on = |error: Option<io::Error>| {
             if let (Some(error), Some(node)) = (error, self.nodes.get(node)) {

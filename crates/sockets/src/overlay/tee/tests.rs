@@ -280,6 +280,26 @@ fn ends() {
     assert_eq!(tee(usual, vec![]).err(), Some(TeeError::Empty));
 }
 
+#[test]
+fn what_is_only_written_keeps_nothing_open() {
+    let silent = |read: BoxDatagramRead| {
+        let info = Arc::new(SocketInfo { write_only: true, ..SocketInfo::default() });
+        DatagramSocket { read: Some(read), info, ..DatagramSocket::default() }
+    };
+    // The end of its writing never comes here.
+    let (_theirs, waiting) = datagram_pair(1);
+    let b = [chunk(b"b", Flags::TEXT), chunk(b"\x03\xe8b", Flags::EOF)];
+    for main in [false, true] {
+        let mut sockets = vec![reads(chunk_source(b.to_vec()))];
+        let (_theirs, waiting) = datagram_pair(1);
+        sockets.insert(usize::from(!main), silent(waiting.read.unwrap()));
+        assert_eq!(drive(collect_chunks(&mut *reader(TeeOptions::default(), sockets), 99)).unwrap(), b);
+    }
+    // Where there is nothing else the end of the writing is that of the session.
+    let mut tee = reader(TeeOptions::default(), vec![silent(waiting.read.unwrap())]);
+    assert!(drive(poll_fn(|cx| Poll::Ready(tee.poll_chunk(cx, 99).is_pending()))));
+}
+
 struct Broken;
 
 impl DatagramRead for Broken {

@@ -119,15 +119,16 @@ fn ws_accept(
 //= 6455-4.2.2-1
 fn check(head: &Parts, options: &AcceptOpts, allowed: Option<&AllowedOrigins>) -> Result<Agreed, Refusal> {
     let fields = &head.headers;
+    // At other paths there is nothing, whatever is asked for.
+    if let Some(path) = &options.restrict_uri {
+        request::check_path(head, path)?;
+    }
     if !options.lax {
         request::check(head, options.omit_headers)?;
     }
-    // Whose pages may come in and where to is no question of form.
+    // Whose pages may come in is no question of form.
     if let Some(allowed) = allowed {
         origin::check(head, allowed)?;
-    }
-    if let Some(path) = &options.restrict_uri {
-        request::check_path(head, path)?;
     }
     // What is no token cannot be answered with: the name would come out changed.
     let mut offered = headers::elements(fields, &header::SEC_WEBSOCKET_PROTOCOL).filter(|name| headers::is_token(name));

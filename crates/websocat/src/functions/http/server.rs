@@ -322,7 +322,7 @@ async fn part(carrier: &mut Carrier, answered: bool) -> io::Result<()> {
 
 fn broken(error: hyper::Error, start: &[u8]) -> Error {
     if let Some(what) = refused::other_protocol(start) {
-        return Error::with_source(Kind::BrokenUpgrade, what, error);
+        return Error::new(Kind::BrokenUpgrade, what);
     }
     if error.is_incomplete_message() {
         return Error::new(Kind::BrokenUpgrade, "the client left in the middle of it");

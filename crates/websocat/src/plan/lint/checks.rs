@@ -3,7 +3,7 @@
 use super::super::{Plan, unused::unused};
 use super::{
     CONTRADICTION, CUT_DATAGRAMS, ENDS_BEFORE_REPLIES, EXPOSED_PROCESS, EXPOSED_TO_PAGES, FIRST_TAKES_ALL, Finding,
-    Findings, JOINS_NOTHING, LISTENER_ON_THE_RIGHT, MIXED_BYTES, ODD_ADDRESS, OLD_SPELLING, PLAIN_ON_TLS_PORT,
+    Findings, JOINS_NOTHING, LISTENER_ON_THE_RIGHT, MIXED_BYTES, NO_HOST, ODD_ADDRESS, OLD_SPELLING, PLAIN_ON_TLS_PORT,
     PREDICTABLE_KEYS, SECRET_IN_THE_CLEAR, TEXT_OF_BYTES, UNUSED_OPTION,
 };
 use crate::{
@@ -220,6 +220,13 @@ fn as_run(plan: &Plan) -> Findings {
         found.add(
             &UNUSED_OPTION,
             "compression options have no effect: only ws://, wss://, ws-l:, ws-c: and ws-u: compress",
+        );
+    }
+    let hostless = |o: &Overlay| matches!(o, Overlay::WsRequest(request) if request.lacks_host(&plan.args));
+    if plan.stacks().any(|stack| stack.any(&|s| s.overlays.iter().any(hostless))) {
+        found.add(
+            &NO_HOST,
+            "ws-request: sends no Host header, which servers insist on: --ws-c-uri ws://HOST/PATH gives one",
         );
     }
     dangers(plan, many, &mut found);

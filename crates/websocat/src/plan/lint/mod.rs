@@ -50,6 +50,7 @@ lints! {
     ENDS_BEFORE_REPLIES: "ends-before-replies", "With `-E` a text or file that is sent ends the session before any reply.";
     TEXT_OF_BYTES: "text-of-bytes", "Text mode for a source that gives anything but text.";
     CUT_DATAGRAMS: "cut-datagrams", "A buffer that datagrams of usual sizes do not fit into.";
+    NO_HOST: "no-host", "`ws-request:` without the Host header, which servers insist on.";
     PLAIN_ON_TLS_PORT: "plain-on-tls-port", "`ws://` to the port of HTTPS, or `wss://` to that of HTTP.";
 }
 

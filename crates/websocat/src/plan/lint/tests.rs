@@ -105,6 +105,22 @@ const ALIKE: &[(&str, &[&str], &[&str])] = &[
         &["--udp-server-buffer-size", "99", "udp-server:1", "mirror:"],
         &["-b", "udp-server:1", "mirror:"],
     ),
+    (
+        "no-host",
+        &["mirror:", "ws-ll-client:ws-request:tcp:127.0.0.1:1"],
+        &["--ws-c-uri", "ws://h/", "mirror:", "ws-ll-client:ws-request:tcp:127.0.0.1:1"],
+    ),
+    (
+        "no-host",
+        &["--ws-c-uri", "/x", "--no-fixups", "mirror:", "ws-ll-client:ws-request:tcp:127.0.0.1:1"],
+        &["--ws-c-uri", "ws://h/x", "--no-fixups", "mirror:", "ws-ll-client:ws-request:tcp:127.0.0.1:1"],
+    ),
+    (
+        "no-host",
+        &["mirror:", "ws-request:tcp:127.0.0.1:1"],
+        &["-H", "host: h", "mirror:", "ws-request:tcp:127.0.0.1:1"],
+    ),
+    ("no-host", &["mirror:", "ws-request:tcp:127.0.0.1:1"], &["mirror:", "ws-c:tcp:127.0.0.1:1"]),
     ("plain-on-tls-port", &["ws://h:443/"], &["wss://h:443/"]),
     ("plain-on-tls-port", &["wss://h:80/"], &["ws://h:80/"]),
 ];

@@ -38,7 +38,7 @@ enum When {
 const PASSES: &[(&str, When, Pass)] = &[
     ("registry-send:", When::Always, senders::pass),
     ("filters of an idle direction", When::Always, idle_filters::pass),
-    ("request URIs", When::Usually, expand::request_uris),
+    ("request URIs", When::Always, expand::request_uris),
     ("URLs and compound overlays", When::Usually, expand::compounds),
     ("what was not expanded", When::Always, expand::check),
     ("handing descriptors over", When::Always, handover::pass),

@@ -198,12 +198,15 @@ async fn what_is_no_request() {
         ("GET /\x01 HTTP/1.1\r\n\r\n", "400", "not HTTP/1"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "", "this is HTTP/2"),
         ("\x16\x03\x01\x02\x00\x01", "", "this is TLS"),
+        ("\x16\x03\x01\x02\x00\x01\r\n\r\n", "400", "this is TLS"),
     ] {
         let (answered, result) = answer(server("", "", "#{}"), text).await;
         assert!(answered.split(' ').nth(1).unwrap_or("").starts_with(status), "{text:?}: {answered}");
         let e = error(result);
         assert_eq!(e.kind, Kind::BrokenUpgrade);
         assert!(e.to_string().starts_with("HTTP request from pair:") && e.to_string().contains(says), "{text:?}: {e}");
+        // Without what a library has to say of it.
+        assert!(!says.starts_with("this is") || std::error::Error::source(&e).is_none(), "{text:?}: {e}");
     }
 }
 
@@ -359,6 +362,12 @@ async fn one_path_only() {
             let (text, _) = answer(server("", &options, "#{}"), &request).await;
             assert_eq!(text.split(' ').nth(1), Some(status), "{path} {target}");
         }
+    }
+    // Nor is there anything else at other paths, for nobody.
+    for (target, status) in [("/", "404"), ("/chat", "426")] {
+        let plain = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let (text, _) = answer(server("", "restrict_uri: \"/chat\"", "#{}"), &plain).await;
+        assert_eq!(text.split(' ').nth(1), Some(status), "{target}");
     }
 }
 
