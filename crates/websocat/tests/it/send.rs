@@ -41,6 +41,7 @@ types![
     sockets::copy::CopyBytes,
     sockets::copy::StreamCopy,
     sockets::copy::ExchangeBytes,
+    sockets::exchange::Heard,
     sockets::exchange::CopyPackets,
     sockets::exchange::ExchangePackets,
     sockets::exchange::ExchangeError,

@@ -8,7 +8,12 @@ use crate::{
 };
 use rhai::{Blob, Engine, NativeCallContext};
 use sockets::{endpoint::process::Child, hangup::Hangup, info::SocketInfo, stream::BoxStreamRead};
-use std::{pin::pin, process::Stdio, time::Duration};
+use std::{
+    pin::pin,
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{io::AsyncReadExt as _, time::timeout};
 
 /// Most bytes of one output stream that are collected: as many as a value of a script can have.
@@ -17,6 +22,8 @@ const MOST_OUTPUT: u64 = limits::MAX_SIZE as u64;
 /// After the end of a child: what it wrote is in the pipe by then, and what it has started and does not wait for is, if it has
 /// to do with it at all, about to end as well.
 const REST: Duration = Duration::from_secs(1);
+/// More than this was not in the pipe when the child ended, as far as the kernel lets ordinary users' pipes grow: others wrote it.
+const MOST_REST: usize = 1 << 20;
 
 /// A task that runs the child to its end and goes on with a function that gets its exit status (-1 if it could not be
 /// started, -2 if a signal ended it) and all that it wrote to standard output and standard error, up to 16 MiB each. These
@@ -52,13 +59,18 @@ async fn collect(mut child: Child) -> Result<(i64, Blob, Blob)> {
     drop(socket.write);
     let (stdout, stderr) = (socket.read, child.take_stderr());
     let (mut out, mut err) = (Blob::new(), Blob::new());
+    let over = AtomicBool::new(false);
     let mut outputs = Box::pin(async {
-        tokio::try_join!(all_of(stdout, &mut out, "standard output"), all_of(stderr, &mut err, "standard error"))
+        tokio::try_join!(
+            all_of(stdout, &mut out, &over, "standard output"),
+            all_of(stderr, &mut err, &over, "standard error")
+        )
     });
     let mut ended = pin!(child.wait());
     let (read, status) = tokio::select! {
         read = &mut outputs => (read, None),
         status = &mut ended => {
+            over.store(true, Relaxed);
             let read = timeout(REST, &mut outputs).await.unwrap_or_else(|_| {
                 tracing::info!("a child has ended, and others still have its output open: they are not waited for");
                 Ok(((), ()))
@@ -76,11 +88,16 @@ async fn collect(mut child: Child) -> Result<(i64, Blob, Blob)> {
     Ok((status.code().map_or(-2, i64::from), out, err))
 }
 
-/// Reads to the end; what was read by then is in `bytes` if this is dropped before.
-async fn all_of(stream: Option<BoxStreamRead>, bytes: &mut Blob, name: &str) -> Result<()> {
+/// Reads to the end, or, when the child is `over`, what may have been in the pipe. What was read by then is in `bytes` if this is
+/// dropped before.
+async fn all_of(stream: Option<BoxStreamRead>, bytes: &mut Blob, over: &AtomicBool, name: &str) -> Result<()> {
     let Some(mut stream) = stream else { return Ok(()) };
     let failed = |e| Error::with_source(Kind::Process, format!("cannot read a child's {name}"), e);
+    let mut enough = None;
     while stream.read_buf(bytes).await.map_err(failed)? > 0 {
+        if over.load(Relaxed) && bytes.len() >= *enough.get_or_insert(bytes.len() + MOST_REST) {
+            return Ok(());
+        }
         if bytes.len() as u64 > MOST_OUTPUT {
             let text = format!("a child wrote more than {} MiB to its {name}; it is killed", MOST_OUTPUT >> 20);
             return Err(Error::new(Kind::Process, text));
@@ -135,6 +152,11 @@ mod tests {
                 ("sleep 1000 & printf $! >&2; printf out; exit 3", "3 out"),
                 // More than fits into a pipe, and one that goes on writing.
                 ("while printf yyyyyyyyyyyyyyy; do :; done & printf $! >&2; head -c 300000 /dev/zero", "0 long"),
+                // One that writes as fast as it can, from when the child is gone.
+                (
+                    "(while kill -0 $$ 2>&-; do :; done; exec cat /dev/zero) & printf $! >&2; head -c 300000 /dev/zero",
+                    "0 long",
+                ),
             ] {
                 let script = format!(
                     r#"let c = subprocess_new("sh"); c.arg("-c"); c.arg("{line}"); {prepare}
