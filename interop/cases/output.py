@@ -47,20 +47,28 @@ def listening_note_when_verbose():
     server.stderr.wait(rb"(?i)listening on\b.*127\.0\.0\.1:%d" % port)
 
 
-@case('-s with stderr a terminal: "Listening on"')
+@case('-s at a terminal: "Listening on"')
 def listening_note_at_a_terminal():
-    server = Server("-s", "0", stderr="tty")
+    server = Server("-s", "0", stdin="tty", stderr="tty")
     port = server.port()
     server.terminal.wait(rb"(?i)listening on\b.*127\.0\.0\.1:%d" % port)
 
 
-@case("one URL with stderr a terminal: the close note")
+@case("one URL at a terminal: the close note")
 def close_note_at_a_terminal():
     server = RawServer(lambda peer: (peer.send(wire.CLOSE, wire.close_body(1000, "so long")), peer.expect_close()))
-    client = Program(server.url, stderr="tty")
+    client = Program(server.url, stdin="tty", stderr="tty")
     client.expect(0)
     client.terminal.wait(rb"1000.*so long")
     assert client.stdout.all() == b""
+
+
+@case("in a script's pipeline, only stderr a terminal: nothing is said when all goes well")
+def no_notes_in_a_pipeline():
+    client = Program(WebSocketServer(echo).url, stdin=b"text\n", stderr="tty")
+    client.expect(0)
+    assert client.stdout.all() == b"text\n"
+    assert client.terminal.all() == b""
 
 
 @case("-q: not even errors")

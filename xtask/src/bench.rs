@@ -13,7 +13,7 @@ mod workloads;
 use peers::Cache;
 use report::Results;
 use std::{
-    fs::File,
+    fs::{self, File},
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -143,11 +143,27 @@ impl Bench<'_> {
             return finish(load, "");
         }
         let log = self.cache.folder.join(format!("{}.log", self.subject.name));
+        // One that an earlier run has left, perhaps in another network namespace, where the port is free as well.
+        remove_sockets(session)?;
         let server = Server::start(&words, &log)?;
         load.args(["--pid", &server.0.id().to_string()]);
         load.args(addresses(self.workload.kind, port, backend));
-        finish(load, &format!(" (log: {})", log.display()))
+        let printed = finish(load, &format!(" (log: {})", log.display()));
+        drop(server);
+        remove_sockets(session)?;
+        printed
     }
+}
+
+/// Removes the files of UNIX sockets that stand for the session's ports, where there are any.
+fn remove_sockets(session: Session) -> Result<(), String> {
+    for path in [session.port, session.backend].map(subjects::path) {
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(format!("{}: {e}", path.display())),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// For the generator: where the server is, and where it itself is to listen, if the workload has that.
