@@ -64,7 +64,7 @@ impl Port {
         size: usize,
         to: Option<SocketAddr>,
     ) -> Poll<io::Result<()>> {
-        let mut in_vain = 0;
+        let mut in_vain = false;
         loop {
             let sent = match (u16::try_from(size), to) {
                 (Ok(size), to) if usize::from(size) < run.len() => gso::try_send_run(&self.socket, run, size, to),
@@ -74,8 +74,8 @@ impl Port {
             };
             match sent {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.writers.poll_with(cx, |cx| self.poll_room(cx, in_vain > 0)))?;
-                    in_vain += 1;
+                    ready!(self.writers.poll_with(cx, |cx| self.poll_room(cx, in_vain)))?;
+                    in_vain = true;
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if run.len() <= size && os::was_dropped(&e) => {
